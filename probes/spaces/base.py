@@ -14,9 +14,8 @@ from probes.errors import InputError
 class Space(ABC):
     """A codec's latent space, `[batch, frames, channels]` at `frame_rate` frames per second.
 
-    A subclass sets the attributes below and writes `_encode` and `_decode`, which see a whole number of frames
-    and need not care about length, sample rate or channel layout. Frame i covers the samples
-    [i * hop, (i + 1) * hop).
+    A subclass sets the attributes below and writes `_encode` and `_decode`, which see whole frames and need not
+    care about length, sample rate or channel layout. Frame i covers the samples [i * hop, (i + 1) * hop).
 
     Attributes:
         name: The name that `load_space` knows.
@@ -45,7 +44,9 @@ class Space(ABC):
     revision: str | None = None
     chunk_frames: int = 512
     context_frames: int = 16
-    device: torch.device = torch.device("cpu")
+
+    def __init__(self, weights: str | None = None, device: str | torch.device = "cpu") -> None:
+        self.device = torch.device(device)
 
     @abstractmethod
     def _encode(self, audio: Tensor) -> Tensor:
@@ -98,12 +99,12 @@ class Space(ABC):
         """Latents of audio.
 
         Args:
-            audio: `[B, A, n]`, any length. Mono is copied to both channels of a stereo space; several channels
-                are averaged for a mono one.
+            audio: `[B, A, n]`, any length. A stereo space copies mono to both channels, a mono one averages
+                several.
             sample_rate: Of `audio` in Hz when it is not the space's own: it is then resampled.
 
         Returns:
-            `[B, ceil(n / hop), channels]` float32 on `device`. The end is padded with silence to a whole frame.
+            `[B, ceil(n / hop), channels]` float32 on `device`; silence fills up the last frame.
 
         Raises:
             InputError: no samples, more than two channels for a stereo space, or values that are not finite.
@@ -174,8 +175,8 @@ def in_pieces(
         window: The result for frames [first, last), `stride` entries per frame along `dim`.
         frames: Frames of the whole.
         chunk: Frames per piece.
-        context: Frames added on each side of a piece, and cut from its result; none beyond the ends of the input,
-            so that the padding of the network's own convolutions stays where it was.
+        context: Frames added on each side of a piece, and cut from its result; none beyond the ends of the
+            input, so that the padding of the network's own convolutions stays where it was.
         dim: The time axis of the result.
         stride: Entries of the result per frame.
     """
