@@ -1,0 +1,103 @@
+"""Find and read DiffRhythm weight files: released pickles (tensors only) and safetensors, from disk or the hub."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from probes.errors import InputError
+
+# What a released checkpoint needs besides its tensors. v1.0 was trained and published with causal attention.
+RELEASED: dict[str, dict[str, Any]] = {
+    "ASLP-lab/DiffRhythm-1_2": {"max_frames": 2048},
+    "ASLP-lab/DiffRhythm-1_2-full": {"max_frames": 6144},
+    "ASLP-lab/DiffRhythm-base": {"max_frames": 2048, "causal": True},
+    "ASLP-lab/DiffRhythm-full": {"max_frames": 6144, "causal": True},
+}
+FILES = ("cfm_model.safetensors", "cfm_model.pt")
+
+
+def load_weights(source: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors under upstream's names (`transformer.*`), and the config keys that the source implies.
+
+    Args:
+        source: a file, a folder holding one of `FILES`, or a hub id, optionally with `@revision`.
+    """
+    path, implied = locate(source)
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            tensors: Any = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{path} is not a readable safetensors file: {error}") from None
+    else:
+        try:
+            tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            raise InputError(f"{path} is not a readable checkpoint of tensors: {first_line(error)}") from None
+    return unnest(tensors, path), implied
+
+
+def unnest(tensors: Any, path: Path) -> dict[str, Tensor]:
+    """The network's tensors out of upstream's nesting; optimiser state and averages are left behind."""
+    if isinstance(tensors, dict):
+        for key in ("model_state_dict", "ema_model_state_dict"):
+            if isinstance(tensors.get(key), dict):
+                tensors = tensors[key]
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise InputError(
+            f"{path} holds no model_state_dict of tensors: is it a DiffRhythm checkpoint (cfm_model.pt)?"
+        )
+    named = {
+        name.removeprefix("ema_model."): value
+        for name, value in tensors.items()
+        if name not in ("initted", "step")
+    }
+    if named and not any(name.startswith("transformer.") for name in named):
+        named = {f"transformer.{name}": value for name, value in named.items()}
+    return named
+
+
+def locate(source: str | Path) -> tuple[Path, dict[str, Any]]:
+    """The weight file of a path or hub id, downloaded if need be, and what the id implies for the config."""
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path, {}
+    if path.is_dir():
+        for name in FILES:
+            if (path / name).is_file():
+                return path / name, {}
+        raise InputError(f"folder {path} holds neither {' nor '.join(FILES)}")
+    repo, _, revision = str(source).partition("@")
+    if (
+        str(source).startswith((".", "/", "~"))
+        or repo.count("/") != 1
+        or path.suffix in (".pt", ".safetensors")
+    ):
+        raise InputError(
+            f"no weights at {source}: give a file, a folder with cfm_model.pt, or a hub id such as {next(iter(RELEASED))}"
+        )
+    return download(repo, FILES[1], revision or None), RELEASED.get(repo, {})
+
+
+def download(repo: str, filename: str, revision: str | None) -> Path:
+    """One file of a hub repository, from the local cache when it is there."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repo, filename, revision=revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(
+            f"cannot get {filename} of {repo} from the hub ({first_line(error)}); "
+            f"download it elsewhere and pass its path"
+        ) from None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, for messages of one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
