@@ -14,7 +14,7 @@ from probes.errors import InputError
 class Space(ABC):
     """A codec's latent space, `[batch, frames, channels]` at `frame_rate` frames per second.
 
-    A subclass sets the attributes below and writes `_encode` and `_decode`, which see whole frames and need not
+    A subclass sets these attributes and writes `_encode` and `_decode`, which see whole frames and need not
     care about length, sample rate or channel layout. Frame i covers the samples [i * hop, (i + 1) * hop).
 
     Attributes:

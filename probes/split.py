@@ -1,0 +1,40 @@
+"""Which files train, validate and test: by content, so that a file is in the same part wherever it lies."""
+
+from collections.abc import Sequence
+
+SPLITS = ("train", "val", "test")
+
+
+def position(content_hash: str) -> float:
+    """A hexadecimal hash as a number in [0, 1)."""
+    return int(content_hash[:12], 16) / 16**12
+
+
+def assign(
+    content_hashes: Sequence[str],
+    given: Sequence[str | None],
+    shares: tuple[float, float] = (0.1, 0.1),
+) -> list[str]:
+    """The split of each file.
+
+    A given split stands. The others go by their hash: the lowest tenth of all possible hashes is "val", the next
+    tenth "test", the rest "train", so files added later do not move those already there. One exception: when that
+    leaves "val" or "test" empty and it had three files or more to place, the train file with the lowest hash goes
+    there.
+
+    Args:
+        content_hashes: Hexadecimal, one per file.
+        given: "train", "val", "test" or None, one per file.
+        shares: Of "val" and of "test".
+    """
+    splits = list(given)
+    free = [index for index, split in enumerate(given) if split is None]
+    val, test = shares
+    for index in free:
+        at = position(content_hashes[index])
+        splits[index] = "val" if at < val else "test" if at < val + test else "train"
+    for wanted in ("val", "test"):
+        train = [index for index in free if splits[index] == "train"]
+        if wanted not in splits and len(free) >= 3 and len(train) > 1:
+            splits[min(train, key=lambda index: content_hashes[index])] = wanted
+    return [split for split in splits if split is not None]
