@@ -49,13 +49,9 @@ def unnest(tensors: Any, path: Path) -> dict[str, Tensor]:
             if isinstance(tensors.get(key), dict):
                 tensors = tensors[key]
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise InputError(
-            f"{path} holds no model_state_dict of tensors: is it a DiffRhythm checkpoint (cfm_model.pt)?"
-        )
+        raise InputError(f"{path} holds no model_state_dict of tensors: is it a DiffRhythm checkpoint (cfm_model.pt)?")
     named = {
-        name.removeprefix("ema_model."): value
-        for name, value in tensors.items()
-        if name not in ("initted", "step")
+        name.removeprefix("ema_model."): value for name, value in tensors.items() if name not in ("initted", "step")
     }
     if named and not any(name.startswith("transformer.") for name in named):
         named = {f"transformer.{name}": value for name, value in named.items()}
@@ -73,13 +69,10 @@ def locate(source: str | Path) -> tuple[Path, dict[str, Any]]:
                 return path / name, {}
         raise InputError(f"folder {path} holds neither {' nor '.join(FILES)}")
     repo, _, revision = str(source).partition("@")
-    if (
-        str(source).startswith((".", "/", "~"))
-        or repo.count("/") != 1
-        or path.suffix in (".pt", ".safetensors")
-    ):
+    if str(source).startswith((".", "/", "~")) or repo.count("/") != 1 or path.suffix in (".pt", ".safetensors"):
         raise InputError(
-            f"no weights at {source}: give a file, a folder with cfm_model.pt, or a hub id such as {next(iter(RELEASED))}"
+            f"no weights at {source}: give a file, a folder with cfm_model.pt, or a hub id "
+            f"such as {next(iter(RELEASED))}"
         )
     return download(repo, FILES[1], revision or None), RELEASED.get(repo, {})
 

@@ -29,9 +29,7 @@ def time_grid(steps: int, sway: float | None = None) -> Tensor:
     return t if sway is None else t + sway * (torch.cos(torch.pi / 2 * t) - 1 + t)
 
 
-def segment_mask(
-    segments: Sequence[tuple[int, int]] | None, frames: int, device: torch.device
-) -> Tensor | None:
+def segment_mask(segments: Sequence[tuple[int, int]] | None, frames: int, device: torch.device) -> Tensor | None:
     """[frames] True inside the half-open segments, which is what is generated; None when that is everything."""
     if segments is None:
         return None
@@ -116,9 +114,7 @@ class DiffRhythm(nn.Module):
         song_duration: Tensor,
     ) -> Prompt:
         if text.shape[1] != frames:
-            raise InputError(
-                f"text has {text.shape[1]} frames, the latent {frames}: give one phoneme id per frame"
-            )
+            raise InputError(f"text has {text.shape[1]} frames, the latent {frames}: give one phoneme id per frame")
         rounded = self.dtype if self.dtype == torch.float16 and not self.exact_rotary else None
         return self.transformer.prepare(
             cond, text, style, start_time.to(self.device), song_duration.to(self.device), rounded
@@ -149,16 +145,13 @@ class DiffRhythm(nn.Module):
         """
         batch = x.shape[0]
         style, start_time, song_duration = (
-            value.to(self.device).expand(batch, *value.shape[1:])
-            for value in (style, start_time, song_duration)
+            value.to(self.device).expand(batch, *value.shape[1:]) for value in (style, start_time, song_duration)
         )
         cond = torch.zeros_like(cond) if drop_audio else cond
         text = torch.zeros_like(text) if drop_text else text
-        prompt = self._prepare(
-            x.shape[1], cond.to(self.device), text.to(self.device), style, start_time, song_duration
-        )
+        prompt = self._prepare(x.shape[1], cond.to(self.device), text.to(self.device), style, start_time, song_duration)
         times = torch.as_tensor(t, dtype=torch.float32, device=self.device).expand(batch)
-        return self.transformer.step(x.to(self.dtype), times, prompt).to(x.dtype)
+        return self.transformer(x.to(self.dtype), times, prompt).to(x.dtype)
 
     @torch.no_grad()
     def states(
@@ -182,7 +175,7 @@ class DiffRhythm(nn.Module):
         guided = cfg_strength >= 1e-5
         if guided and negative_style is None:
             raise InputError("guidance needs negative_style; pass it, or cfg_strength=0")
-        device, (batch, frames, _) = self.device, noise.shape
+        device, frames = self.device, noise.shape[1]
         x = noise.to(device=device, dtype=torch.float32)
         mask = segment_mask(pred_segments, frames, device)
         prompts = self._branch_prompts(
@@ -191,7 +184,7 @@ class DiffRhythm(nn.Module):
         grid = time_grid(steps, sway)
         for index in range(steps):
             t = float(grid[index])
-            step = Step(index, steps - 1, t, mask)
+            step = Step(index, steps - 1, t, cfg_strength if guided else 0.0, mask)
             x = self.taps.state(x, step)
             if index == steps - 1:
                 self.taps.observe(x, None, step)
@@ -278,16 +271,12 @@ class DiffRhythm(nn.Module):
         cond = torch.zeros_like(cond) if mask is None else cond.masked_fill(mask[:, None], 0)
         text = torch.zeros(1, frames, dtype=torch.long) if text is None else text
         start_time = torch.zeros(1) if start_time is None else start_time
-        song_duration = (
-            torch.tensor([frames / self.config.max_frames]) if song_duration is None else song_duration
-        )
+        song_duration = torch.tensor([frames / self.config.max_frames]) if song_duration is None else song_duration
         start_time, song_duration = (value.to(device).expand(batch) for value in (start_time, song_duration))
         text = text.to(device)
 
         def prepare(cond: Tensor, text: Tensor, style: Tensor) -> Prompt:
-            return self._prepare(
-                frames, cond, text, style.to(device).expand(batch, -1), start_time, song_duration
-            )
+            return self._prepare(frames, cond, text, style.to(device).expand(batch, -1), start_time, song_duration)
 
         prompts = [prepare(cond, text, style)]
         if negative_style is not None:
@@ -299,18 +288,16 @@ class DiffRhythm(nn.Module):
         times = torch.full((x.shape[0],), t, dtype=torch.float32, device=x.device)
         state = x.to(self.dtype)
         if len(prompts) == 1:
-            return self.transformer.step(state, times, prompts[0]).float(), None
+            return self.transformer(state, times, prompts[0]).float(), None
         if self._branches_fit:
             try:
-                both = self.transformer.step(
-                    state.repeat(2, 1, 1), times.repeat(2), join(prompts, x.shape[0])
-                )
+                both = self.transformer(state.repeat(2, 1, 1), times.repeat(2), join(prompts, x.shape[0]))
                 positive, null = both.float().chunk(2)
                 return positive, null
             except torch.cuda.OutOfMemoryError:
                 self._branches_fit = False
                 log.info("guidance branches run one by one: together they do not fit into memory")
-        positive, null = (self.transformer.step(state, times, prompt).float() for prompt in prompts)
+        positive, null = (self.transformer(state, times, prompt).float() for prompt in prompts)
         return positive, null
 
 
@@ -321,9 +308,7 @@ def join(prompts: list[Prompt], batch: int) -> Prompt:
     def both(one: Tensor, other: Tensor) -> Tensor:
         return torch.cat([one.expand(batch, *one.shape[1:]), other.expand(batch, *other.shape[1:])])
 
-    shared = all(
-        one.shape[0] == 1 and torch.equal(one, other) for one, other in zip(first.residuals, second.residuals)
-    )
+    shared = all(one.shape[0] == 1 and torch.equal(one, other) for one, other in zip(first.residuals, second.residuals))
     return Prompt(
         projected=both(first.projected, second.projected),
         residuals=first.residuals if shared else tuple(map(both, first.residuals, second.residuals)),
@@ -337,9 +322,7 @@ def check_names(model: DiffRhythm, tensors: Mapping[str, Tensor], source: str) -
     expected = model.state_dict()
     missing, unexpected = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
     if missing or unexpected:
-        parts = [f"missing {listed(missing)}"] * bool(missing) + [f"unexpected {listed(unexpected)}"] * bool(
-            unexpected
-        )
+        parts = [f"missing {listed(missing)}"] * bool(missing) + [f"unexpected {listed(unexpected)}"] * bool(unexpected)
         hint = (
             " (duration_time_embed belongs to max_frames=6144)"
             if "duration_time_embed" in str(missing + unexpected)
@@ -352,9 +335,7 @@ def check_names(model: DiffRhythm, tensors: Mapping[str, Tensor], source: str) -
                 f"{source}: {name} has shape {list(tensor.shape)}, the config asks for {list(expected[name].shape)}"
             )
         if not torch.isfinite(tensor).all():
-            raise InputError(
-                f"{source}: {name} holds NaN or infinity; the file is damaged, download it again"
-            )
+            raise InputError(f"{source}: {name} holds NaN or infinity; the file is damaged, download it again")
 
 
 def listed(names: list[str], most: int = 6) -> str:

@@ -17,7 +17,7 @@ COND_DIM = 512  # width of the style vector and of the time embeddings
 
 
 class Prompt(NamedTuple):
-    """What does not change from step to step: computed once by `DiT.prepare`, used by every `DiT.step`.
+    """What does not change from step to step: computed once by `DiT.prepare`, used at every step.
 
     The batch axis is that of the states, or 1 where all rows share the value.
     """
@@ -43,11 +43,9 @@ class TimestepEmbedding(nn.Module):
     def forward(self, times: Tensor) -> Tensor:
         steps = torch.arange(self.frequencies, device=times.device).float()
         scale = torch.exp(steps * -(math.log(10000) / (self.frequencies - 1)))
-        # Float32 whatever the weights' type: 1000 t rounded to half precision would shift the phase by a third of a radian.
+        # Float32 whatever the weights' type: 1000 t rounded to half precision would be off by up to 0.3.
         angles = 1000 * times.float().unsqueeze(1) * scale
-        return self.time_mlp(
-            torch.cat([angles.sin(), angles.cos()], dim=-1).to(self.time_mlp[0].weight.dtype)
-        )
+        return self.time_mlp(torch.cat([angles.sin(), angles.cos()], dim=-1).to(next(self.parameters()).dtype))
 
 
 class ConvPosition(nn.Module):
@@ -128,13 +126,14 @@ class Attention(nn.Module):
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         self.heads, self.causal = config.attention_heads, config.causal
-        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-            setattr(self, name, nn.Linear(config.dim, config.dim, bias=False))
+        self.q_proj = nn.Linear(config.dim, config.dim, bias=False)
+        self.k_proj = nn.Linear(config.dim, config.dim, bias=False)
+        self.v_proj = nn.Linear(config.dim, config.dim, bias=False)
+        self.o_proj = nn.Linear(config.dim, config.dim, bias=False)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
         q, k, v = (
-            proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for proj in (self.q_proj, self.k_proj, self.v_proj)
+            proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
         out = F.scaled_dot_product_attention(rotate(q, rotary), rotate(k, rotary), v, is_causal=self.causal)
         return self.o_proj(out.transpose(1, 2).flatten(2))
@@ -182,7 +181,7 @@ class FinalNorm(nn.Module):
 
 
 class DiT(nn.Module):
-    """The velocity network. `prepare` once per prompt, `step` once per state and guidance branch."""
+    """The velocity network. `prepare` once per prompt, `forward` once per state and guidance branch."""
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
@@ -233,7 +232,7 @@ class DiT(nn.Module):
             rotary=(cos.to(dtype), sin.to(dtype)),
         )
 
-    def step(self, x: Tensor, t: Tensor, prompt: Prompt) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, prompt: Prompt) -> Tensor:
         """Velocity [B, L, C] at state x [B, L, C] and flow time t [B]."""
         time = self.time_embed(t) + prompt.clock
         h = self.input_embed(x, prompt.projected, time)

@@ -3,12 +3,13 @@
 Each tap is a module that returns its input, so `register_forward_hook` sees what passes and may return a replacement.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Step:
     """Where the sampler stands."""
 
     index: int
@@ -17,6 +18,8 @@ class Step(NamedTuple):
     """Index of the last state."""
     t: float
     """Flow time of this state: 0 noise, 1 data."""
+    guidance: float
+    """Guidance scale w in v = c + w (c - n); 0 where the null branch is not evaluated."""
     mask: Tensor | None
     """[L] frames that are being generated, None for all."""
 

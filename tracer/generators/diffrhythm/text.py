@@ -55,12 +55,11 @@ class TextEmbedding(nn.Module):
         super().__init__()
         self.rows = config.text_positions
         self.text_embed = nn.Embedding(config.text_num_embeds + 1, config.text_dim)
+        self.text_blocks: nn.Sequential | None = None
         if config.conv_layers:
             self.text_blocks = nn.Sequential(
                 *(ConvNeXtBlock(config.text_dim, 2 * config.text_dim) for _ in range(config.conv_layers))
             )
-        else:
-            self.text_blocks = None
 
     def forward(self, text: Tensor) -> Tensor:
         h = self.text_embed(text)

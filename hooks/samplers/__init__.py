@@ -1,0 +1,13 @@
+"""One file per kind of sampler: how its states, velocities and clean estimates are reached."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..attach import Adapter
+from . import cfm, tapped
+
+ADAPTERS: list[tuple[Callable[[Any], bool], Adapter]] = [
+    (tapped.fits, tapped.attached),
+    (cfm.fits, cfm.attached),
+]
+"""(does this adapter know the object?, the adapter), asked in order."""

@@ -1,0 +1,65 @@
+"""What the tracer asks of a generator: conditioning, noise, time grid, guidance and decoding are its own affair."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+
+class Generator(ABC):
+    """A text-to-music model that can be traced.
+
+    A generator does not know that it is watched: hooks attach to `sampler`.
+    """
+
+    name: str
+    """As in `trace --model`."""
+    space: str
+    """Name of the latent space its states live in; a readout must declare the same."""
+    channels: int
+    """Width of a latent frame."""
+    frame_rate: float
+    """Latent frames per second."""
+    sample_rate: int
+    """Of the decoded audio, Hz."""
+    default_seconds: float
+    """Length of a clip where the user names none."""
+    default_guidance: float
+    """Guidance scale where the user names none, in the model's own convention."""
+    default_steps: int = 32
+    """Number of traced states where the user names none."""
+    sampler: Any
+    """The object that `hooks.capture` and `hooks.steer` attach to."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Identifies weights and settings that change the result, for run.json."""
+
+    @abstractmethod
+    def frames(self, seconds: float) -> int:
+        """Latent frames of a clip; InputError when the model cannot make that length."""
+
+    @abstractmethod
+    def generate(
+        self, captions: Sequence[str], seeds: Sequence[int], *, steps: int, seconds: float, guidance: float
+    ) -> Tensor:
+        """Final latents [B, F, C], float32.
+
+        Each clip's noise comes from its own seed alone, so a clip is the same in every batch.
+        """
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """Latents [B, F, C] to audio [B, audio channels, samples], float32 in about [-1, 1]."""
+
+
+def prompt_seed(run_seed: int, prompt_index: int) -> int:
+    """The seed of one prompt's noise: a hash of (run seed, prompt index), below 2^63.
+
+    Batch size, order and number of processes have no say in it.
+    """
+    digest = hashlib.blake2b(f"{run_seed}:{prompt_index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
