@@ -30,9 +30,7 @@ def space_class(name: str) -> "type[Space]":
     return cls
 
 
-def load_space(
-    name: str, weights: str | None = None, device: "str | torch.device" = "cpu", **options: Any
-) -> "Space":
+def load_space(name: str, weights: str | None = None, device: "str | torch.device" = "cpu", **options: Any) -> "Space":
     """Load a latent space.
 
     Args:
@@ -48,7 +46,5 @@ def load_space(
     known = [key for key in inspect.signature(cls).parameters if key not in ("weights", "device")]
     unknown = [key for key in options if key not in known]
     if unknown:
-        raise InputError(
-            f"{name} has no option {unknown[0]!r}" + (f": it has {', '.join(known)}" if known else "")
-        )
+        raise InputError(f"{name} has no option {unknown[0]!r}" + (f": it has {', '.join(known)}" if known else ""))
     return cls(weights, device, **options)

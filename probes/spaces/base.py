@@ -148,9 +148,7 @@ class Space(ABC):
     def _fit(self, audio: Tensor, sample_rate: int | None) -> Tensor:
         """Audio `[B, A, n]` in the space's channel layout and sample rate."""
         if audio.ndim != 3 or audio.shape[-1] == 0:
-            raise InputError(
-                f"{self.name} encodes audio [batch, channels, samples], but got {list(audio.shape)}"
-            )
+            raise InputError(f"{self.name} encodes audio [batch, channels, samples], but got {list(audio.shape)}")
         if not torch.isfinite(audio).all():
             raise InputError("the audio holds values that are not finite (NaN or infinity): repair the file")
         if self.audio_channels == 1:

@@ -1,0 +1,117 @@
+"""Where a codec's weights are: a file, a folder, or a repository on the Hugging Face Hub."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from probes.errors import InputError
+
+
+def weights_file(weights: str | None, repo: str, filename: str, revision: str | None) -> tuple[Path, str | None]:
+    """A local file with a codec's weights, and the hub commit it came from (None for a local one).
+
+    Args:
+        weights: A file, a folder that holds `filename`, a hub id, or None for `repo`.
+        repo: Hub id of the released weights.
+        filename: Name of the file in a folder or repository.
+        revision: Branch, tag or commit of the repository.
+
+    Raises:
+        InputError: there is no such file, or the Hub cannot give it.
+    """
+    if weights is not None and (path := local(weights)) is not None:
+        if path.is_file():
+            return path, None
+        if not (path / filename).is_file():
+            raise InputError(f"{path} has no {filename}: give the file itself or the folder that holds it")
+        return path / filename, None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    source = weights or repo
+    try:
+        path = Path(hf_hub_download(source, filename, revision=revision))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise InputError(hub_message(source, filename, error)) from error
+    return path, commit_of(path)
+
+
+def local(weights: str) -> Path | None:
+    """The path when `weights` is one, None when it can only be a hub id ("owner/name").
+
+    Raises:
+        InputError: neither an existing path nor of the form of a hub id.
+    """
+    path = Path(weights).expanduser()
+    if path.exists():
+        return path
+    if weights.count("/") != 1 or weights.startswith((".", "/", "~")) or path.suffix in (".pt", ".th", ".ckpt"):
+        raise InputError(f"no such file or folder: {weights}")
+    return None
+
+
+def hub_message(source: str, filename: str, error: Exception) -> str:
+    """One line on why the Hub did not give a file, and what to do."""
+    kind = type(error).__name__
+    if kind == "GatedRepoError":
+        return f"{source} is gated: accept its licence on huggingface.co and run `hf auth login`, then try again"
+    if kind == "RevisionNotFoundError":
+        return f"{source} has no such revision: give a branch, tag or commit that exists"
+    if kind in ("RepositoryNotFoundError", "RemoteEntryNotFoundError"):
+        return f"{source} on the Hub has no {filename}, or needs a login: check the id, or pass a path to the weights"
+    return f"cannot download {filename} of {source} ({kind}): go online once, or pass a path to the weights"
+
+
+def commit_of(path: Path) -> str | None:
+    """The commit in the path of a file in the Hub's cache (.../snapshots/COMMIT/...)."""
+    parts = path.parts
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts else None
+
+
+def torch_load(path: Path) -> object:
+    """Tensors of a PyTorch file, nothing executed.
+
+    Raises:
+        InputError: not such a file.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the damaged bytes led it into
+        raise InputError(f"{path} is not a PyTorch weights file: {first_line(error)}") from error
+
+
+def load_strict(module: nn.Module, state: dict[str, Tensor], source: object) -> None:
+    """Load every tensor of a module, and nothing else.
+
+    Raises:
+        InputError: names the keys that are missing, unexpected or of another shape.
+    """
+    own = module.state_dict()
+    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+    complaints = [
+        f"{what} {few(keys)}"
+        for what, keys in (
+            ("missing", [key for key in own if key not in state]),
+            ("unexpected", [key for key in state if key not in own]),
+            ("of another shape", shapes),
+        )
+        if keys
+    ]
+    if complaints:
+        raise InputError(f"{source} does not fit: {'; '.join(complaints)}")
+    module.load_state_dict(state)
+
+
+def few(keys: Iterable[str]) -> str:
+    """The first three of some keys and how many more there are."""
+    names = list(keys)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def first_line(error: Exception) -> str:
+    """First line of an error's message, or its type."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
