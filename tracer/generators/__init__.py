@@ -1,0 +1,38 @@
+"""The generators that can be traced, by name. Each is imported when it is asked for."""
+
+from importlib import import_module
+from typing import Any
+
+from probes.errors import InputError
+
+from .base import Generator, prompt_seed
+
+__all__ = ["GENERATORS", "Generator", "load_generator", "prompt_seed"]
+
+GENERATORS = {
+    "mini": "tracer.generators.mini:load",
+    "diffrhythm": "tracer.generators.diffrhythm.generator:load",
+}
+"""Name -> "module:function"; the function takes (weights, device, dtype, **options) and returns a `Generator`."""
+
+
+def load_generator(
+    name: str, weights: str | None = None, device: str = "cpu", dtype: str = "auto", **options: Any
+) -> Generator:
+    """Load a generator.
+
+    Args:
+        name: a key of `GENERATORS`.
+        weights: path or hub id; None is the generator's own default.
+        device: torch device.
+        dtype: "float32", "bfloat16", "float16", or "auto": the generator's usual type on that device.
+        options: what this generator takes beyond that (`style_cache`, `lyrics`, ...).
+
+    Raises:
+        InputError: unknown name, or weights that are missing or do not fit.
+    """
+    if name not in GENERATORS:
+        raise InputError(f"unknown model '{name}'; choose one of {', '.join(GENERATORS)} (`trace models` describes them)")
+    module, function = GENERATORS[name].split(":")
+    generator: Generator = getattr(import_module(module), function)(weights, device, dtype, **options)
+    return generator

@@ -1,0 +1,179 @@
+"""DiffRhythm as a generator: captions and seeds in, song latents out."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probes.errors import InputError
+
+from ..base import Generator
+from .lyrics import lyric_ids, read_lyrics
+from .model import DiffRhythm
+from .style import StyleCache, read_style
+
+if TYPE_CHECKING:
+    from probes.spaces.base import Space
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DEFAULT_WEIGHTS = {2048: "ASLP-lab/DiffRhythm-1_2", 6144: "ASLP-lab/DiffRhythm-1_2-full"}
+FULL_SECONDS = {2048: 95, 6144: 285}
+
+
+class DiffRhythmGenerator(Generator):
+    """Text-to-music with DiffRhythm; instrumental unless lyrics are given."""
+
+    name = "diffrhythm"
+    space = "diffrhythm"
+    channels = 64
+    sample_rate = 44100
+    frame_rate = 44100 / 2048
+    default_seconds = 95.0
+    default_guidance = 4.0
+
+    def __init__(
+        self,
+        model: DiffRhythm,
+        styles: StyleCache,
+        negative_style: Tensor | None = None,
+        lyrics: str | None = None,
+        vae: str | None = None,
+    ) -> None:
+        self.sampler = model
+        self.styles = styles
+        self.negative_style = negative_style
+        self.lyrics = None if lyrics is None else read_lyrics(lyrics)
+        self.vae = vae
+        self.default_seconds = float(FULL_SECONDS.get(model.config.max_frames, 95))
+
+    def fingerprint(self) -> str:
+        """Hash of the network's weights (first values of every tensor), precision, negative style and lyrics."""
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(f"{self.sampler.config} {self.sampler.dtype} {self.sampler.exact_rotary}".encode())
+        for name, tensor in self.sampler.state_dict().items():
+            digest.update(name.encode() + tensor.flatten()[:64].float().cpu().numpy().tobytes())
+        if self.negative_style is not None:
+            digest.update(self.negative_style.numpy().tobytes())
+        digest.update(repr(self.lyrics).encode())
+        return digest.hexdigest()
+
+    def frames(self, seconds: float) -> int:
+        """2048 for the 95-second model's full length, otherwise the whole frames within `seconds`."""
+        most = self.sampler.config.max_frames
+        full = FULL_SECONDS.get(most, most / self.frame_rate)
+        if not 0 < seconds <= full:
+            raise InputError(
+                f"this DiffRhythm makes at most {full:g} s, {seconds:g} s were asked for; longer songs need {DEFAULT_WEIGHTS[6144]}"
+            )
+        frames = most if seconds == full else int(seconds * self.frame_rate)
+        if frames < 1:
+            raise InputError(f"{seconds:g} s is less than one latent frame; give at least 0.05")
+        return frames
+
+    def generate(
+        self, captions: Sequence[str], seeds: Sequence[int], *, steps: int, seconds: float, guidance: float
+    ) -> Tensor:
+        """Final latents [B, F, 64]; see `Generator.generate`. `steps` is the number of states, as upstream counts."""
+        frames = self.frames(seconds)
+        noise = torch.stack(
+            [torch.randn(frames, self.channels, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        )
+        text = None
+        if self.lyrics is not None:
+            text = lyric_ids(self.lyrics, frames, drop_last=self.sampler.config.max_frames == 2048)[None]
+        if guidance and self.negative_style is None:
+            raise InputError(
+                "guidance needs the negative style vector: pass --set negative_style=FILE (vocal.npy from the folder "
+                "infer/example of DiffRhythm's repository), or --cfg 0"
+            )
+        states = self.sampler.states(
+            noise=noise,
+            style=self.styles.get(captions),
+            negative_style=self.negative_style,
+            text=text,
+            song_duration=torch.tensor([frames / self.sampler.config.max_frames]),
+            steps=steps,
+            cfg_strength=guidance,
+        )
+        latents = noise
+        for latents in states:  # noqa: B007  (a state lives until the next one; the last is the song)
+            pass
+        return latents
+
+    @cached_property
+    def codec(self) -> "Space":
+        """The released VAE, loaded when audio is first asked for."""
+        from probes.spaces import load_space
+
+        return load_space("diffrhythm", self.vae, device=self.sampler.device)
+
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """Stereo audio [B, 2, samples] at 44.1 kHz."""
+        return self.codec.decode(latents).cpu().numpy()
+
+
+def load(
+    weights: str | None = None,
+    device: str = "cpu",
+    dtype: str = "auto",
+    *,
+    style_cache: str | None = None,
+    negative_style: str | None = None,
+    lyrics: str | None = None,
+    vae: str | None = None,
+    config: str | None = None,
+    max_frames: str | None = None,
+    exact_rotary: str | None = None,
+) -> DiffRhythmGenerator:
+    """Load DiffRhythm.
+
+    Args:
+        weights: checkpoint file, folder, or hub id; None is `ASLP-lab/DiffRhythm-1_2`, or `-full` at 6144 frames.
+        device: torch device.
+        dtype: "auto" is float16 on a GPU, as upstream runs it, and float32 elsewhere.
+        style_cache: `.safetensors` file of style vectors by caption; None uses `styles.safetensors` beside the run.
+        negative_style: the null branch's style vector, `.npy` or `.safetensors`; None looks for `vocal.npy` beside
+            the weights.
+        lyrics: LRC file of phoneme ids for every prompt; None is instrumental.
+        vae: TorchScript VAE file or hub id for decoding; None is the released one.
+        config: JSON file of upstream's model keys; None is the released model's.
+        max_frames: 2048 or 6144; None is what the weights imply.
+        exact_rotary: "true" keeps exact rotary frequencies in float16.
+    """
+    precision = ("float16" if str(device).startswith("cuda") else "float32") if dtype == "auto" else dtype
+    if max_frames is not None and max_frames not in ("2048", "6144"):
+        raise InputError(f"max_frames must be 2048 or 6144, got {max_frames}")
+    frames = None if max_frames is None else int(max_frames)
+    model = DiffRhythm.from_checkpoint(
+        weights or DEFAULT_WEIGHTS[frames or 2048],
+        config=config,
+        max_frames=frames,
+        device=device,
+        dtype=DTYPES[precision],
+        exact_rotary=flag("exact_rotary", exact_rotary),
+    )
+    beside = Path(weights or ".")
+    beside = (beside if beside.is_dir() else beside.parent) / "vocal.npy"
+    if negative_style is None and beside.is_file():
+        negative_style = str(beside)
+    return DiffRhythmGenerator(
+        model,
+        StyleCache.open(style_cache or "styles.safetensors"),
+        None if negative_style is None else read_style(negative_style),
+        lyrics,
+        vae,
+    )
+
+
+def flag(name: str, value: str | None) -> bool:
+    """A switch given as text."""
+    if value is None or value.lower() in ("false", "0", "no"):
+        return False
+    if value.lower() in ("true", "1", "yes"):
+        return True
+    raise InputError(f"{name} must be true or false, got {value!r}")
