@@ -7,8 +7,8 @@ A corpus is a folder:
     shards/00000/     latents.npy [rows, channels] and, per attribute, NAME.npy [rows, 2]: value, confidence
     summary.json      counts, label histograms, skipped files
 
-The frames of a file are consecutive rows of one shard. The arrays are ordinary .npy files, opened as memory maps:
-reading a file never loads a shard.
+The frames of a file are consecutive rows of one shard. The arrays are ordinary .npy files, opened as memory
+maps: reading a file never loads a shard.
 
     corpus = Corpus.open("corpora/mine")
     for file in corpus.files("train"):
@@ -77,7 +77,8 @@ class Corpus:
 
     @cached_property
     def _files(self) -> list[CorpusFile]:
-        rows = read_index(self.path)
+        # A file that changed was encoded again: its last line counts.
+        rows = list({row["name"]: row for row in read_index(self.path)}.values())
         splits = assign([row["hash"] for row in rows], [row["split"] for row in rows])
         files = [
             CorpusFile(row["name"], split, row["shard"], row["start"], row["frames"])
@@ -145,9 +146,7 @@ class Corpus:
             try:
                 self._arrays[key] = np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:
-                raise InputError(
-                    f"the corpus {self.path} is damaged: {path.name} in shard {file.shard}"
-                ) from error
+                raise InputError(f"the corpus {self.path} is damaged: {path.name} in shard {file.shard}") from error
         return self._arrays[key][file.start : file.start + file.frames]
 
 
@@ -165,9 +164,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads((path / "corpus.json").read_text())
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} is not a corpus (no corpus.json): make one with `trace fit encode`"
-        ) from error
+        raise InputError(f"{path} is not a corpus (no corpus.json): make one with `trace fit encode`") from error
     if config.get("format") != FORMAT:
         raise InputError(f"the corpus {path} has format {config.get('format')}, this version reads {FORMAT}")
     return dict(config)

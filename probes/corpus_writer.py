@@ -70,7 +70,8 @@ class CorpusWriter:
         shard_bytes: A new shard begins once the latents of one reach this size.
 
     Raises:
-        InputError: the folder holds another kind of corpus, another process writes it, or it cannot be written.
+        InputError: the folder holds another kind of corpus, another process writes it, or it cannot be
+        written.
     """
 
     def __init__(self, path: str | Path, config: Mapping[str, Any], shard_bytes: int = SHARD_BYTES) -> None:
@@ -192,7 +193,7 @@ def refuse_another(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -
     ):
         if before != now:
             raise InputError(
-                f"{path} is a corpus with {what} {before}, this run has {now}: use those options or another --out"
+                f"{path} is a corpus with {what} {before}, this run has {now}: use those, or another --out"
             )
 
 

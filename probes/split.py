@@ -17,10 +17,10 @@ def assign(
 ) -> list[str]:
     """The split of each file.
 
-    A given split stands. The others go by their hash: the lowest tenth of all possible hashes is "val", the next
-    tenth "test", the rest "train", so files added later do not move those already there. One exception: when that
-    leaves "val" or "test" empty and it had three files or more to place, the train file with the lowest hash goes
-    there.
+    A given split stands. The others go by their hash: the lowest tenth of all possible hashes is "val", the
+    next tenth "test", the rest "train", so files added later do not move those already there. One exception:
+    when that leaves "val" or "test" empty and it had three files or more to place, the train file with the
+    lowest hash goes there.
 
     Args:
         content_hashes: Hexadecimal, one per file.
