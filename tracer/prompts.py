@@ -20,9 +20,10 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,8 @@ _MUSICCAPS_COLUMNS = {"ytid", "caption", "is_balanced_subset"}
 _SUFFIXES = (".txt", ".csv", ".jsonl")
 
 
-class Prompt(NamedTuple):
+@dataclass(frozen=True)
+class Prompt:
     """One prompt of a run.
 
     Attributes
@@ -96,12 +98,12 @@ def _download_musiccaps() -> list[Mapping[str, Any]]:
     import datasets
     import huggingface_hub as hub
 
-    pinned = {"repo_id": MUSICCAPS, "revision": MUSICCAPS_REVISION}
+    repo, file, revision = MUSICCAPS, MUSICCAPS_FILE, MUSICCAPS_REVISION
     try:
-        if not isinstance(hub.try_to_load_from_cache(filename=MUSICCAPS_FILE, repo_type="dataset", **pinned), str):
+        if not isinstance(hub.try_to_load_from_cache(repo, file, revision=revision, repo_type="dataset"), str):
             # The hub's downloads retry for half a minute without a network; this question fails at once.
-            hub.HfApi().dataset_info(**pinned, timeout=20)
-        path = hub.hf_hub_download(filename=MUSICCAPS_FILE, repo_type="dataset", **pinned)
+            hub.HfApi().dataset_info(repo, revision=revision, timeout=20)
+        path = hub.hf_hub_download(repo, file, revision=revision, repo_type="dataset")
         table = datasets.load_dataset("csv", data_files=path, split="train")
         return list(table.select_columns(["ytid", "caption", "is_balanced_subset"]))
     except Exception as error:  # offline, proxy, disk, a changed file: every cause has the same way out

@@ -1,0 +1,264 @@
+"""The Parquet files of a run folder: what one prompt leaves, written atomically and read back.
+
+Prompts come in pairs of files of one name, ``shards/NAME.parquet`` and ``frames/NAME.parquet``, with one row group per
+prompt in the same order. Columns of a shard, one row per view, probe, attribute and state:
+
+========== ============ =========================================================================================
+prompt     int32        position of the prompt in ``prompts.csv``
+view       string       ``state`` (the latent as it is) or ``endpoint`` (the clean latent the model expects)
+probe      string       ``trained``, or ``control`` for the probes that were trained on shuffled labels
+attribute  string       ``pitch``, ``loudness``, ...
+index      int32        state index, 0 (noise) to T (the finished latent)
+t          double       flow time, 0 = noise, 1 = data
+logsnr     double       2 ln(alpha / sigma) of the state; infinite at the ends of a rectified flow
+p          list<float>  class distribution, mean over valid frames
+fvu        float        fraction of variance that the sparse autoencoder leaves unexplained (view and state)
+l0         float        mean number of active features per frame (view and state)
+========== ============ =========================================================================================
+
+Columns of a frames file, in the same row order: prompt, view, probe, attribute, index as above, and
+
+========== ============ =========================================================================================
+classes    binary       the most probable class of every frame, one byte each
+valid      binary       on the rows of the last state: one byte per frame, 1 where the frame counts (inside the
+                        song and, for pitch, voiced in the finished audio); null on the other rows
+========== ============ =========================================================================================
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TRAINED, CONTROL = "trained", "control"
+
+_KEYS = [
+    pa.field("prompt", pa.int32(), nullable=False),
+    pa.field("view", pa.string(), nullable=False),
+    pa.field("probe", pa.string(), nullable=False),
+    pa.field("attribute", pa.string(), nullable=False),
+    pa.field("index", pa.int32(), nullable=False),
+]
+SHARD_SCHEMA = pa.schema(
+    [
+        *_KEYS,
+        pa.field("t", pa.float64(), nullable=False),
+        pa.field("logsnr", pa.float64(), nullable=False),
+        pa.field("p", pa.list_(pa.float32()), nullable=False),
+        pa.field("fvu", pa.float32(), nullable=False),
+        pa.field("l0", pa.float32(), nullable=False),
+    ]
+)
+FRAMES_SCHEMA = pa.schema([*_KEYS, pa.field("classes", pa.binary(), nullable=False), pa.field("valid", pa.binary())])
+
+
+class Curve(NamedTuple):
+    """What one curve is of: a view, a kind of probe and an attribute."""
+
+    view: str
+    probe: str
+    attribute: str
+
+
+@dataclass
+class PromptTrace:
+    """Everything that is kept of one prompt's generation, states 0..T.
+
+    Attributes
+    ----------
+    prompt : index of the prompt.
+    t, logsnr : float64 [T+1].
+    pooled : for each curve, class distributions float32 [T+1, classes].
+    classes : for each curve, most probable classes uint8 [T+1, frames]; empty where frames are not kept.
+    valid : for each curve, bool [frames]; empty where frames are not kept.
+    fvu, l0 : for each view, float32 [T+1].
+    """
+
+    prompt: int
+    t: np.ndarray
+    logsnr: np.ndarray
+    pooled: dict[Curve, np.ndarray] = field(default_factory=dict)
+    classes: dict[Curve, np.ndarray] = field(default_factory=dict)
+    valid: dict[Curve, np.ndarray] = field(default_factory=dict)
+    fvu: dict[str, np.ndarray] = field(default_factory=dict)
+    l0: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def write_pair(folder: Path, name: str, traces: Sequence[PromptTrace], frames: bool) -> None:
+    """Write the shard ``name`` (and its frames file) so that it is there whole or not at all.
+
+    The frames file is put in place first: a prompt counts once its shard is there.
+    """
+    if frames:
+        _write_atomically(folder / "frames" / f"{name}.parquet", FRAMES_SCHEMA, (_frames_table(t) for t in traces))
+    _write_atomically(folder / "shards" / f"{name}.parquet", SHARD_SCHEMA, (_shard_table(t) for t in traces))
+
+
+def _write_atomically(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with pq.ParquetWriter(
+            temporary,
+            schema,
+            compression="zstd",
+            use_dictionary=["view", "probe", "attribute", "fvu", "l0", "t", "logsnr"],
+            # Statistics of `prompt` are the index by which a prompt is found again.
+            write_statistics=["prompt", "index"],  # type: ignore[arg-type]
+            write_page_checksum=True,
+        ) as writer:
+            for table in tables:
+                writer.write_table(table, row_group_size=table.num_rows)
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, onto the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _key_columns(trace: PromptTrace, curves: Sequence[Curve]) -> list[pa.Array]:
+    states = len(trace.t)
+    rows = len(curves) * states
+    return [
+        pa.array(np.full(rows, trace.prompt, dtype=np.int32)),
+        *(pa.array([curve[part] for curve in curves for _ in range(states)], pa.string()) for part in range(3)),
+        pa.array(np.tile(np.arange(states, dtype=np.int32), len(curves))),
+    ]
+
+
+def _shard_table(trace: PromptTrace) -> pa.Table:
+    curves = sorted(trace.pooled)
+    values = [np.ascontiguousarray(trace.pooled[curve], dtype=np.float32) for curve in curves]
+    lengths = np.concatenate([np.full(len(trace.t), v.shape[1], dtype=np.int32) for v in values])
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    flat = np.concatenate([v.ravel() for v in values])
+    columns = [
+        *_key_columns(trace, curves),
+        pa.array(np.tile(np.asarray(trace.t, dtype=np.float64), len(curves))),
+        pa.array(np.tile(np.asarray(trace.logsnr, dtype=np.float64), len(curves))),
+        pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat)),
+        pa.array(np.concatenate([trace.fvu[curve.view] for curve in curves]).astype(np.float32)),
+        pa.array(np.concatenate([trace.l0[curve.view] for curve in curves]).astype(np.float32)),
+    ]
+    return pa.Table.from_arrays(columns, schema=SHARD_SCHEMA)
+
+
+def _frames_table(trace: PromptTrace) -> pa.Table:
+    curves = sorted(trace.classes)
+    classes: list[bytes] = []
+    valid: list[bytes | None] = []
+    for curve in curves:
+        classes.extend(row.astype(np.uint8, copy=False).tobytes() for row in trace.classes[curve])
+        valid.extend([None] * (len(trace.t) - 1))
+        valid.append(trace.valid[curve].astype(np.uint8).tobytes())
+    columns = [*_key_columns(trace, curves), pa.array(classes, pa.binary()), pa.array(valid, pa.binary())]
+    return pa.Table.from_arrays(columns, schema=FRAMES_SCHEMA)
+
+
+class ShardPair:
+    """One shard with its frames file, open for reading.
+
+    Opening reads the footers alone and raises ``pa.ArrowException`` or ``OSError`` when they are damaged; page
+    checksums are compared whenever a row group is read.
+    """
+
+    def __init__(self, folder: Path, name: str, frames: bool) -> None:
+        self.name = name
+        self._shard = _open(folder / "shards" / f"{name}.parquet", SHARD_SCHEMA)
+        self._frames = _open(folder / "frames" / f"{name}.parquet", FRAMES_SCHEMA) if frames else None
+        self.prompts = _row_group_prompts(self._shard)
+        if self._frames is not None and _row_group_prompts(self._frames) != self.prompts:
+            raise pa.ArrowInvalid(f"frames/{name}.parquet and shards/{name}.parquet hold different prompts")
+
+    def read(self, group: int, pooled: bool = True, classes: bool = True) -> PromptTrace:
+        """The trace in row group ``group``; leave out ``pooled`` or ``classes`` to read less."""
+        columns = None if pooled else ["prompt", "view", "probe", "attribute", "index", "t", "logsnr"]
+        table = self._shard.read_row_group(group, columns=columns, use_threads=False)
+        trace = _from_shard(table, pooled)
+        if classes and self._frames is not None:
+            _add_frames(trace, self._frames.read_row_group(group, use_threads=False))
+        return trace
+
+    def verify(self) -> None:
+        """Read everything once, which compares every page's checksum."""
+        for group in range(len(self.prompts)):
+            self.read(group)
+
+    def close(self) -> None:
+        self._shard.close()
+        if self._frames is not None:
+            self._frames.close()
+
+
+def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:
+    file = pq.ParquetFile(path, page_checksum_verification=True)
+    if file.schema_arrow.names != schema.names:
+        file.close()
+        raise pa.ArrowInvalid(f"{path.name} has other columns: {', '.join(file.schema_arrow.names)}")
+    return file
+
+
+def _row_group_prompts(file: pq.ParquetFile) -> list[int]:
+    prompts = []
+    for group in range(file.metadata.num_row_groups):
+        statistics = file.metadata.row_group(group).column(0).statistics
+        if statistics is None or statistics.min != statistics.max:
+            raise pa.ArrowInvalid("a row group does not hold exactly one prompt")
+        prompts.append(int(statistics.min))
+    return prompts
+
+
+def _blocks(table: pa.Table) -> Iterator[tuple[Curve, slice]]:
+    """The runs of rows that belong to one curve: each begins with state 0."""
+    starts = [*np.flatnonzero(table["index"].to_numpy() == 0).tolist(), table.num_rows]
+    for start, stop in itertools.pairwise(starts):
+        view, probe, attribute = (table[name][start].as_py() for name in ("view", "probe", "attribute"))
+        yield Curve(view, probe, attribute), slice(start, stop)
+
+
+def _from_shard(table: pa.Table, pooled: bool) -> PromptTrace:
+    blocks = list(_blocks(table))
+    first = blocks[0][1]
+    trace = PromptTrace(
+        prompt=int(table["prompt"][0].as_py()),
+        t=table["t"].to_numpy()[first].copy(),
+        logsnr=table["logsnr"].to_numpy()[first].copy(),
+    )
+    if not pooled:
+        return trace
+    lists: Any = table["p"].combine_chunks()
+    if isinstance(lists, pa.ChunkedArray):  # older pyarrow returns a chunked array of one chunk
+        lists = lists.chunk(0)
+    offsets, values = lists.offsets.to_numpy(), lists.values.to_numpy()
+    fvu, l0 = table["fvu"].to_numpy(), table["l0"].to_numpy()
+    for curve, rows in blocks:
+        states = rows.stop - rows.start
+        trace.pooled[curve] = values[offsets[rows.start] : offsets[rows.stop]].reshape(states, -1).copy()
+        trace.fvu[curve.view] = fvu[rows].copy()
+        trace.l0[curve.view] = l0[rows].copy()
+    return trace
+
+
+def _add_frames(trace: PromptTrace, table: pa.Table) -> None:
+    classes, valid = table["classes"], table["valid"]
+    for curve, rows in _blocks(table):
+        joined = b"".join(classes[row].as_py() for row in range(rows.start, rows.stop))
+        trace.classes[curve] = np.frombuffer(joined, dtype=np.uint8).reshape(rows.stop - rows.start, -1)
+        trace.valid[curve] = np.frombuffer(valid[rows.stop - 1].as_py(), dtype=np.uint8).astype(bool)
