@@ -1,0 +1,129 @@
+"""The model card of a readout, made from what it knows about itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCard
+
+    from probes.readout import Readout
+
+ROWS = (
+    ("accuracy", "accuracy"),
+    ("interval", "95 % interval, bootstrap over files"),
+    ("within_one", "within one class"),
+    ("octave_folded", "octave-folded"),
+    ("macro_f1", "macro-F1"),
+    ("calibration_error", "expected calibration error"),
+    ("majority", "always the commonest class"),
+    ("shuffled", "same probe, shuffled labels"),
+    ("raw_latents", "probe on raw latents"),
+    ("untrained_sae", "probe on an untrained autoencoder"),
+    ("with_log_rms", "with log rms(h) as one more input"),
+    ("without_log_rms", "without log rms(h)"),
+    ("frames", "frames"),
+)
+
+
+def model_card(readout: Readout) -> ModelCard:
+    from huggingface_hub import ModelCard, ModelCardData
+
+    data = ModelCardData(
+        library_name="generation-tracer",
+        tags=["sparse-autoencoder", "linear-probe", "music", "audio", "interpretability"],
+    )
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body(readout)}")
+
+
+def body(readout: Readout) -> str:
+    config = readout.sae.config
+    inputs = ", ".join(f"`{space}`" for space in readout.spaces)
+    lines = [
+        f"# Readout of {', '.join(readout.attributes)} from {', '.join(readout.spaces)} latents",
+        "",
+        "A sparse autoencoder and linear softmax probes on its features, after Paek et al., "
+        "*Learning Interpretable Features in Audio Latent Spaces via Sparse Autoencoders* (arXiv 2510.23802).",
+        "",
+        "```python",
+        "from probes import Readout",
+        "",
+        'readout = Readout.from_pretrained("PATH_OR_HUB_ID")',
+        "p = readout(latents)  # latents [batch, frames, channels] -> " + repr(_shapes(readout)).replace("'", '"'),
+        "```",
+        "",
+        "## What goes in",
+        "",
+        f"Latents of {inputs}, revision `{config.revision or 'not recorded'}`, {config.channels} channels, "
+        "[batch, frames, channels], raw as the codec's encoder returns them, without a scaling factor. "
+        "Standardisation, where there is any, happens inside.",
+        "",
+        "## The autoencoder",
+        "",
+        f"Architecture `{config.architecture}`, {config.hidden} features; {_sparsity(readout)}; "
+        f"dictionary atoms {'of norm 1' if config.decoder == 'unit' else 'unconstrained'}; input "
+        f"{'standardised per channel' if config.standardise else 'not standardised'}.",
+        "",
+        *_table(readout.report.get("sae", {})),
+        "## The probes",
+        "",
+        "Input: the features f"
+        + (
+            ", and log rms(h), the level of the activations that RMSNorm takes away, as one more input."
+            if readout.log_rms
+            else "."
+        ),
+        "",
+        *(f"- {name}: {_classes(readout, name)}" for name in readout.attributes),
+        "",
+        *_results(readout.report.get("probes", {})),
+        "The control probes saved beside them were trained on labels of other files, so they say what a probe reads "
+        "that has learned nothing about its attribute.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _shapes(readout: Readout) -> dict[str, str]:
+    return {name: f"[batch, {count}]" for name, count in readout.probes.classes.items()}
+
+
+def _sparsity(readout: Readout) -> str:
+    config = readout.sae.config
+    if config.architecture == "relu":
+        where = "h, before RMSNorm" if config.penalty == "pre_norm" else "f, after RMSNorm"
+        form = "sums" if config.reduction == "sum" else "means"
+        return f"L1 on {where} with lambda {config.lam:g}, loss in {form} over elements"
+    if config.architecture == "jumprelu":
+        return f"L0 penalty with weight {config.lam:g}"
+    return f"k = {config.k}"
+
+
+def _classes(readout: Readout, name: str) -> str:
+    bins, count = readout.bins[name], readout.probes.classes[name]
+    return f"{count} classes, from {bins.label(0)} to {bins.label(count - 1)}"
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list):
+        return " to ".join(_show(part) for part in value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _table(values: dict[str, Any]) -> list[str]:
+    if not values:
+        return []
+    rows = [f"| {name} | {_show(value)} |" for name, value in values.items() if not isinstance(value, dict)]
+    return ["| on held-out files | |", "|---|---|", *rows, ""]
+
+
+def _results(results: dict[str, dict[str, Any]]) -> list[str]:
+    if not results:
+        return []
+    names = list(results)
+    lines = ["| on held-out files | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for key, title in ROWS:
+        if any(key in results[name] for name in names):
+            cells = [_show(results[name][key]) if key in results[name] else "" for name in names]
+            lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return [*lines, ""]

@@ -1,0 +1,52 @@
+"""Linear softmax probes: p = softmax(W f + b), one per attribute (arXiv 2510.23802, Eq. 3), kept as one matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class LinearProbes(nn.Module):
+    """One probe per attribute on the same inputs, their rows stacked so that they are one matmul.
+
+    Args:
+        classes: Number of classes K_a of each attribute, in order.
+        inputs: Number of input features.
+    """
+
+    def __init__(self, classes: Mapping[str, int], inputs: int) -> None:
+        super().__init__()
+        self.classes = dict(classes)
+        self.weight = nn.Parameter(torch.zeros(sum(self.classes.values()), inputs))
+        self.bias = nn.Parameter(torch.zeros(self.weight.shape[0]))
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return tuple(self.classes)
+
+    def rows(self, attribute: str) -> slice:
+        """Rows of `weight` that belong to an attribute."""
+        start = 0
+        for name, count in self.classes.items():
+            if name == attribute:
+                return slice(start, start + count)
+            start += count
+        raise KeyError(attribute)
+
+    def split(self, stacked: Tensor) -> dict[str, Tensor]:
+        """[..., sum of K_a] -> {attribute: [..., K_a]}."""
+        return dict(zip(self.classes, stacked.split(list(self.classes.values()), dim=-1)))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs [..., inputs] -> stacked logits [..., sum of K_a]."""
+        return nn.functional.linear(inputs, self.weight, self.bias)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Stacked logits [..., sum of K_a] -> class probabilities, softmaxed within each attribute."""
+        return torch.cat([part.softmax(-1) for part in self.split(logits).values()], dim=-1)
+
+    def contributions(self, attribute: str, features: Tensor) -> Tensor:
+        """c_{j->k} = W_kj f_j of section 2.2 of the paper: features [..., H] -> [..., K, H]."""
+        return self.weight[self.rows(attribute)] * features.unsqueeze(-2)

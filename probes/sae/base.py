@@ -1,0 +1,170 @@
+"""The interface every sparse autoencoder here shares, and its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from huggingface_hub import ModelHubMixin
+from torch import Tensor, nn
+
+from probes.errors import InputError
+from probes.hub import fetch_files
+from probes.sae.config import SAEConfig
+
+
+class StepLoss(NamedTuple):
+    """Loss of one batch, in standardised units, averaged over the batch's frames."""
+
+    total: Tensor  # scalar, the one whose gradient is taken
+    error: Tensor  # scalar, squared error (summed or averaged over channels as config.reduction says)
+    penalty: Tensor  # scalar, the sparsity term with its weight
+    fired: Tensor  # [H] bool, features active in at least one frame of the batch
+
+
+class SparseAutoencoder(
+    nn.Module,
+    ModelHubMixin,
+    library_name="generation-tracer",
+    tags=["sparse-autoencoder", "audio", "interpretability"],
+):
+    """x -> features -> x^, on raw latents of one space.
+
+    Subclasses give `activate`; `relu` adds its RMSNorm. Parameters, with H features and C channels:
+    encoder_weight [H, C], encoder_bias [H], dictionary [H, C] (row j is the atom of feature j), decoder_bias [C];
+    buffers mean [C] and std [C] of the training data, in raw units.
+    """
+
+    elementwise = True
+    """Whether `activate` looks at one pre-activation at a time, so that features can be taken in blocks."""
+
+    def __init__(self, config: SAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden, channels = config.hidden, config.channels
+        self.encoder_weight = nn.Parameter(torch.zeros(hidden, channels))
+        self.encoder_bias = nn.Parameter(torch.zeros(hidden))
+        self.dictionary = nn.Parameter(torch.zeros(hidden, channels))
+        self.decoder_bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+        self.mean: Tensor
+        self.std: Tensor
+
+    @torch.no_grad()
+    def initialise(self, seed: int) -> None:
+        """Random unit atoms, the encoder their transpose."""
+        generator = torch.Generator().manual_seed(seed)
+        atoms = torch.randn(self.dictionary.shape, generator=generator)
+        atoms /= atoms.norm(dim=1, keepdim=True)
+        self.dictionary.copy_(atoms)
+        self.encoder_weight.copy_(atoms)
+
+    @torch.no_grad()
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Per-channel mean [C] and std [C] of the training data, raw units. A constant channel gets std 1."""
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+
+    def standardise(self, x: Tensor) -> Tensor:
+        """Raw latent [..., C] -> what the encoder sees."""
+        return (x - self.mean) / self.std if self.config.standardise else x
+
+    def restore(self, z: Tensor) -> Tensor:
+        """The inverse of `standardise`."""
+        return z * self.std + self.mean if self.config.standardise else z
+
+    def activate(self, pre: Tensor) -> Tensor:
+        """Pre-activations [..., H] -> non-negative activations [..., H]."""
+        raise NotImplementedError
+
+    def activate_block(self, pre: Tensor, part: slice) -> Tensor:
+        """`activate` for the features in `part` alone; only where `elementwise`."""
+        return self.activate(pre)
+
+    def normalise(self, h: Tensor) -> Tensor:
+        """h [..., H] -> features [..., H]; the identity except where an architecture has a norm."""
+        return h
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Raw latent [..., C] -> h [..., H], before any norm."""
+        return self.activate(nn.functional.linear(self.standardise(x), self.encoder_weight, self.encoder_bias))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Raw latent [..., C] -> features f [..., H]."""
+        return self.normalise(self.hidden(x))
+
+    def decode(self, f: Tensor) -> Tensor:
+        """Features [..., H] -> raw latent [..., C]."""
+        return self.restore(f @ self.dictionary + self.decoder_bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Raw latent [..., C] -> its reconstruction [..., C]."""
+        return self.decode(self.encode(x))
+
+    def loss(self, x: Tensor, dead: Tensor | None = None, lam: float | None = None) -> StepLoss:
+        """Training loss of raw latents [N, C].
+
+        dead: [H] bool, features for an auxiliary loss. lam: instead of config.lam, while it is warmed up.
+        """
+        raise NotImplementedError
+
+    def backward(
+        self, x: Tensor, dead: Tensor | None = None, lam: float | None = None, precision: str = "fp32"
+    ) -> StepLoss:
+        """Loss as in `loss`, with its gradients left in `.grad`. precision of the matmuls: fp32 or bf16."""
+        self.zero_grad(set_to_none=True)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            step = self.loss(x, dead, lam)
+        step.total.backward()  # type: ignore[no-untyped-call]
+        return StepLoss(step.total.detach(), step.error.detach(), step.penalty.detach(), step.fired)
+
+    @torch.no_grad()
+    def remove_parallel_gradient(self) -> None:
+        """Take out of the dictionary's gradient its part along each atom; before the optimiser's step."""
+        if self.dictionary.grad is not None:
+            along = (self.dictionary.grad * self.dictionary).sum(1, keepdim=True)
+            self.dictionary.grad.sub_(along * self.dictionary)
+
+    @torch.no_grad()
+    def normalise_dictionary(self) -> None:
+        """Give every atom norm 1 again; after the optimiser's step."""
+        self.dictionary.div_(self.dictionary.norm(dim=1, keepdim=True).clamp_min(1e-12))
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        from safetensors.torch import save_file
+
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        save_file(tensors, save_directory / "model.safetensors")
+        (save_directory / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **_: Any,
+    ) -> SparseAutoencoder:
+        from probes.sae.build import load_tensors
+
+        files = fetch_files(
+            model_id,
+            ("config.json", "model.safetensors"),
+            revision=revision,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        config = SAEConfig.from_dict(json.loads(files["config.json"].read_text()))
+        sae = load_tensors(config, files["model.safetensors"])
+        if not isinstance(sae, cls):
+            raise InputError(f"{model_id} holds a {config.architecture} autoencoder, not a {cls.__name__}")
+        return sae

@@ -1,0 +1,53 @@
+"""The paper's sparse autoencoder: h = ReLU(W x + b), f = RMSNorm(h), x^ = D f + b_dec (arXiv 2510.23802, Eq. 1, 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from probes.sae.base import SparseAutoencoder, StepLoss
+from probes.sae.config import SAEConfig
+from probes.sae.fused import fused_backward
+
+
+class ReluSAE(SparseAutoencoder):
+    """f_j = gain_j * h_j / rms(h), with rms(h) = sqrt(mean_j h_j^2 + eps) over the features of a frame."""
+
+    def __init__(self, config: SAEConfig) -> None:
+        super().__init__(config)
+        self.gain = nn.Parameter(torch.ones(config.hidden))
+
+    @torch.no_grad()
+    def initialise(self, seed: int) -> None:
+        """As the base class; the gain starts where ||f|| = sqrt(C), the norm of a standardised latent."""
+        super().initialise(seed)
+        self.gain.fill_((self.config.channels / self.config.hidden) ** 0.5)
+
+    def activate(self, pre: Tensor) -> Tensor:
+        return torch.relu(pre)
+
+    def rms(self, h: Tensor) -> Tensor:
+        """rms over the features, [..., H] -> [..., 1]."""
+        return (h.square().mean(-1, keepdim=True) + self.config.eps).sqrt()
+
+    def normalise(self, h: Tensor) -> Tensor:
+        return self.gain * h / self.rms(h)
+
+    def loss(self, x: Tensor, dead: Tensor | None = None, lam: float | None = None) -> StepLoss:
+        """Eq. 1: ||z - z^||^2 + lambda ||h||_1 (or ||f||_1 with penalty post_norm), mean over the frames."""
+        lam = self.config.lam if lam is None else lam
+        z = self.standardise(x)
+        h = self.activate(nn.functional.linear(z, self.encoder_weight, self.encoder_bias))
+        f = self.normalise(h)
+        residual = f @ self.dictionary + self.decoder_bias - z
+        penalised = h if self.config.penalty == "pre_norm" else f.abs()
+        mean = self.config.reduction == "mean"
+        error = residual.square().sum(-1).mean() / (self.config.channels if mean else 1)
+        penalty = lam * penalised.sum(-1).mean() / (self.config.hidden if mean else 1)
+        return StepLoss(error + penalty, error, penalty, (h > 0).any(0).detach())
+
+    def backward(
+        self, x: Tensor, dead: Tensor | None = None, lam: float | None = None, precision: str = "fp32"
+    ) -> StepLoss:
+        """The same loss and gradients as autograd's, taken in blocks of features that stay in cache."""
+        return fused_backward(self, x, lam, precision)

@@ -1,0 +1,111 @@
+"""Linear read-outs of a sparse autoencoder's features that never hold the features.
+
+For the paper's autoencoder f_j = g_j h_j / rms(h), so any linear function of f is (sum_j v_j g_j h_j) / rms(h): the
+gain goes into the weights v once, the norm is one division per frame at the end. Features are taken in blocks that stay
+in cache, and the products and the sum of squares are accumulated together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from probes.sae.base import SparseAutoencoder
+from probes.sae.fused import block_columns
+from probes.sae.relu import ReluSAE
+
+FRAMES = 1024  # frames taken together on the CPU
+FRAMES_GPU = 16384
+WHOLE = 1 << 22  # elements of [frames, hidden] at a time where the activation needs a whole row
+
+
+class Streamed(NamedTuple):
+    """Of N frames."""
+
+    values: Tensor  # [N, outputs] linear functions of the features, without bias
+    rms: Tensor | None  # [N] rms(h), where the architecture has a norm
+    active: Tensor | None  # [N] number of active features, when asked for
+
+
+class LinearReader(nn.Module):
+    """outputs = V f(x) for raw latents x, with V [outputs, H] fixed when the reader is made.
+
+    Holds copies of the autoencoder's encoder (standardisation folded in) and of V (gain folded in) as buffers that
+    follow `.to()` and are not saved.
+    """
+
+    def __init__(self, sae: SparseAutoencoder, weights: Tensor) -> None:
+        super().__init__()
+        self._sae = (sae,)  # in a tuple, so that it is not a submodule a second time
+        self.eps = sae.config.eps
+        self.normed = isinstance(sae, ReluSAE)
+        encoder, bias = sae.encoder_weight.detach(), sae.encoder_bias.detach()
+        if sae.config.standardise:
+            encoder = encoder / sae.std
+            bias = bias - encoder @ sae.mean
+        gain = sae.gain.detach() if isinstance(sae, ReluSAE) else 1.0
+        self.register_buffer("encoder", encoder.clone(), persistent=False)
+        self.register_buffer("bias", bias.clone(), persistent=False)
+        self.register_buffer("weights", (weights.detach() * gain).contiguous(), persistent=False)
+        self.encoder: Tensor
+        self.bias: Tensor
+        self.weights: Tensor
+
+    @property
+    def sae(self) -> SparseAutoencoder:
+        return self._sae[0]
+
+    @property
+    def chunk(self) -> int:
+        """Frames to hand over at a time."""
+        return FRAMES if self.encoder.device.type == "cpu" else FRAMES_GPU
+
+    @torch.no_grad()
+    def forward(
+        self, x: Tensor, outputs: int | None = None, count: bool = False, fired: Tensor | None = None
+    ) -> Streamed:
+        """Raw latents x [N, C] in the reader's dtype -> the first `outputs` rows of V (all for None) on their features.
+
+        count: also count the active features of each frame; with `fired` [H] given, the frames of each feature are
+        added to it.
+        """
+        weights = self.weights[:outputs]
+        if not self.sae.elementwise:
+            return self._whole_rows(x, weights, count, fired)
+        frames, hidden = x.shape[0], self.encoder.shape[0]
+        values = x.new_zeros(frames, weights.shape[0])
+        squares = x.new_zeros(frames)
+        active = x.new_zeros(frames) if count else None
+        columns = block_columns(frames, hidden, x.device)
+        for start in range(0, hidden, columns):
+            part = slice(start, start + columns)
+            block = self._activate(torch.addmm(self.bias[part], x, self.encoder[part].t()), part)
+            values.addmm_(block, weights[:, part].t())
+            if self.normed:
+                norm = torch.linalg.vector_norm(block, dim=1)
+                squares.addcmul_(norm, norm)
+            if active is not None:
+                active += block.sign_().sum(1)
+                if fired is not None:
+                    fired[part] += block.sum(0)
+        if not self.normed:
+            return Streamed(values, None, active)
+        rms = (squares / hidden + self.eps).sqrt()
+        return Streamed(values / rms[:, None], rms, active)
+
+    def _activate(self, pre: Tensor, part: slice) -> Tensor:
+        return pre.relu_() if self.normed else self.sae.activate_block(pre, part)
+
+    def _whole_rows(self, x: Tensor, weights: Tensor, count: bool, fired: Tensor | None) -> Streamed:
+        rows = max(1, WHOLE // self.encoder.shape[0])
+        values, active = [], []
+        for chunk in x.split(rows):
+            h = self.sae.activate(torch.addmm(self.bias, chunk, self.encoder.t()))
+            values.append(h @ weights.t())
+            if count:
+                active.append((h > 0).sum(1).to(x.dtype))
+                if fired is not None:
+                    fired += (h > 0).sum(0)
+        return Streamed(torch.cat(values), None, torch.cat(active) if count else None)
