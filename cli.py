@@ -186,10 +186,10 @@ def key_values(pairs: list[str] | None) -> dict[str, str]:
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 a mistake in what was given, 130 interrupted, 1 anything else."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except InputError as error:
         leave(f"trace: {' '.join(str(error).split())}", 2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         leave("trace: interrupted; what was finished is kept, the same command goes on from there", 130)
     except Exception as error:
         shown: Any = getattr(error, "format_message", None)
@@ -197,6 +197,7 @@ def main() -> None:
             raise
         # What typer has to say about options and arguments.
         leave(f"trace: {' '.join(shown().split())}", getattr(error, "exit_code", 2))
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def leave(message: str, code: int) -> None:

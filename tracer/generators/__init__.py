@@ -1,5 +1,6 @@
 """The generators that can be traced, by name. Each is imported when it is asked for."""
 
+import inspect
 from importlib import import_module
 from typing import Any
 
@@ -34,5 +35,10 @@ def load_generator(
     if name not in GENERATORS:
         raise InputError(f"unknown model '{name}'; choose one of {', '.join(GENERATORS)} (`trace models` describes them)")
     module, function = GENERATORS[name].split(":")
-    generator: Generator = getattr(import_module(module), function)(weights, device, dtype, **options)
+    load = getattr(import_module(module), function)
+    known = [key for key in inspect.signature(load).parameters if key not in ("weights", "device", "dtype")]
+    for key in options:
+        if key not in known:
+            raise InputError(f"{name} has no setting '{key}'; it knows {', '.join(known) or 'none'}")
+    generator: Generator = load(weights, device, dtype, **options)
     return generator

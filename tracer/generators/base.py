@@ -31,6 +31,8 @@ class Generator(ABC):
     """Guidance scale where the user names none, in the model's own convention."""
     default_steps: int = 32
     """Number of traced states where the user names none."""
+    default_readout: str | None = None
+    """Readout that comes with the generator, as `Readout.from_pretrained` knows it."""
     sampler: Any
     """The object that `hooks.capture` and `hooks.steer` attach to."""
 

@@ -16,6 +16,8 @@ RELEASED: dict[str, dict[str, Any]] = {
     "ASLP-lab/DiffRhythm-base": {"max_frames": 2048, "causal": True},
     "ASLP-lab/DiffRhythm-full": {"max_frames": 6144, "causal": True},
 }
+# Commits known to hold the released files; other ids are taken at their newest, or as `id@revision` says.
+REVISIONS = {"ASLP-lab/DiffRhythm-1_2": "185bdeb80541b9260d266c5f041859017441f307"}
 FILES = ("cfm_model.safetensors", "cfm_model.pt")
 
 
@@ -74,7 +76,7 @@ def locate(source: str | Path) -> tuple[Path, dict[str, Any]]:
             f"no weights at {source}: give a file, a folder with cfm_model.pt, or a hub id "
             f"such as {next(iter(RELEASED))}"
         )
-    return download(repo, FILES[1], revision or None), RELEASED.get(repo, {})
+    return download(repo, FILES[1], revision or REVISIONS.get(repo)), RELEASED.get(repo, {})
 
 
 def download(repo: str, filename: str, revision: str | None) -> Path:

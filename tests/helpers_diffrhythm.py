@@ -1,0 +1,47 @@
+"""A DiffRhythm folder in the released format with small random weights: for tests of plumbing only."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tracer.generators.diffrhythm import DiffRhythm, DiTConfig
+from tracer.generators.diffrhythm.style import name_of
+
+TINY = {"dim": 64, "depth": 2, "heads": 4, "ff_mult": 2, "text_dim": 512, "conv_layers": 1, "mel_dim": 64}
+
+
+def random_model(seed: int = 0, **config: int | bool) -> DiffRhythm:
+    """A sampler with random weights of a size at which every part matters."""
+    torch.manual_seed(seed)
+    shape = {key: value for key, value in TINY.items() if key != "heads"} | config
+    model = DiffRhythm(DiTConfig(**shape))
+    for name, parameter in model.named_parameters():
+        torch.nn.init.normal_(parameter, std=0.05 if parameter.ndim > 1 else 0.1)
+        if "layernorm" in name:
+            parameter.data.add_(1)
+    return model.eval().requires_grad_(False)
+
+
+def unit(*shape: int) -> torch.Tensor:
+    """Random vectors of norm 1."""
+    return torch.nn.functional.normalize(torch.randn(*shape), dim=-1)
+
+
+def released_folder(path: Path, captions: list[str], seed: int = 0) -> Path:
+    """cfm_model.pt (fp16, nested as released), config.json, vocal.npy and styles.safetensors for some captions."""
+    from safetensors.torch import save_file
+
+    path.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.half() for name, value in random_model(seed).state_dict().items()}
+    torch.save({"model_state_dict": weights}, path / "cfm_model.pt")
+    (path / "config.json").write_text(json.dumps({"model_type": "diffrhythm", "model": TINY}))
+    np.save(path / "vocal.npy", unit(1, 512).numpy())
+    save_file({name_of(caption): unit(1, 512) for caption in captions}, path / "styles.safetensors")
+    return path
+
+
+def settings(folder: Path) -> dict[str, str]:
+    """What `--set` takes for such a folder."""
+    return {"config": str(folder / "config.json"), "style_cache": str(folder / "styles.safetensors")}
