@@ -1,0 +1,164 @@
+"""What one edit is, as it is written on the command line: `pitch=C5,alpha=10,from=0.3,to=0.7,hold=loudness`."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from probes.errors import InputError
+
+EXAMPLE = "pitch=C5,alpha=10,from=0.3,to=0.7"
+
+
+@dataclass(frozen=True)
+class EditSpec:
+    """One edit; its option names on the command line are in `OPTIONS`."""
+
+    attribute: str
+    """What is to change: a name that the readout knows."""
+    target: str
+    """A class index, a note name, a value with its unit (`-20dB`, `2000Hz`), or `+` / `-` along the classes."""
+    alpha: float = 10.0
+    """Dose. vector centred or plain: f' = f + alpha w. closed: rise of the probe's reading, in its own units."""
+    start: float = 0.2
+    """Flow time from which it acts, inclusive."""
+    stop: float = 0.8
+    """Flow time at which it ends, exclusive."""
+    site: str = "endpoint"
+    """endpoint: the clean estimate is moved. state: the state itself, after every step in the window."""
+    branch: str = "both"
+    """Guidance branch that receives an endpoint edit: both, cond (amplified 1 + w times), null (-w times)."""
+    schedule: str = "constant"
+    """Strength over the window: constant, ramp (0 to 1) or bell."""
+    vector: str = "centred"
+    """centred: w_k - mean_j w_j. plain: w_k (arXiv 2510.23802). closed: smallest change of the latent that raises the
+    reading by alpha."""
+    unit: str = "raw"
+    """raw: alpha as it is. std: every feature moves in units of its own standard deviation over the clip."""
+    hold: tuple[str, ...] = ()
+    """Attributes whose reading must not change: their directions are taken out of the displacement."""
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "start", "stop"):
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(f"{_option(name)} must be a finite number, not {getattr(self, name)}")
+        if not 0 <= self.start < self.stop <= 1:
+            raise InputError(
+                f"the window must lie in flow time, 0 <= from < to <= 1, but it goes from {self.start:g} "
+                f"to {self.stop:g}"
+            )
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        if self.attribute in self.hold:
+            raise InputError(f"an edit of {self.attribute} cannot hold {self.attribute}: leave it out of hold=")
+        if self.vector == "closed" and self.unit == "std":
+            raise InputError("unit=std belongs to vector=centred or plain: leave it out with vector=closed")
+        if self.branch != "both" and self.site == "state":
+            raise InputError("branch= belongs to site=endpoint: the state has no guidance branches")
+
+    def at(self, alpha: float) -> "EditSpec":
+        """The same edit at another dose."""
+        return replace(self, alpha=alpha)
+
+    @property
+    def label(self) -> str:
+        """Short name for tables and files, such as `pitch=C5`."""
+        return f"{self.attribute}={self.target}"
+
+    def __str__(self) -> str:
+        """The text that `parse_edit` reads back."""
+        parts = [self.label]
+        for option, name in OPTIONS.items():
+            value = getattr(self, name)
+            if value != DEFAULTS[name]:
+                text = "+".join(value) if isinstance(value, tuple) else f"{value:g}" if name in NUMBERS else value
+                parts.append(f"{option}={text}")
+        return ",".join(parts)
+
+
+CHOICES = {
+    "site": ("endpoint", "state"),
+    "branch": ("both", "cond", "null"),
+    "schedule": ("constant", "ramp", "bell"),
+    "vector": ("centred", "plain", "closed"),
+    "unit": ("raw", "std"),
+}
+OPTIONS = {"alpha": "alpha", "from": "start", "to": "stop", **{name: name for name in CHOICES}, "hold": "hold"}
+NUMBERS = ("alpha", "start", "stop")
+DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(EditSpec)}
+
+
+def parse_edit(text: str) -> EditSpec:
+    """An edit from `attribute=target` and options, separated by commas.
+
+    Options: alpha, from, to, site, branch, schedule, vector, unit, hold (attributes joined by +). Whether the attribute
+    and the target exist is the readout's business (`make_edits`).
+
+    Raises:
+        InputError: an item without `=`, no attribute or two, an unknown or repeated option, a value out of range.
+    """
+    targets: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for item in text.split(","):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not (key and equals and value):
+            raise InputError(f"cannot read {item.strip()!r} in the edit {text!r}: write name=value, as in {EXAMPLE}")
+        if key in targets or OPTIONS.get(key) in values:
+            raise InputError(f"{key} appears twice in the edit {text!r}: give it once")
+        if key in OPTIONS:
+            values[OPTIONS[key]] = _reader(OPTIONS[key])(value, key)
+        else:
+            targets[key] = value
+    if len(targets) != 1:
+        found = "none" if not targets else " and ".join(targets)
+        raise InputError(
+            f"an edit names one attribute and its target, as in {EXAMPLE}, but {text!r} has {found} "
+            f"(options are {', '.join(OPTIONS)}; give further attributes as further edits)"
+        )
+    ((attribute, target),) = targets.items()
+    return EditSpec(attribute, target, **values)
+
+
+def parse_numbers(text: str, name: str = "--alpha") -> list[float]:
+    """Numbers separated by commas, such as doses; InputError unless all are finite and there is one at least."""
+    return [_number(item.strip(), name) for item in text.split(",")]
+
+
+def parse_hold(text: str, key: str = "hold") -> tuple[str, ...]:
+    """Attribute names joined by `+` or `,`."""
+    names = tuple(name.strip() for name in text.replace(",", "+").split("+"))
+    if not all(names) or len(set(names)) != len(names):
+        raise InputError(f"{key} takes attribute names joined by +, such as hold=loudness+timbre, not {text!r}")
+    return names
+
+
+def check_hold(hold: Sequence[str], attributes: Sequence[str]) -> None:
+    """InputError when an attribute to hold is not one that the readout has."""
+    for name in hold:
+        if name not in attributes:
+            raise InputError(f"cannot hold {name!r}: this readout reads {', '.join(attributes)}")
+
+
+def _option(name: str) -> str:
+    return next(option for option, field in OPTIONS.items() if field == name)
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"{name} takes numbers, not {text!r}") from None
+    if not math.isfinite(value):
+        raise InputError(f"{name} must be a finite number, not {text}")
+    return value
+
+
+def _word(text: str, _: str) -> str:
+    return text
+
+
+def _reader(field: str) -> Callable[[str, str], Any]:
+    if field == "hold":
+        return parse_hold
+    return _number if field in NUMBERS else _word

@@ -1,0 +1,149 @@
+"""Control vectors, and the displacement of a latent that each of them makes.
+
+Every displacement is a callable latents [B, F, C] -> what is added to them, of the same shape: an error-preserving edit
+x' = x + (D(f') - D(f)), so that whatever the autoencoder cannot rebuild stays in x. Frames are independent and taken in
+chunks; a batch gives what its items give alone.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from probes.readout import Readout
+
+from .hold import pull
+
+CHUNK = 1024  # frames at a time: [CHUNK, hidden] stays small
+
+
+def control_vector(readout: Readout, attribute: str, target: int | str, centred: bool = True) -> Tensor:
+    """Direction [H] in feature space towards a class, or along the ordered classes.
+
+    Args:
+        target: class index k, giving w_k - mean_j w_j (w_k itself with centred=False); or "+" / "-", giving the
+            classes' vectors weighted by their position from -1 to 1, as long as a class vector is (root mean square).
+    """
+    if not isinstance(target, str):
+        return readout.class_vector(attribute, target, centred)
+    classes = len(readout.bins[attribute].centers)
+    vectors = torch.stack([readout.class_vector(attribute, k) for k in range(classes)])
+    direction = torch.linspace(-1, 1, classes).to(vectors) @ vectors
+    length = vectors.square().sum(1).mean().sqrt()
+    return direction * length / direction.norm() * (1 if target == "+" else -1)
+
+
+@dataclass
+class VectorDisplacement:
+    """D(f') - D(f) with f' = (f + alpha w) ||f|| / ||f + alpha w|| (arXiv 2510.23802, section 2.2).
+
+    The norm is restored where the architecture has one (RMSNorm); for the others f' = f + alpha w.
+    """
+
+    readout: Readout
+    vector: Tensor
+    """[H]"""
+    alpha: float
+    unit: str = "raw"
+    """"std" multiplies each entry of w (scaled so that the largest is 1) with its feature's std over the clip."""
+    hold: tuple[str, ...] = ()
+    """Attributes whose reading is brought back to where it was, with the smallest further change."""
+
+    @torch.no_grad()
+    def __call__(self, latents: Tensor) -> Tensor:
+        if self.alpha == 0:
+            return torch.zeros_like(latents)
+        sae = self.readout.sae
+        x = latents.to(sae.dictionary)
+        vector = self.vector.to(x)
+        if self.unit == "std":
+            moved = torch.stack([self._shift(item, vector * self._spread(item)) for item in x])
+        else:
+            moved = self._shift(x.flatten(0, 1), vector).view_as(x)
+        if self.hold:
+            moved = pull(self.readout, x, moved, hold=self.hold)
+        return moved.to(latents)
+
+    def _shift(self, frames: Tensor, vector: Tensor) -> Tensor:
+        """D(f') - D(f) of frames [N, C]; D is affine, so with c = ||f|| / ||f + alpha w|| it is
+        c alpha D w + (c - 1) D f, D without its bias."""
+        sae = self.readout.sae
+        pushed = self.alpha * vector
+        step = pushed @ sae.dictionary
+        parts = []
+        for chunk in frames.split(CHUNK):
+            f = sae.encode(chunk)
+            if normed(self.readout):
+                c = f.norm(dim=-1, keepdim=True) / (f + pushed).norm(dim=-1, keepdim=True).clamp_min(1e-12)
+                part = c * step + (c - 1) * (f @ sae.dictionary)
+            else:
+                part = step.expand_as(chunk)
+            parts.append(part * sae.std if sae.config.standardise else part)
+        return torch.cat(parts)
+
+    def _spread(self, frames: Tensor) -> Tensor:
+        """std over the frames of a clip, [H], over the largest |w|."""
+        sae = self.readout.sae
+        total = torch.zeros(sae.config.hidden, dtype=torch.float64, device=frames.device)
+        squares = torch.zeros_like(total)
+        for chunk in frames.split(CHUNK):
+            f = sae.encode(chunk).double()
+            total += f.sum(0)
+            squares += f.square().sum(0)
+        variance = squares / len(frames) - (total / len(frames)) ** 2
+        return variance.clamp_min(0).sqrt().to(frames) / self.vector.abs().max().to(frames)
+
+
+@dataclass
+class ClosedDisplacement:
+    """The smallest change of x, in standardised units, that raises a reading by alpha and keeps the held ones.
+
+    The reading is the margin of a class's logit over the mean logit (nats), or, along a direction, the expected class
+    (classes). One Gauss-Newton step is the closed form J^T (J J^T)^-1 [alpha, 0, ...]; two more follow the curvature.
+    """
+
+    readout: Readout
+    attribute: str
+    target: int | str
+    alpha: float
+    hold: tuple[str, ...] = ()
+
+    @torch.no_grad()
+    def __call__(self, latents: Tensor) -> Tensor:
+        if self.alpha == 0:
+            return torch.zeros_like(latents)
+        x = latents.to(self.readout.sae.dictionary)
+        wanted = -self.alpha if self.target == "-" else self.alpha
+        moved = pull(
+            self.readout, x, torch.zeros_like(x), raise_by=(self.attribute, self.target, wanted), hold=self.hold
+        )
+        return moved.to(latents)
+
+
+@dataclass
+class RandomDisplacement:
+    """The control: on every frame as long (in standardised units) as another displacement, in a random direction.
+
+    The direction is that of a random feature vector decoded, one per clip, the same on all its frames and at all steps.
+    """
+
+    readout: Readout
+    original: VectorDisplacement | ClosedDisplacement
+    seeds: list[int]
+    """One per item of the batch."""
+
+    @torch.no_grad()
+    def __call__(self, latents: Tensor) -> Tensor:
+        sae = self.readout.sae
+        length = (self.original(latents) / sae.std.to(latents)).norm(dim=-1, keepdim=True)
+        features = torch.stack(
+            [torch.randn(sae.config.hidden, generator=torch.Generator().manual_seed(seed)) for seed in self.seeds]
+        )
+        direction = features.to(sae.dictionary) @ sae.dictionary
+        direction = (direction / direction.norm(dim=-1, keepdim=True)).to(latents)
+        return length * direction[:, None] * sae.std.to(latents)
+
+
+def normed(readout: Readout) -> bool:
+    """Whether the readout's autoencoder normalises its features, so that f' must be brought back to the norm of f."""
+    return readout.sae.config.architecture == "relu"
