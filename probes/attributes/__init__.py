@@ -1,0 +1,58 @@
+"""Acoustic attributes: what is measured on audio, frame by frame, and the classes it is read as.
+
+    pitch = load_attribute("pitch")
+    values, valid = pitch.measure(audio, sample_rate, frames, hop)
+    bins = pitch.fit_bins(values[valid])
+    classes = bins.classes(values, valid)
+
+To add one, write a subclass of `Attribute` in a file of its own and name it in `ATTRIBUTES`.
+"""
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from probes.errors import InputError
+
+if TYPE_CHECKING:
+    from probes.attributes.base import Attribute
+    from probes.attributes.bins import Bins
+
+# name -> module and class
+ATTRIBUTES = {
+    "pitch": "probes.attributes.pitch:Pitch",
+    "loudness": "probes.attributes.loudness:Loudness",
+    "timbre": "probes.attributes.timbre:Timbre",
+    "chroma": "probes.attributes.chroma:Chroma",
+}
+
+
+def load_attribute(name: str, **options: Any) -> "Attribute":
+    """An attribute by name, with options of its own (such as `model` of pitch).
+
+    Raises:
+        InputError: an unknown name or option.
+    """
+    if name not in ATTRIBUTES:
+        raise InputError(f"unknown attribute {name!r}: choose from {', '.join(ATTRIBUTES)}")
+    module, attribute = ATTRIBUTES[name].split(":")
+    cls: type[Attribute] = getattr(importlib.import_module(module), attribute)
+    unknown = [key for key in options if key not in inspect.signature(cls).parameters]
+    if unknown:
+        raise InputError(f"the attribute {name} has no option {unknown[0]!r}")
+    return cls(**options)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Bins":
+        from probes.attributes.bins import Bins
+
+        return Bins
+    if name == "Attribute":
+        from probes.attributes.base import Attribute
+
+        return Attribute
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["ATTRIBUTES", "Attribute", "Bins", "load_attribute"]

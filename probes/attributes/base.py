@@ -1,0 +1,111 @@
+"""What every attribute offers, and the frame grid they share."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from probes.attributes.bins import Bins
+from probes.errors import InputError
+
+# Below this RMS (-80 dB of full scale) a frame counts as silent.
+SILENCE = 1e-4
+
+
+class Attribute(ABC):
+    """A number measured on every frame of audio, and the classes that probes read it as.
+
+    A subclass sets `name`, `unit` and `scales` and writes `_measure`.
+
+    Attributes:
+        name: As in `ATTRIBUTES`.
+        unit: Of the measured values.
+        scales: Kinds of bins it may have; the first is the default and the paper's.
+        count: Default number of classes, the paper's.
+        threshold: Frames measured with less confidence are masked.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str]
+    scales: ClassVar[tuple[str, ...]]
+    count: ClassVar[int] = 20
+    threshold: float = 0.5
+
+    @abstractmethod
+    def _measure(self, audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Values and confidences, both `[frames]`, for audio of at least one sample."""
+
+    def options(self) -> dict[str, Any]:
+        """What beside the name decides about the values, ready for JSON."""
+        return {}
+
+    def describe(self) -> dict[str, Any]:
+        """What a corpus records."""
+        return {"unit": self.unit, "threshold": self.threshold, **self.options()}
+
+    def confidence(self, audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Like `measure`, with how sure each value is in [0, 1] instead of whether it is used."""
+        if audio.ndim != 1 or not len(audio) or frames < 1:
+            raise InputError(f"{self.name} is measured on mono audio [n], but got {list(audio.shape)}")
+        values, confidence = self._measure(audio.astype(np.float32, copy=False), sample_rate, frames, hop)
+        return values.astype(np.float32), confidence.astype(np.float32)
+
+    def measure(self, audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Measure audio on a latent's frame grid: value i is centred on the middle of frame i.
+
+        Args:
+            audio: Mono `[n]`.
+            sample_rate: In Hz.
+            frames: Frames of the latent; audio that ends earlier is taken as followed by silence.
+            hop: Samples per frame.
+
+        Returns:
+            Values float32 `[frames]` in `unit`, and which of them mean something, bool `[frames]`.
+
+        Raises:
+            InputError: not mono audio, or no samples.
+        """
+        values, confidence = self.confidence(audio, sample_rate, frames, hop)
+        return values, confidence >= self.threshold
+
+    def fit_bins(self, values: np.ndarray, count: int | None = None, scale: str | None = None) -> Bins:
+        """Classes for the valid values of a training split.
+
+        Args:
+            values: `[n]` in `unit`.
+            count: Number of classes, the paper's by default.
+            scale: One of `scales`.
+
+        Raises:
+            InputError: an unknown scale, or fewer different values than classes.
+        """
+        scale = scale or self.scales[0]
+        if scale not in self.scales:
+            raise InputError(f"{self.name} has no {scale} bins: choose {' or '.join(self.scales)}")
+        return Bins.fit(self.name, self.unit, scale, values, count or self.count)
+
+
+def window_length(sample_rate: int) -> int:
+    """Samples of the analysis window: the power of two nearest to 46 ms (2,048 at 44.1 kHz)."""
+    return int(2 ** np.round(np.log2(sample_rate * 2048 / 44100)))
+
+
+def on_grid(audio: np.ndarray, frames: int, hop: int, window: int) -> np.ndarray:
+    """Audio shifted and padded so that librosa's uncentred frame i is centred on the middle of latent frame
+    i.
+
+    Uncentred frames start at i * hop; here they have to start at (i + 1/2) * hop - window / 2.
+    """
+    start = hop // 2 - window // 2
+    audio = np.pad(audio, (-start, 0)) if start < 0 else audio[start:]
+    length = (frames - 1) * hop + window
+    return np.pad(audio, (0, max(0, length - len(audio))))[:length]
+
+
+def rms(audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> np.ndarray:
+    """Root mean square `[frames]` of windows of 46 ms."""
+    import librosa
+
+    window = window_length(sample_rate)
+    grid = on_grid(audio, frames, hop, window)
+    return np.asarray(librosa.feature.rms(y=grid, frame_length=window, hop_length=hop, center=False)[0])

@@ -1,0 +1,96 @@
+"""Pitch by CREPE (Kim et al. 2018, arXiv 1802.06182), through torchcrepe."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probes.attributes.base import SILENCE, Attribute
+from probes.errors import InputError
+from probes.torchaudio_stub import ensure_torchaudio
+
+RATE = 16000
+WINDOW = 1024
+# CREPE's 360 classes are 20 cents apart, and the first one lies at this many cents above 10 Hz: 31.7 Hz.
+CENTS_PER_CLASS, FIRST_CENTS = 20.0, 1997.3794084376191
+
+
+class Pitch(Attribute):
+    """MIDI note number (69 = A4 = 440 Hz) of the strongest pitch from C1 to B6; confidence is CREPE's
+    periodicity.
+
+    Frames are decoded one by one: torchcrepe's Viterbi path cannot move more than 2.4 semitones from one
+    frame to the next, and at 21 frames a second melodies do.
+
+    Args:
+        model: CREPE's size, "full" or "tiny".
+        device: Where it runs.
+        batch_size: Frames per call.
+        threshold: Periodicity below which a frame counts as unvoiced.
+    """
+
+    name = "pitch"
+    unit = "MIDI"
+    scales = ("midi",)
+    count = 66
+
+    def __init__(
+        self,
+        model: str = "full",
+        device: str | torch.device = "cpu",
+        batch_size: int = 256,
+        threshold: float = 0.5,
+    ) -> None:
+        if model not in ("full", "tiny"):
+            raise InputError(f"CREPE has no size {model!r}: choose full or tiny")
+        self.model, self.device, self.batch_size, self.threshold = model, torch.device(device), batch_size, threshold
+
+    def options(self) -> dict[str, Any]:
+        return {"crepe": self.model}
+
+    def _measure(self, audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
+        from probes.audio_files import resample
+
+        samples = torch.from_numpy(resample(audio, sample_rate, RATE))
+        # Frame i is cut around its own middle, so the 0.04 samples by which a hop of 743 falls short never
+        # add up.
+        middle = (torch.arange(frames, dtype=torch.float64) + 0.5) * hop / sample_rate * RATE
+        start = middle.round().long()
+        needed = int(start[-1]) + WINDOW
+        padded = torch.nn.functional.pad(samples, (WINDOW // 2, max(0, needed - len(samples))))
+        windows = padded.unfold(0, WINDOW, 1)
+        pitch, periodicity = torch.empty(frames), torch.empty(frames)
+        for first in range(0, frames, self.batch_size):
+            part = slice(first, first + self.batch_size)
+            pitch[part], periodicity[part] = self._batch(windows[start[part]])
+        return pitch.numpy(), periodicity.numpy()
+
+    @torch.no_grad()
+    def _batch(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Pitch and periodicity `[n]` of windows `[n, 1024]` at 16 kHz."""
+        ensure_torchaudio()
+        import torchcrepe
+
+        windows = windows.to(self.device)
+        centered = windows - windows.mean(1, keepdim=True)
+        level = centered.std(1, keepdim=True)
+        salience = torchcrepe.infer(centered / level.clamp(min=1e-10), self.model, self.device)
+        pitch, periodicity = decode(salience)
+        return pitch.cpu(), torch.where(level[:, 0] > SILENCE, periodicity, 0.0).cpu()
+
+
+def decode(salience: Tensor) -> tuple[Tensor, Tensor]:
+    """MIDI pitch and periodicity `[n]` of CREPE's output `[n, 360]`.
+
+    The mean of the nine classes around the strongest one, weighted by their salience (Kim et al. 2018, Eq. 2,
+    and their released decoder); periodicity is the strongest salience.
+    """
+    periodicity, best = salience.max(1)
+    classes = best.unsqueeze(1) + torch.arange(-4, 5, device=salience.device)
+    inside = (classes >= 0) & (classes < salience.shape[1])
+    weight = salience.gather(1, classes.clamp(0, salience.shape[1] - 1)) * inside
+    mean = (weight * classes).sum(1) / weight.sum(1).clamp(min=1e-12)
+    cents = mean * CENTS_PER_CLASS + FIRST_CENTS
+    # Cents count from 10 Hz; MIDI 69 is 440 Hz.
+    return 69 + (cents - 1200 * np.log2(440 / 10)) / 100, periodicity
