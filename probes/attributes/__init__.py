@@ -1,6 +1,6 @@
 """Acoustic attributes: what is measured on audio, frame by frame, and the classes it is read as.
 
-    pitch = load_attribute("pitch")
+    pitch = get_attribute("pitch")
     values, valid = pitch.measure(audio, sample_rate, frames, hop)
     bins = pitch.fit_bins(values[valid])
     classes = bins.classes(values, valid)
@@ -27,7 +27,7 @@ ATTRIBUTES = {
 }
 
 
-def load_attribute(name: str, **options: Any) -> "Attribute":
+def get_attribute(name: str, **options: Any) -> "Attribute":
     """An attribute by name, with options of its own (such as `model` of pitch).
 
     Raises:
@@ -55,4 +55,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["ATTRIBUTES", "Attribute", "Bins", "load_attribute"]
+__all__ = ["ATTRIBUTES", "Attribute", "Bins", "get_attribute"]
