@@ -7,18 +7,24 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tracer.shards import CONTROL, TRAINED, Curve, PromptTrace
+from tracer.shards import CONTROL, MEASURED, NO_CLASS, TRAINED, Curve, PromptTrace
 
 
 class Reading(Protocol):
     """What a readout says of a batch of latents; arrays or tensors, shapes as in `probes.readout`."""
 
-    pooled: Mapping[str, Any]
-    classes: Mapping[str, Any]
-    control_pooled: Mapping[str, Any]
-    control_classes: Mapping[str, Any]
-    fvu: Any
-    l0: Any
+    @property
+    def pooled(self) -> Mapping[str, Any]: ...
+    @property
+    def classes(self) -> Mapping[str, Any]: ...
+    @property
+    def control_pooled(self) -> Mapping[str, Any]: ...
+    @property
+    def control_classes(self) -> Mapping[str, Any]: ...
+    @property
+    def fvu(self) -> Any: ...
+    @property
+    def l0(self) -> Any: ...
 
 
 def _array(values: Any) -> np.ndarray:
@@ -68,6 +74,21 @@ class TraceBuffer:
         if mask is not None:
             self._mask = _array(mask).astype(bool)
 
+    def add_measured(self, view: str, classes: Mapping[str, Any]) -> None:
+        """Add what was measured on the decoded audio of the state added last: classes [B, F], -1 where there is none.
+
+        Kept beside the probes' readings as probe ``measured``; its distribution is the histogram of the classes.
+        """
+        for attribute, values in classes.items():
+            found = _array(values)
+            kinds = self._pooled[Curve(view, TRAINED, attribute)][0].shape[1]
+            counts = (found[:, :, None] == np.arange(kinds)).sum(axis=1)
+            with np.errstate(invalid="ignore"):
+                pooled = counts / counts.sum(axis=1, keepdims=True).astype(np.float32)
+            curve = Curve(view, MEASURED, attribute)
+            self._pooled.setdefault(curve, []).append(pooled)
+            self._classes.setdefault(curve, []).append(np.where(found < 0, NO_CLASS, found).astype(np.uint8))
+
     def restrict(self, attribute: str, valid: Any) -> None:
         """Let only the frames ``valid`` [B, F] count for ``attribute``, as pitch counts where the song is voiced."""
         self._voiced[attribute] = _array(valid).astype(bool)
@@ -89,7 +110,7 @@ class TraceBuffer:
         for curve, pooled in self._pooled.items():
             trace.pooled[curve] = np.stack([p[row] for p in pooled])
             trace.classes[curve] = classes = np.stack([c[row] for c in self._classes[curve]])
-            valid = np.ones(classes.shape[1], dtype=bool)
+            valid = classes[-1] != NO_CLASS
             if self._mask is not None:
                 valid &= self._mask[row]
             if curve.attribute in self._voiced:

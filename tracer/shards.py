@@ -6,12 +6,13 @@ prompt in the same order. Columns of a shard, one row per view, probe, attribute
 ========== ============ =========================================================================================
 prompt     int32        position of the prompt in ``prompts.csv``
 view       string       ``state`` (the latent as it is) or ``endpoint`` (the clean latent the model expects)
-probe      string       ``trained``, or ``control`` for the probes that were trained on shuffled labels
+probe      string       ``trained``; ``control``: the probes that were trained on shuffled labels; ``measured``:
+                        no probe, but the attribute measured on decoded audio, where that was asked for
 attribute  string       ``pitch``, ``loudness``, ...
 index      int32        state index, 0 (noise) to T (the finished latent)
 t          double       flow time, 0 = noise, 1 = data
 logsnr     double       2 ln(alpha / sigma) of the state; infinite at the ends of a rectified flow
-p          list<float>  class distribution, mean over valid frames
+p          list<float>  class distribution, mean over valid frames; NaN where no frame is valid
 fvu        float        fraction of variance that the sparse autoencoder leaves unexplained (view and state)
 l0         float        mean number of active features per frame (view and state)
 ========== ============ =========================================================================================
@@ -19,7 +20,7 @@ l0         float        mean number of active features per frame (view and state
 Columns of a frames file, in the same row order: prompt, view, probe, attribute, index as above, and
 
 ========== ============ =========================================================================================
-classes    binary       the most probable class of every frame, one byte each
+classes    binary       the most probable class of every frame, one byte each; 255 where nothing was measured
 valid      binary       on the rows of the last state: one byte per frame, 1 where the frame counts (inside the
                         song and, for pitch, voiced in the finished audio); null on the other rows
 ========== ============ =========================================================================================
@@ -38,7 +39,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-TRAINED, CONTROL = "trained", "control"
+TRAINED, CONTROL, MEASURED = "trained", "control", "measured"
+NO_CLASS = 255
+"""Class of a frame without a value, such as an unvoiced one; only measured classes have it."""
 
 _KEYS = [
     pa.field("prompt", pa.int32(), nullable=False),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import json
 import os
 import warnings
@@ -76,7 +77,7 @@ class RunStore:
             "prompts": {"n": len(prompts), "hash": prompts_hash(prompts)},
             "about": dict(about or {}),
         }
-        with _plain_errors(folder):
+        with plain_errors(folder):
             _create(folder, header)
             _require_same(folder, json.loads(json.dumps(header, default=str)))
             for name in ("shards", "frames") if frames else ("shards",):
@@ -109,7 +110,7 @@ class RunStore:
         """Write the traces of finished prompts as one shard. Raises InputError when there is no room for it."""
         traces = finished.traces() if isinstance(finished, TraceBuffer) else list(finished)
         indices = [trace.prompt for trace in traces]
-        with _plain_errors(self.path):
+        with plain_errors(self.path):
             write_pair(self.path, f"{indices[0]:07d}-{indices[-1]:07d}", traces, self._frames)
         self._done[indices] = True
 
@@ -179,12 +180,11 @@ class RunReader:
         return self._open_pairs[number]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text`` (UTF-8) in one step."""
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace the contents of ``path`` in one step."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        temporary.write_bytes(data)
         sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
@@ -193,7 +193,7 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
-class _plain_errors:
+class plain_errors:
     """Turns what the file system says into one line that says what to do."""
 
     def __init__(self, folder: Path) -> None:
@@ -267,13 +267,11 @@ def _require_same(folder: Path, header: dict[str, Any]) -> None:
 
 
 def _write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["index", "id", "caption"])
-        writer.writerows([prompt.index, prompt.id, prompt.caption] for prompt in prompts)
-    sync(temporary)
-    os.replace(temporary, path)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["index", "id", "caption"])
+    writer.writerows([prompt.index, prompt.id, prompt.caption] for prompt in prompts)
+    write_bytes(path, text.getvalue().encode())
 
 
 def _shard_names(folder: Path, frames: bool) -> list[str]:

@@ -1,0 +1,54 @@
+"""The table that a trace ends with: when each attribute is settled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tracer.progress import THRESHOLD
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tracer.run_view import Run
+
+_COLUMNS = {
+    "agreement": "agreement",
+    "agreement_control": "control",
+    "paper": "Eq. 4",
+    "paper_control": "control",
+}
+
+
+def summary_table(run: Run) -> Table:
+    """Settled-at per attribute and view as a rich table: state index, bootstrap interval, flow time."""
+    from rich.table import Table
+
+    rows = run.summary()
+    prompts = f"{run.n} prompt" + ("s" if run.n != 1 else "")
+    table = Table(
+        title=f"settled within {THRESHOLD:g} of the end from state (95 % interval), {prompts}",
+        title_justify="left",
+    )
+    table.add_column("view")
+    table.add_column("attribute")
+    shown = [key for key in _COLUMNS if any(key in row for row in rows)]
+    for key in shown:
+        table.add_column(_COLUMNS[key], justify="right", style="dim" if key.endswith("control") else None)
+    previous = None
+    for row in rows:
+        if previous not in (None, row["view"]):
+            table.add_section()
+        previous = row["view"]
+        table.add_row(row["view"], row["attribute"], *(_cell(row.get(key)) for key in shown))
+    return table
+
+
+def summary_json(run: Run) -> dict[str, Any]:
+    """The same for machines: run folder, finished prompts, threshold and the rows of `Run.summary`."""
+    return {"run": str(run.path), "n": run.n, "threshold": THRESHOLD, "settled": run.summary()}
+
+
+def _cell(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "-"
+    return f"{found['index']} ({found['low']}-{found['high']}), t = {found['t']:.2f}"
