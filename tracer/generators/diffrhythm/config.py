@@ -55,12 +55,12 @@ class DiTConfig:
             if field.name == "causal":
                 if not isinstance(value, bool):
                     raise InputError(f"config key 'causal' must be true or false, got {value!r}")
-            elif (
-                isinstance(value, bool)
-                or not isinstance(value, int)
-                or value < (field.name == "conv_layers" and -1) + 1
-            ):
-                raise InputError(f"config key '{field.name}' must be a positive whole number, got {value!r}")
+                continue
+            lowest = 0 if field.name == "conv_layers" else 1
+            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+                raise InputError(
+                    f"config key '{field.name}' must be a whole number of at least {lowest}, got {value!r}"
+                )
         if self.dim % (2 * self.attention_heads):
             raise InputError(
                 f"config: dim {self.dim} must be a multiple of {2 * self.attention_heads} (2 x attention_heads)"
@@ -68,7 +68,9 @@ class DiTConfig:
 
 
 def read_config(
-    source: "DiTConfig | Mapping[str, Any] | str | Path | None", max_frames: int | None = None
+    source: "DiTConfig | Mapping[str, Any] | str | Path | None",
+    max_frames: int | None = None,
+    implied: Mapping[str, Any] | None = None,
 ) -> DiTConfig:
     """A config from upstream's dictionary or JSON file.
 
@@ -76,6 +78,7 @@ def read_config(
         source: keys of `DiTConfig`, bare or under "model" (upstream's file) or "model_config"; None is the released
             model. Upstream's keys without effect (`heads`, `dim_head`, `dropout`) are accepted.
         max_frames: sets the key of the same name; None leaves what the source says (2048 where it is silent).
+        implied: keys that hold where the source is silent, such as what a hub id tells.
 
     Raises:
         InputError: the file cannot be read, or a key is unknown or out of range.
@@ -102,4 +105,4 @@ def read_config(
         raise InputError(f"unknown keys in the model config: {', '.join(unknown)}")
     if max_frames is not None:
         values["max_frames"] = max_frames
-    return DiTConfig(**values)
+    return DiTConfig(**{**(implied or {}), **values})

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from probes.errors import InputError
 
+from .branches import Branches
 from .checkpoint import load_weights
 from .config import DiTConfig, read_config
 from .network import DiT, Prompt
@@ -52,7 +53,6 @@ class DiffRhythm(nn.Module):
         self.exact_rotary = exact_rotary
         self.transformer = DiT(config)
         self.taps = Taps()
-        self._branches_fit = True
 
     @classmethod
     def from_checkpoint(
@@ -80,9 +80,7 @@ class DiffRhythm(nn.Module):
             InputError: file missing, tensors missing or unexpected (named), wrong shape, or not finite.
         """
         tensors, implied = load_weights(weights)
-        shape = read_config(config, max_frames)
-        if config is None and (implied or max_frames is None):
-            shape = read_config(implied, max_frames)
+        shape = read_config(config, max_frames, implied)
         with torch.device("meta"):
             model = cls(shape, exact_rotary)
         check_names(model, tensors, str(weights))
@@ -181,6 +179,8 @@ class DiffRhythm(nn.Module):
         prompts = self._branch_prompts(
             x, mask, cond, text, style, negative_style if guided else None, start_time, song_duration
         )
+        branches = Branches(self.transformer, prompts, x.shape[0])
+        del prompts
         grid = time_grid(steps, sway)
         for index in range(steps):
             t = float(grid[index])
@@ -190,8 +190,7 @@ class DiffRhythm(nn.Module):
                 self.taps.observe(x, None, step)
                 yield x
                 return
-            branches = self._evaluate(x, t, prompts)
-            positive, null = self.taps.branches(branches, x, step)
+            positive, null = self.taps.branches(branches(x, t), x, step)
             velocity = positive if null is None else positive + (positive - null) * cfg_strength
             self.taps.observe(x, velocity, step)
             yield x
@@ -282,39 +281,6 @@ class DiffRhythm(nn.Module):
         if negative_style is not None:
             prompts.append(prepare(torch.zeros_like(cond[:1]), torch.zeros_like(text[:1]), negative_style))
         return prompts
-
-    def _evaluate(self, x: Tensor, t: float, prompts: list[Prompt]) -> tuple[Tensor, Tensor | None]:
-        """The velocity of each branch; both in one batch, or one by one where memory does not allow that."""
-        times = torch.full((x.shape[0],), t, dtype=torch.float32, device=x.device)
-        state = x.to(self.dtype)
-        if len(prompts) == 1:
-            return self.transformer(state, times, prompts[0]).float(), None
-        if self._branches_fit:
-            try:
-                both = self.transformer(state.repeat(2, 1, 1), times.repeat(2), join(prompts, x.shape[0]))
-                positive, null = both.float().chunk(2)
-                return positive, null
-            except torch.cuda.OutOfMemoryError:
-                self._branches_fit = False
-                log.info("guidance branches run one by one: together they do not fit into memory")
-        positive, null = (self.transformer(state, times, prompt).float() for prompt in prompts)
-        return positive, null
-
-
-def join(prompts: list[Prompt], batch: int) -> Prompt:
-    """The branches' prompts as one prompt of twice the batch; equal residuals of instrumental prompts stay shared."""
-    first, second = prompts
-
-    def both(one: Tensor, other: Tensor) -> Tensor:
-        return torch.cat([one.expand(batch, *one.shape[1:]), other.expand(batch, *other.shape[1:])])
-
-    shared = all(one.shape[0] == 1 and torch.equal(one, other) for one, other in zip(first.residuals, second.residuals))
-    return Prompt(
-        projected=both(first.projected, second.projected),
-        residuals=first.residuals if shared else tuple(map(both, first.residuals, second.residuals)),
-        clock=both(first.clock, second.clock),
-        rotary=first.rotary,
-    )
 
 
 def check_names(model: DiffRhythm, tensors: Mapping[str, Tensor], source: str) -> None:
