@@ -1,10 +1,15 @@
 """What every test needs: one thread, a seed, and the shared reference data where it is to be had."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from tracer.generators.diffrhythm import DiffRhythm
 
 torch.set_num_threads(1)
 
@@ -22,3 +27,26 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared reference data at {folder} (set GENERATION_TRACER_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_diffrhythm() -> "Callable[..., DiffRhythm]":
+    """Builds a small DiffRhythm with random weights, nothing of it at zero; equal configs give equal weights.
+
+    Called with keys of `DiTConfig` that differ from the small ones, and `exact_rotary`.
+    """
+    from tracer.generators.diffrhythm import DiffRhythm, DiTConfig
+
+    small = {"dim": 64, "depth": 2, "ff_mult": 2, "text_dim": 32, "conv_layers": 1, "text_num_embeds": 20}
+
+    def build(exact_rotary: bool = False, **config: Any) -> DiffRhythm:
+        model = DiffRhythm(DiTConfig(**{**small, "attention_heads": 2, **config}), exact_rotary)
+        source = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.normal_(0, 0.3 if "embed" in name else 0.15, generator=source)
+                if name.endswith("norm.weight"):
+                    parameter.add_(1)
+        return model.eval().requires_grad_(False)
+
+    return build
