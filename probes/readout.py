@@ -183,21 +183,19 @@ class Readout(
         write_readout(self, save_directory)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Readout:
-        """A saved readout: a folder, a hub id (with revision=), or the name of a shipped one ("mini").
+    def from_pretrained(  # type: ignore[override]  # the mixin's would feed config.json to __init__
+        cls, pretrained_model_name_or_path: str | Path, *, revision: str | None = None, **download: Any
+    ) -> Readout:
+        """A saved readout: a folder, a hub id (at `revision`), or the name of a shipped one ("mini").
 
+        download: cache_dir, force_download, local_files_only, token, as for huggingface_hub.hf_hub_download.
         Raises InputError when there is none or it is damaged.
         """
-        from probes.readout_files import locate
-
-        return super().from_pretrained(locate(pretrained_model_name_or_path), **options)
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, **options: Any) -> Readout:
         from probes.hub import fetch_files
-        from probes.readout_files import read_readout
+        from probes.readout_files import locate, read_readout
 
-        files = fetch_files(model_id, ("config.json", "model.safetensors"), **options)
+        source = locate(pretrained_model_name_or_path)
+        files = fetch_files(source, ("config.json", "model.safetensors"), revision=revision, **download)
         return read_readout(files["config.json"], files["model.safetensors"])
 
     def _inputs(self, latents: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

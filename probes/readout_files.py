@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from probes.errors import InputError
+from probes.hub import read_json
 from probes.linear import LinearProbes
 from probes.sae.build import make_sae
 from probes.sae.config import SAEConfig
@@ -63,10 +64,7 @@ def read_readout(config_path: Path, weights_path: Path) -> Readout:
     from probes.attributes import Bins
     from probes.readout import Readout
 
-    try:
-        config = json.loads(config_path.read_text())
-    except ValueError as error:
-        raise InputError(f"{config_path} is not valid JSON: {error}") from error
+    config = read_json(config_path)
     if config.get("kind") != KIND:
         raise InputError(f"{config_path} does not describe a readout: give a folder that `trace fit readout` wrote")
     sae_config = SAEConfig.from_dict(config["sae"])

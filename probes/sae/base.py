@@ -11,7 +11,7 @@ from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
 from probes.errors import InputError
-from probes.hub import fetch_files
+from probes.hub import fetch_files, read_json
 from probes.sae.config import SAEConfig
 
 
@@ -141,30 +141,19 @@ class SparseAutoencoder(
         (save_directory / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
 
     @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        **_: Any,
+    def from_pretrained(  # type: ignore[override]  # the mixin's would feed config.json to __init__
+        cls, pretrained_model_name_or_path: str | Path, *, revision: str | None = None, **download: Any
     ) -> SparseAutoencoder:
+        """A saved autoencoder of any architecture, from a folder or a hub id (at `revision`).
+
+        download: cache_dir, force_download, local_files_only, token, as for huggingface_hub.hf_hub_download.
+        Raises InputError when there is none or it is damaged.
+        """
         from probes.sae.build import load_tensors
 
-        files = fetch_files(
-            model_id,
-            ("config.json", "model.safetensors"),
-            revision=revision,
-            cache_dir=cache_dir,
-            force_download=force_download,
-            local_files_only=local_files_only,
-            token=token,
-        )
-        config = SAEConfig.from_dict(json.loads(files["config.json"].read_text()))
-        sae = load_tensors(config, files["model.safetensors"])
+        source = str(pretrained_model_name_or_path)
+        files = fetch_files(source, ("config.json", "model.safetensors"), revision=revision, **download)
+        sae = load_tensors(SAEConfig.from_dict(read_json(files["config.json"])), files["model.safetensors"])
         if not isinstance(sae, cls):
-            raise InputError(f"{model_id} holds a {config.architecture} autoencoder, not a {cls.__name__}")
+            raise InputError(f"{source} holds a {sae.config.architecture} autoencoder, not a {cls.__name__}")
         return sae
