@@ -23,13 +23,14 @@ def read_audio(file: str | Path | bytes) -> tuple[np.ndarray, int]:
     import soundfile
 
     name = "the audio" if isinstance(file, bytes) else str(file)
+    if not isinstance(file, bytes) and not Path(file).is_file():
+        raise InputError(f"no such file: {name}")
     try:
         data, sample_rate = soundfile.read(
             io.BytesIO(file) if isinstance(file, bytes) else file, dtype="float32", always_2d=True
         )
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"cannot read {name} as audio: {reason[-1]}") from error
+        raise InputError(f"cannot read {name} as audio: it is damaged or of an unknown format") from error
     if not len(data):
         raise InputError(f"{name} holds no samples")
     if not np.isfinite(data).all():

@@ -60,7 +60,7 @@ def encode_command(
 ) -> None:
     """Turn audio into a corpus: latents, labels and a split by file, on disk, resumable."""
     from probes.corpus_summary import print_summary
-    from probes.encode import EncodeOptions, encode_corpus
+    from probes.encode_job import EncodeOptions, encode_corpus
 
     options = EncodeOptions(
         out=out,

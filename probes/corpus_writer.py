@@ -143,11 +143,6 @@ class CorpusWriter:
                 self._close_shard()
                 self._shard += 1
 
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write summary.json."""
-        with friendly(self.path):
-            replace_text(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
-
     def _lock(self) -> None:
         if fcntl is None:
             return
@@ -171,6 +166,12 @@ class CorpusWriter:
         self._arrays = {}
 
 
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """Write summary.json of a corpus."""
+    with friendly(path):
+        replace_text(path / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+
 def json_line(row: Mapping[str, Any]) -> str:
     """One line of files.jsonl."""
     return json.dumps(row) + "\n"
@@ -187,6 +188,7 @@ def refuse_another(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -
     """Raise InputError when a corpus was made with another space, other attributes or another dtype."""
     for what, before, now in (
         ("space", old["space"]["name"], new["space"]["name"]),
+        ("options", old["space"].get("options"), new["space"].get("options")),
         ("weights", old["space"].get("fingerprint"), new["space"].get("fingerprint")),
         ("attributes", old["attributes"], new["attributes"]),
         ("dtype", old["dtype"], new["dtype"]),

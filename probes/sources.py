@@ -44,12 +44,8 @@ class FileSource(Source):
     path: Path = Path()
 
     def read(self) -> tuple[np.ndarray, int, str]:
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise InputError(f"cannot read {self.path}: {error.strerror}") from error
         audio, sample_rate = read_audio(self.path)
-        return audio, sample_rate, content_hash(content)
+        return audio, sample_rate, content_hash(self.path.read_bytes())
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ def content_hash(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def audio_sources(audio: str, **dataset: Any) -> Iterator[Source]:
+def audio_sources(audio: str, **dataset: Any) -> list[Source] | Iterator[Source]:
     """Sources for what a user named: a folder, an audio file, a manifest (.csv), or a dataset on the Hub.
 
     Args:
@@ -97,12 +93,12 @@ def audio_sources(audio: str, **dataset: Any) -> Iterator[Source]:
     path = Path(audio).expanduser()
     if path.is_dir():
         if not any(path.rglob("*.parquet")):
-            return iter(folder_sources(path))
+            return folder_sources(path)
         return dataset_sources(str(path), **dataset)
     if path.suffix.lower() == ".csv":
-        return iter(manifest_sources(path))
+        return manifest_sources(path)
     if path.is_file():
-        return iter([FileSource(path.name, None, path.stat().st_size, path)])
+        return [FileSource(path.name, None, path.stat().st_size, path)]
     if audio.count("/") == 1 and not audio.startswith((".", "~", "/")):
         return dataset_sources(audio, **dataset)
     raise InputError(f"no such file or folder: {audio}")

@@ -43,21 +43,21 @@ class Attribute(ABC):
         """What a corpus records."""
         return {"unit": self.unit, "threshold": self.threshold, **self.options()}
 
-    def confidence(self, audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
+    def confidence(self, audio: np.ndarray, sample_rate: int, frames: int, hop: float) -> tuple[np.ndarray, np.ndarray]:
         """Like `measure`, with how sure each value is in [0, 1] instead of whether it is used."""
         if audio.ndim != 1 or not len(audio) or frames < 1:
             raise InputError(f"{self.name} is measured on mono audio [n], but got {list(audio.shape)}")
-        values, confidence = self._measure(audio.astype(np.float32, copy=False), sample_rate, frames, hop)
+        values, confidence = self._measure(audio.astype(np.float32, copy=False), sample_rate, frames, round(hop))
         return values.astype(np.float32), confidence.astype(np.float32)
 
-    def measure(self, audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
+    def measure(self, audio: np.ndarray, sample_rate: int, frames: int, hop: float) -> tuple[np.ndarray, np.ndarray]:
         """Measure audio on a latent's frame grid: value i is centred on the middle of frame i.
 
         Args:
             audio: Mono `[n]`.
             sample_rate: In Hz.
             frames: Frames of the latent; audio that ends earlier is taken as followed by silence.
-            hop: Samples per frame.
+            hop: Samples per frame, a whole number; a float such as sample_rate / frame_rate is rounded to it.
 
         Returns:
             Values float32 `[frames]` in `unit`, and which of them mean something, bool `[frames]`.
