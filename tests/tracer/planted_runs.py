@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +24,11 @@ def prompts(n: int) -> list[Prompt]:
     return [Prompt(i, f"planted-{i}", f"caption {i}") for i in range(n)]
 
 
-def trace(prompt: int, states: int = STATES, frames: int = FRAMES) -> PromptTrace:
-    """One prompt whose frames take their final class around the flow times of MIDDLES, earlier at the endpoint."""
+def trace(prompt: int, states: int = STATES, frames: int = FRAMES, wander: float = 0.0) -> PromptTrace:
+    """One prompt whose frames take their final class around the flow times of MIDDLES, earlier at the endpoint.
+
+    Distributions move in step with them; `wander` sends them off the straight path in between.
+    """
     rng = np.random.default_rng([7, prompt])
     t = np.linspace(0, 1, states)
     with np.errstate(divide="ignore"):
@@ -37,6 +41,7 @@ def trace(prompt: int, states: int = STATES, frames: int = FRAMES) -> PromptTrac
             for attribute, classes in CLASSES.items():
                 middle = MIDDLES[attribute] if probe == TRAINED else CONTROL_MIDDLE
                 middle *= 0.6 if view == "endpoint" else 1.0
+                middle += rng.normal(0, 0.03)
                 final = rng.integers(0, classes, frames)
                 commit = rng.normal(middle, 0.08, frames).clip(0.01, 1.0)
                 settled = t[:, None] >= commit[None, :]
@@ -48,12 +53,17 @@ def trace(prompt: int, states: int = STATES, frames: int = FRAMES) -> PromptTrac
                 curve = Curve(view, probe, attribute)
                 made.classes[curve] = read.astype(np.uint8)
                 made.valid[curve] = np.ones(frames, dtype=bool)
-                made.pooled[curve] = (first + share[:, None] * (last - first)).astype(np.float32)
+                path = first + share[:, None] * (last - first)
+                # Off the straight path in between: classes that end where they began make Eq. 4 large there.
+                detour = wander * (t * (1 - t))[:, None] * rng.dirichlet(np.ones(classes), states)
+                path = (path + detour) / (path + detour).sum(axis=1, keepdims=True)
+                made.pooled[curve] = path.astype(np.float32)
     return made
 
 
-def write(folder: Path, n: int, batch: int = 4, **options: object) -> Path:
+def write(folder: Path, n: int, batch: int = 4, shape: dict[str, Any] | None = None, **options: object) -> Path:
+    """A run folder of n planted prompts; `shape` goes to `trace`."""
     store = RunStore.open(folder, {**OPTIONS, **options}, prompts(n))
     for indices in store.pending_batches(batch):
-        store.append([trace(i) for i in indices])
+        store.append([trace(i, **(shape or {})) for i in indices])
     return folder
