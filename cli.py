@@ -3,9 +3,10 @@
 Heavy imports happen inside the commands, so that `trace --help` answers at once.
 """
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +14,11 @@ from probes.commands import app as fit_app
 from probes.errors import InputError
 from tracer.steering.commands import edit_command, steer_command
 
+if TYPE_CHECKING:
+    from tracer import Run
+
 app = typer.Typer(
     name="trace",
-    help="Watch a text-to-music model while it generates, and see when it decides what it will sound like.",
     context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     no_args_is_help=False,
@@ -77,9 +80,10 @@ def trace_command(
     out: Annotated[Path | None, typer.Option(help="Run folder; the same command continues it.", show_default="runs/MODEL-PROMPTS")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Generate from prompts, read every state of the sampler, and leave a run folder with the emergence curves.
+    """Watch a text-to-music model while it generates, and see when it decides what it will sound like.
 
-    The first run needs nothing: [b]trace[/b] takes the bundled demonstration model and prompts. The main job on a GPU:
+    Without a command: generate from prompts, read every state of the sampler, and leave a run folder with the emergence
+    curves. The first run needs nothing: [b]trace[/b] takes the bundled demonstration model and prompts. The main job on a GPU:
     [b]trace --model diffrhythm --prompts musiccaps --n 500 --readout FOLDER[/b]. On several GPUs:
     [b]accelerate launch --num_processes 4 -m cli --model diffrhythm ...[/b]
 
@@ -88,8 +92,6 @@ def trace_command(
     if context.invoked_subcommand is not None:
         return
     from tracer.run import trace
-    from tracer.summary import print_summary
-
     run = trace(
         generator=model,
         prompts=prompts,
@@ -115,19 +117,23 @@ def trace_command(
         progress_bar=not as_json,
     )
     if run is not None:
-        print_summary(run, as_json)
+        show(run, as_json)
 
 
 @app.command("plot")
 def plot_command(
     runs: Annotated[list[Path], typer.Argument(help="One run folder, or several to lay over each other.")],
-    x: Annotated[str, typer.Option("--x", help="step or logsnr (a common axis for different models).")] = "step",
+    x: Annotated[str, typer.Option("--x", help="step, time (flow time), or logsnr (the common axis of different models).")] = "step",
     out: Annotated[Path | None, typer.Option(help="File without ending, for .png and .svg.", show_default="emergence in the first run")] = None,
 ) -> None:
     """Draw the emergence curves of one run again, or of several over each other, from what is stored."""
     from tracer.plots import plot_runs
+    from tracer.run_view import Run
 
-    for path in plot_runs(runs, x=x, out=out):
+    axes = {"step": None, "time": "t", "logsnr": "logsnr"}
+    if x not in axes:
+        raise InputError(f"--x takes {', '.join(axes)}, got {x!r}")
+    for path in plot_runs([Run(path) for path in runs], out or runs[0] / "emergence", axis=axes[x]):
         typer.echo(path)
 
 
@@ -170,6 +176,19 @@ def styles_command(
 
     captions = [prompt.caption for prompt in load_prompts(prompts, n, seed, balanced)]
     StyleCache.open(cache).fill(captions, device=device)
+
+
+def show(run: "Run", as_json: bool) -> None:
+    """Print what a run came to."""
+    from tracer.summary import summary_json, summary_table
+
+    if as_json:
+        typer.echo(json.dumps(summary_json(run)))
+        return
+    from rich.console import Console
+
+    Console().print(summary_table(run))
+    typer.echo(f"curves, clips and readings: {run.path}")
 
 
 def key_values(pairs: list[str] | None) -> dict[str, str]:

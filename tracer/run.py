@@ -96,15 +96,16 @@ def trace(
         model = load_generator(generator, weights, place, dtype, **dict(options or {}))
     reader = load_readout(readout, model, place)
     seconds = model.default_seconds if seconds is None else seconds
+    guidance = model.default_guidance if guidance is None else guidance
     job = Job(
         model,
         reader,
         seed=seed,
         steps=model.default_steps if steps is None else steps,
         seconds=seconds,
-        guidance=model.default_guidance if guidance is None else guidance,
+        guidance=guidance,
         views=tuple(view for view in VIEWS if view in views),
-        edits=edits(steer, reader),
+        edits=edits(steer, reader, guidance),
         ground_truth=ground_truth,
         save_audio=save_audio,
         save_latents=save_latents,
@@ -217,13 +218,13 @@ def load_readout(readout: "str | Path | Readout | None", model: "Generator", dev
     return readout.to(device)
 
 
-def edits(specs: Sequence[str], readout: "Readout") -> list[Any]:
+def edits(specs: Sequence[str], readout: "Readout", guidance: float) -> list[Any]:
     """The control vectors that the specs ask for."""
     if not specs:
         return []
     from .steering import edits_from_specs
 
-    return edits_from_specs(specs, readout)
+    return edits_from_specs(specs, readout, guidance)
 
 
 def versions() -> dict[str, str]:
