@@ -44,7 +44,7 @@ def tiny_diffrhythm() -> "Callable[..., DiffRhythm]":
         source = torch.Generator().manual_seed(1)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                parameter.normal_(0, 0.3 if "embed" in name else 0.15, generator=source)
+                parameter.normal_(0, 0.5 if "text_embed.text_embed" in name else 0.06, generator=source)
                 if name.endswith("norm.weight"):
                     parameter.add_(1)
         return model.eval().requires_grad_(False)
