@@ -26,7 +26,7 @@ def control_vector(readout: Readout, attribute: str, target: int | str, centred:
     """
     if not isinstance(target, str):
         return readout.class_vector(attribute, target, centred)
-    classes = len(readout.bins[attribute].centers)
+    classes = len(readout.bins[attribute])
     vectors = torch.stack([readout.class_vector(attribute, k) for k in range(classes)])
     direction = torch.linspace(-1, 1, classes).to(vectors) @ vectors
     length = vectors.square().sum(1).mean().sqrt()

@@ -1,0 +1,195 @@
+"""`trace edit`: the same edits on a recording, and the paper's Figure 2 (arXiv 2510.23802) of what they did."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probes.audio_files import read_audio, resample
+from probes.errors import InputError
+
+from .build import displacement
+from .dose import with_hold, write_csv
+from .measure import Tracks, measure
+from .setup import resolve_device
+from .spec import EditSpec, parse_edit
+
+if TYPE_CHECKING:
+    from probes.readout import Readout
+    from probes.spaces import Space
+
+ALPHAS = (1.0, 10.0, 20.0, 30.0)
+
+
+def edit_audio(
+    audio: str | Path,
+    edits: Sequence[str | EditSpec],
+    *,
+    alphas: Sequence[float] = ALPHAS,
+    space: "str | Space" = "mini",
+    weights: str | None = None,
+    readout: "str | Path | Readout | None" = None,
+    start: float | None = None,
+    stop: float | None = None,
+    hold: Sequence[str] = (),
+    device: str = "auto",
+    crepe: str = "full",
+    options: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+) -> Path:
+    """Encode a recording, edit its latent frames, decode, and measure what changed.
+
+    Args:
+        audio: file in any format that libsndfile reads.
+        edits: all applied together, one after the other; from, to, site, branch and schedule are a sampler's affair and
+            count for nothing here.
+        alphas: doses, each a version of its own. Beside them stands alpha 0: what the codec alone does.
+        space: latent space, by name or loaded; weights and options as in `probes.spaces.load_space`.
+        readout: folder, hub id or `Readout` of that space; None is the bundled one.
+        start, stop: seconds between which frames are edited; None is the beginning and the end.
+        hold: attributes to hold in every edit that does not aim at them.
+        crepe: CREPE's size, full or tiny.
+        out: folder for alpha-*.wav (the input's sample rate and channels), curves.csv (per frame), summary.csv,
+            edit.png and edit.json; None is runs/edit-NAME.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: no such file, unknown space, attribute or target, or seconds outside the recording.
+    """
+    specs = [with_hold(parse_edit(edit) if isinstance(edit, str) else edit, hold) for edit in edits]
+    if not specs or not len(alphas) or not np.isfinite(alphas).all():
+        raise InputError("give at least one edit and one finite alpha, such as --alpha 1,10,20,30")
+    samples, sample_rate = read_audio(audio)
+    seconds = samples.shape[1] / sample_rate
+    first, last = (0.0 if start is None else start), (seconds if stop is None else stop)
+    if not 0 <= first < last or first >= seconds:
+        raise InputError(f"--from and --to must lie inside the recording, 0 <= from < to <= {seconds:.2f} seconds")
+    if crepe not in ("full", "tiny"):
+        raise InputError(f"--crepe is full or tiny, not {crepe!r}")
+    place = resolve_device(device)
+    codec = open_space(space, weights, place, options)
+    reader = open_readout(readout, codec, place)
+    for spec in specs:
+        displacement(spec, reader)
+    folder = Path(out) if out is not None else Path("runs") / f"edit-{Path(audio).stem}"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    latents = codec.encode(as_items(samples, codec), sample_rate)
+    window = (np.floor(first * codec.frame_rate), np.ceil(last * codec.frame_rate))
+    versions = {"original": samples}
+    for alpha in [0.0, *(alpha for alpha in alphas if alpha != 0)]:
+        edited = edit_latents(latents, [spec.at(alpha) for spec in specs], reader, (int(window[0]), int(window[1])))
+        versions[f"alpha {alpha:g}"] = as_recording(codec.decode(edited), codec, samples, sample_rate)
+        write_wav(folder / f"alpha-{alpha:g}.wav", versions[f"alpha {alpha:g}"], sample_rate)
+    hop = round(sample_rate / codec.frame_rate)
+    tracks = {
+        name: measure(version, sample_rate, max(1, samples.shape[1] // hop), hop, crepe)
+        for name, version in versions.items()
+    }
+    write_tables(folder, versions, tracks, hop / sample_rate)
+    about = {
+        "audio": str(audio), "space": codec.describe(), "readout": reader.fingerprint(),
+        "edits": [str(spec) for spec in specs], "alphas": list(alphas), "from": first, "to": min(last, seconds),
+        "crepe": crepe,
+    }  # fmt: skip
+    (folder / "edit.json").write_text(json.dumps(about, indent=2) + "\n")
+    from .edit_figure import draw_edit
+
+    title = " and ".join(spec.label for spec in specs)
+    draw_edit(versions, tracks, sample_rate, hop / sample_rate, title, folder / "edit.png")
+    return folder
+
+
+def edit_latents(
+    latents: Tensor, specs: Sequence[EditSpec], readout: "Readout", window: tuple[int, int] | None = None
+) -> Tensor:
+    """Latents [B, F, C] with each edit added in turn to the frames of the window, at full strength."""
+    part = slice(None) if window is None else slice(*window)
+    edited = latents.clone()
+    for spec in specs:
+        if spec.alpha != 0:
+            edited[:, part] += displacement(spec, readout)(edited[:, part])
+    return edited
+
+
+def open_space(space: "str | Space", weights: str | None, device: str, options: Mapping[str, Any] | None) -> "Space":
+    """The codec, loaded if need be."""
+    if not isinstance(space, str):
+        return space
+    from probes.spaces import load_space
+
+    return load_space(space, weights, device, **dict(options or {}))
+
+
+def open_readout(readout: "str | Path | Readout | None", space: "Space", device: str) -> "Readout":
+    """The readout of a space; InputError when it reads another one."""
+    from probes.readout import Readout
+
+    if readout is None:
+        if space.name != "mini":
+            raise InputError(
+                f"no readout for the latent space '{space.name}' comes with the program: train one "
+                f"(trace fit readout --space {space.name}) and pass its folder with --readout"
+            )
+        readout = "mini"
+    if not isinstance(readout, Readout):
+        readout = Readout.from_pretrained(str(readout))
+    if not set(space.spaces) & set(readout.spaces):
+        raise InputError(
+            f"this readout reads the latent space {' / '.join(readout.spaces)}, not '{space.name}': "
+            "pass one trained there"
+        )
+    return readout.to(device)
+
+
+def as_items(samples: np.ndarray, space: "Space") -> Tensor:
+    """A recording [channels, n] as a batch for the codec: as it is where the channels fit, else each on its own."""
+    tensor = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
+    return tensor[None] if len(samples) == space.audio_channels else tensor[:, None]
+
+
+def as_recording(decoded: Tensor, space: "Space", samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """The inverse of `as_items`, at the recording's sample rate and length."""
+    audio = decoded.cpu().numpy()
+    audio = audio[0] if len(samples) == space.audio_channels else audio.mean(1)
+    audio = resample(audio, space.sample_rate, sample_rate)[:, : samples.shape[1]]
+    return np.pad(audio, [(0, 0), (0, samples.shape[1] - audio.shape[1])])
+
+
+def write_wav(path: Path, audio: np.ndarray, sample_rate: int) -> None:
+    """24-bit WAV of audio [channels, n]; what exceeds full scale is clipped."""
+    import soundfile
+
+    soundfile.write(path, np.clip(audio, -1, 1).T, sample_rate, subtype="PCM_24")
+
+
+def write_tables(
+    folder: Path, versions: Mapping[str, np.ndarray], tracks: Mapping[str, Tracks], seconds_per_frame: float
+) -> None:
+    """summary.csv: one row per version; curves.csv: one row per version and frame."""
+    summary, curves = [], []
+    for name, track in tracks.items():
+        values = track.summary()
+        summary.append(
+            {
+                "version": name, "pitch_midi": values["pitch"], "level_db": values["loudness"],
+                "centroid_hz": float(2 ** values["timbre"]), "voiced": track.voiced(),
+                "clipped": float(np.mean(np.abs(versions[name]) > 1)),
+            }
+        )  # fmt: skip
+        for frame, (pitch, rms, centroid) in enumerate(zip(*(track.values[key] for key in track.values))):
+            curves.append(
+                {
+                    "version": name, "seconds": (frame + 0.5) * seconds_per_frame,
+                    "pitch_midi": float(pitch) if track.valid["pitch"][frame] else "",
+                    "rms": float(rms), "centroid_hz": float(centroid),
+                }
+            )  # fmt: skip
+    write_csv(folder / "summary.csv", summary)
+    write_csv(folder / "curves.csv", curves)

@@ -1,0 +1,141 @@
+"""From clips to the dose-response table, the doses of equal effect, and the leakage matrix."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .measure import MEASURED
+from .spec import EditSpec
+
+EFFECTS = {"pitch": 2.0, "loudness": 6.0, "timbre": float(np.log2(1.5))}
+"""Shifts at which edits are compared: semitones, dB, octaves of centroid. A pitch edit with a note as its target is
+compared where half of the frames sit on that note."""
+BAND = 68.0
+"""Percentile of |shift| under a random push that makes the random-vector band: one standard deviation of a Gaussian."""
+
+Row = dict[str, Any]
+
+
+def numbers(rows: Sequence[Mapping[str, Any]], column: str) -> np.ndarray:
+    """A column as float64; NaN where a row has none."""
+    return np.array([float(row.get(column, np.nan)) for row in rows])
+
+
+def spread(clips: Sequence[Row], attribute: str) -> float:
+    """Standard deviation over the prompts' plain versions: the unit of a standardised shift."""
+    values = numbers([row for row in clips if row["kind"] == "plain"], attribute)
+    values = values[np.isfinite(values)]
+    return float(np.std(values, ddof=1)) if values.size > 1 else float("nan")
+
+
+def median(values: np.ndarray) -> float:
+    return float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
+
+
+def groups(clips: Sequence[Row], kind: str) -> dict[tuple[str, float], list[Row]]:
+    """Clips of one kind by (edit, alpha), in order."""
+    found: dict[tuple[str, float], list[Row]] = {}
+    for row in clips:
+        if row["kind"] == kind:
+            found.setdefault((row["edit"], row["alpha"]), []).append(row)
+    return found
+
+
+def table(clips: Sequence[Row]) -> list[Row]:
+    """One row per edit and dose.
+
+    shift_*: median over prompts; low_* and high_*: quartiles; standard_*: median over the spread of the plain versions;
+    band_*: half-width of the random-vector band (see `BAND`).
+    """
+    rows = []
+    random = groups(clips, "random")
+    for (edit, alpha), members in groups(clips, "steered").items():
+        row: Row = {"edit": edit, "attribute": members[0]["attribute"], "alpha": alpha, "prompts": len(members)}
+        for name in MEASURED:
+            shifts = numbers(members, f"shift_{name}")
+            row[f"shift_{name}"] = median(shifts)
+            finite = shifts[np.isfinite(shifts)]
+            for label, percent in (("low", 25), ("high", 75)):
+                row[f"{label}_{name}"] = float(np.percentile(finite, percent)) if finite.size else float("nan")
+            row[f"standard_{name}"] = row[f"shift_{name}"] / spread(clips, name)
+            row[f"band_{name}"] = band(random.get((edit, alpha), []), name)
+        if "on_target" in members[0]:
+            row["on_target"] = median(numbers(members, "on_target"))
+            row["on_target_plain"] = median(numbers(members, "on_target_plain"))
+            row["on_target_random"] = median(numbers(random.get((edit, alpha), []), "on_target"))
+        row["voiced"] = median(numbers(members, "voiced"))
+        for name in ("log_mel_db", "stft", "clipped"):
+            row[name] = median(numbers(members, name))
+            row[f"{name}_random"] = median(numbers(random.get((edit, alpha), []), name))
+        rows.append(row)
+    return rows
+
+
+def band(random: Sequence[Row], attribute: str) -> float:
+    """Half-width of the random-vector band of one attribute's shift."""
+    shifts = np.abs(numbers(random, f"shift_{attribute}"))
+    shifts = shifts[np.isfinite(shifts)]
+    return float(np.percentile(shifts, BAND)) if shifts.size else float("nan")
+
+
+def equal_effects(clips: Sequence[Row], specs: Sequence[EditSpec]) -> list[Row]:
+    """For each edit, the dose at which its target has moved by `EFFECTS`, and all shifts there.
+
+    Between measured doses medians are interpolated linearly in alpha, from the plain version at 0. An edit that
+    never gets there has empty shifts.
+    """
+    rows = []
+    steered = groups(clips, "steered")
+    for spec in specs:
+        doses = [(alpha, members) for (edit, alpha), members in steered.items() if edit == spec.label]
+        alphas = np.array([0.0] + [alpha for alpha, _ in doses])
+        aimed = bool(doses) and "on_target" in doses[0][1][0]
+        wanted = 0.5 if aimed else EFFECTS[spec.attribute]
+        if aimed:
+            effect = [median(numbers(doses[0][1], "on_target_plain"))]
+            effect += [median(numbers(members, "on_target")) for _, members in doses]
+        else:
+            sign = direction(spec, doses)
+            effect = [0.0] + [sign * median(numbers(members, f"shift_{spec.attribute}")) for _, members in doses]
+        row: Row = {
+            "edit": spec.label, "attribute": spec.attribute, "hold": "+".join(spec.hold), "effect": wanted,
+            "of": "frames on the note" if aimed else "shift", "alpha": crossing(alphas, np.array(effect), wanted),
+        }  # fmt: skip
+        for name in MEASURED:
+            shifts = np.array([0.0] + [median(numbers(members, f"shift_{name}")) for _, members in doses])
+            magnitudes = np.array([0.0] + [median(np.abs(numbers(members, f"shift_{name}"))) for _, members in doses])
+            row[f"shift_{name}"] = float(np.interp(row["alpha"], alphas, shifts))
+            row[f"abs_{name}"] = float(np.interp(row["alpha"], alphas, magnitudes))
+        rows.append(row)
+    return rows
+
+
+def direction(spec: EditSpec, doses: Sequence[tuple[float, list[Row]]]) -> float:
+    """1 for an edit that raises its attribute, -1 for one that lowers it; of a class, as its strongest dose does."""
+    if spec.target in ("+", "-"):
+        return 1.0 if spec.target == "+" else -1.0
+    return -1.0 if doses and median(numbers(doses[-1][1], f"shift_{spec.attribute}")) < 0 else 1.0
+
+
+def crossing(alphas: np.ndarray, effect: np.ndarray, wanted: float) -> float:
+    """The first alpha at which the effect reaches what is wanted, linear between doses; NaN when it never does."""
+    for k in range(1, len(alphas)):
+        if effect[k] >= wanted:
+            share = (wanted - effect[k - 1]) / (effect[k] - effect[k - 1]) if effect[k] > effect[k - 1] else 1.0
+            return float(alphas[k - 1] + share * (alphas[k] - alphas[k - 1]))
+    return float("nan")
+
+
+def leakage(effects: Sequence[Row], clips: Sequence[Row]) -> list[Row]:
+    """Target attribute x measured attribute: standardised |shift| at equal effect, mean over the target's edits."""
+    units = {name: spread(clips, name) for name in MEASURED}
+    rows = []
+    for target in dict.fromkeys(row["attribute"] for row in effects):
+        own = [row for row in effects if row["attribute"] == target]
+        row: Row = {"target": target}
+        for name in MEASURED:
+            shares = np.array([abs(entry[f"shift_{name}"]) / units[name] for entry in own])
+            row[name] = float(np.nanmean(shares)) if np.isfinite(shares).any() else float("nan")
+        rows.append(row)
+    return rows
