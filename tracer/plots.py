@@ -34,8 +34,10 @@ _MEASURE_LABELS = {
     "agreement": "agreement with own song",
     "own": "frames with final class",
 }
-# Eq. 4 can be in the hundreds: beyond this the panel ends, and a note in it says what lies outside.
-_HIGHEST, _LOWEST = 4.0, -0.5
+# Eq. 4 can be in the hundreds: when its lines pass this, what is above 1 is drawn on a logarithmic scale.
+_LINEAR = 3.0
+# Agreement far below 0 would squeeze the rest: the panel ends here, and a note says what lies outside.
+_LOWEST = -0.5
 
 
 def plot_runs(
@@ -84,8 +86,8 @@ def plot_runs(
                     _draw_control(panel, mine, axis, number, len(runs))
                     _draw_lines(panel, mine, run, view, measure, axis, probe, number, len(runs), attributes)
                 _finish_panel(panel, measure)
-            _set_limits(panels[row], measure)
             panels[row, 0].set_ylabel(_measure_label(measure, runs))
+            _set_limits(panels[row], measure)
         for panel, view in zip(panels[0], views):
             panel.set_title(_VIEW_TITLES[view], pad=6)
             if axis == "index":
@@ -172,16 +174,30 @@ def _finish_panel(panel: Axes, measure: str) -> None:
 
 def _set_limits(panels: Sequence[Axes], measure: str) -> None:
     """Limits of one row from its lines, never clipping without a note in the panel of what lies outside."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
     if measure == "js":
         panels[0].set_ylim(-0.03, None)
         return
     lines = [np.asarray(line.get_ydata(), dtype=np.float64) for panel in panels for line in panel.get_lines()]
     values = np.concatenate([line[np.isfinite(line)] for line in lines] or [np.zeros(1)])
-    top = min(max(1.12, 1.05 * float(values.max())), _HIGHEST)
-    bottom = max(min(-0.08, 1.05 * float(values.min())), _LOWEST)
+    low, high = float(values.min()), float(values.max())
+    if measure == "paper" and high > _LINEAR:
+        for panel in panels:
+            panel.set_yscale("symlog", linthresh=1.0, linscale=1.0)
+            panel.yaxis.set_major_locator(FixedLocator([0, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]))
+            panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            panel.yaxis.set_minor_locator(NullLocator())
+        panels[0].set_ylabel(f"{panels[0].get_ylabel()} (log above 1)")
+        bottom, top = -0.08, 1.25 * high
+    else:
+        bottom, top = max(min(-0.08, 1.05 * low), _LOWEST), max(1.12, 1.05 * high)
     panels[0].set_ylim(bottom, top)
     for panel in panels:
         note = _outside(panel, bottom, top)
+        if "bands" in note:  # bands that fill the panel must not hide the lines
+            for band in panel.collections:
+                band.set_alpha(0.5 * float(band.get_alpha() or 1.0))  # type: ignore[arg-type]
         if note:
             panel.text(
                 0.985, 0.975, note, transform=panel.transAxes, ha="right", va="top", fontsize=6.2, color="#333333",
