@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GREY = "#8C8C8C"
+VIEW_TITLES = {"state": "state  $x_t$", "endpoint": "endpoint  $\\hat{x}_1(x_t)$"}
 LINES = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 
 _RC: dict[Any, Any] = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.errors import InputError
-from tracer.plot_style import GREY, LINES, Look, figure_style, looks, save
+from tracer.plot_style import GREY, LINES, VIEW_TITLES, Look, figure_style, looks, save
 from tracer.progress import THRESHOLD
 from tracer.shards import CONTROL, TRAINED
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 AXES = ("index", "t", "logsnr")
 _AXIS_LABELS = {"index": "state index", "t": "flow time", "logsnr": "log-SNR of the state"}
-_VIEW_TITLES = {"state": "state  $x_t$", "endpoint": "endpoint  $\\hat{x}_1(x_t)$"}
 _MEASURE_LABELS = {
     "paper": "progress, Eq. 4",
     "l1": "progress, ratio of sums",
@@ -73,7 +72,7 @@ def plot_runs(
     if "agreement" in measures and not any((table["measure"] == "agreement").any() for table in tables):
         warnings.warn("no classes per frame were kept: the ratio of sums stands in for agreement", stacklevel=2)
         measures = ["l1" if measure == "agreement" else measure for measure in measures]
-    views = [view for view in _VIEW_TITLES if any(view in run.views for run in runs)]
+    views = [view for view in VIEW_TITLES if any(view in run.views for run in runs)]
     attributes = list(dict.fromkeys(name for run in runs for name in run.attributes))
     with figure_style():
         figure = Figure(figsize=(0.7 + 3.25 * len(views), 0.75 + 2.35 * len(measures)), layout="constrained")
@@ -89,7 +88,7 @@ def plot_runs(
             panels[row, 0].set_ylabel(_measure_label(measure, runs))
             _set_limits(panels[row], measure)
         for panel, view in zip(panels[0], views):
-            panel.set_title(_VIEW_TITLES[view], pad=6)
+            panel.set_title(VIEW_TITLES[view], pad=6)
             if axis == "index":
                 _flow_time_on_top(panel, tables[0])
         for panel in panels[-1]:
