@@ -7,9 +7,24 @@ from torch import Tensor, nn
 from torchdiffeq import odeint
 
 from tracer.generators.diffrhythm import DiffRhythm, DiTConfig
+from tracer.generators.diffrhythm.network import Prompt
 
 TINY = DiTConfig(dim=64, depth=2, ff_mult=2, text_dim=16, conv_layers=1, mel_dim=4, max_frames=64, attention_heads=2)
 DECAY, DRIFT = 0.7, 0.3
+
+
+class LinearNetwork(nn.Module):
+    """v = DRIFT g - DECAY x, where g is the first entry of the branch's style vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj_out = nn.Linear(1, 1)
+
+    def prepare(self, cond: Tensor, text: Tensor, style: Tensor, *_: object) -> Prompt:
+        return Prompt(projected=style[:, :1, None], residuals=(), clock=style, rotary=(style, style))
+
+    def forward(self, x: Tensor, t: Tensor, prompt: Prompt) -> Tensor:
+        return DRIFT * prompt.projected - DECAY * x
 
 
 class LinearFlow(DiffRhythm):
@@ -17,13 +32,11 @@ class LinearFlow(DiffRhythm):
 
     def __init__(self) -> None:
         super().__init__(TINY)
-
-    def _evaluate(self, x: Tensor, t: float, prompts: list) -> tuple[Tensor, Tensor | None]:
-        return DRIFT - DECAY * x, None if len(prompts) == 1 else -DECAY * x
+        self.transformer = LinearNetwork()
 
     def run(self, noise: Tensor, steps: int = 33, guidance: float = 0.0) -> Tensor:
-        style = torch.zeros(1, 512)
-        return self.sample(noise=noise, style=style, negative_style=style, steps=steps, cfg_strength=guidance)
+        style, none = torch.ones(1, 512), torch.zeros(1, 512)
+        return self.sample(noise=noise, style=style, negative_style=none, steps=steps, cfg_strength=guidance)
 
 
 class Network(nn.Module):
