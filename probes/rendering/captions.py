@@ -5,14 +5,66 @@ import numpy as np
 from probes.rendering.compose import Facts
 
 REGISTER = {
-    "low": ("low", "deep", "low-pitched", "low register", "bassy", "rumbling", "low notes"),
+    "low": (
+        "low",
+        "deep",
+        "low-pitched",
+        "low register",
+        "bassy",
+        "rumbling",
+        "low notes",
+        "bass register",
+        "low pitch",
+        "lower octave",
+    ),
     "middle": ("mid-range", "middle register", "medium-pitched"),
-    "high": ("high", "high-pitched", "high register", "treble", "soaring", "high notes", "piercing"),
+    "high": (
+        "high",
+        "high-pitched",
+        "high register",
+        "treble",
+        "soaring",
+        "high notes",
+        "piercing",
+        "upper register",
+        "high pitch",
+        "higher octave",
+    ),
 }
 DYNAMICS = {
-    "quiet": ("quiet", "soft", "softly played", "gentle", "hushed", "whispering", "delicate", "faint", "silent"),
+    "quiet": (
+        "quiet",
+        "soft",
+        "softly played",
+        "gentle",
+        "hushed",
+        "whispering",
+        "delicate",
+        "faint",
+        "subdued",
+        "low volume",
+        "intimate",
+        "tender",
+        "pianissimo",
+        "calm",
+    ),
     "medium": ("moderate volume", "mezzo", "medium loud"),
-    "loud": ("loud", "powerful", "forceful", "strong", "intense", "blaring", "booming", "aggressive"),
+    "loud": (
+        "loud",
+        "powerful",
+        "forceful",
+        "strong",
+        "intense",
+        "blaring",
+        "booming",
+        "aggressive",
+        "heavy",
+        "thunderous",
+        "bold",
+        "high volume",
+        "fortissimo",
+        "energetic",
+    ),
 }
 TONE = {
     "dark": ("dark", "mellow", "muffled", "warm", "dull", "muted", "soft toned", "round"),
@@ -42,10 +94,33 @@ TEMPO = (
 )
 BRIGHT_MODES = ("major", "mixolydian", "pentatonic")
 MOODS = {
-    ("happy", "slow"): ("peaceful", "relaxing", "calm", "hopeful", "romantic", "soothing", "dreamy"),
-    ("happy", "fast"): ("happy", "cheerful", "joyful", "playful", "upbeat", "fun", "uplifting"),
-    ("sad", "slow"): ("sad", "melancholic", "somber", "mournful", "emotional", "haunting", "moody"),
-    ("sad", "fast"): ("tense", "dramatic", "restless", "suspenseful", "urgent", "serious", "passionate"),
+    ("happy", "slow"): (
+        "peaceful",
+        "relaxing",
+        "calm",
+        "calming",
+        "easygoing",
+        "sentimental",
+        "hopeful",
+        "romantic",
+        "soothing",
+        "dreamy",
+    ),
+    ("happy", "fast"): (
+        "happy",
+        "cheerful",
+        "joyful",
+        "playful",
+        "upbeat",
+        "groovy",
+        "exciting",
+        "vibrant",
+        "spirited",
+        "fun",
+        "uplifting",
+    ),
+    ("sad", "slow"): ("sad", "melancholic", "somber", "mournful", "emotional", "soulful", "haunting", "moody"),
+    ("sad", "fast"): ("tense", "dramatic", "restless", "suspenseful", "urgent", "energetic", "serious", "passionate"),
 }
 GENRES = {
     "keyboard": ("classical", "ballad", "jazz"),
@@ -61,7 +136,10 @@ GENRES = {
     "flute": ("pastoral", "new age", "celtic"),
     "synth": ("electronic", "video game", "synthwave", "techno"),
 }
-DRUMS = ("drums", "a drum kit", "acoustic drums", "percussion", "a simple drum beat", "a steady drum groove")
+DRUMS = (
+    "drums", "a drum kit", "acoustic drums", "percussion", "a simple drum beat", "a steady drum groove",
+    "punchy kick and snare hits", "groovy drumming", "hi hats and cymbals", "a percussive rhythm", "a dance beat",
+)  # fmt: skip
 ROOM = (
     "with reverb",
     "in a large hall",
@@ -71,9 +149,13 @@ ROOM = (
     "reverberant",
 )
 SOLO = ("solo", "unaccompanied", "alone", "a single instrument", "no other instruments", "on its own")
+# Said of any piece: so the text encoder learns that "low" in "low quality" is not about the music.
 NOISE_WORDS = (
     "instrumental", "no voices", "no vocals", "this could be played in a movie", "good audio quality",
     "this recording", "background music", "amateur recording", "the song", "in the style of a soundtrack",
+    "the low quality recording", "low fidelity", "high quality recording", "high energy", "live performance",
+    "poor audio quality", "a mono recording", "high spirited", "the main theme", "someone is playing at home",
+    "suitable for an advertisement", "there is no singer", "it can be heard in a club",
 )  # fmt: skip
 
 
@@ -145,7 +227,6 @@ def _backing(words: _Words) -> str:
 
 def _sentences(words: _Words) -> str:
     """Two to four sentences."""
-    facts = words.facts
     front = [words.some(category, chance) for category, chance in
              (("dynamics", 0.75), ("tone", 0.6), ("register", 0.7), ("articulation", 0.5))]  # fmt: skip
     words.rng.shuffle(front)

@@ -1,10 +1,14 @@
 """Music by rules: from a seed to the facts of a short piece and its notes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from probes.rendering.instruments import BASSES, CHORDAL, INSTRUMENTS, Instrument
+
+T = TypeVar("T")
 
 SCALES = {
     "major": (0, 2, 4, 5, 7, 9, 11),
@@ -28,6 +32,8 @@ RHYTHMS: dict[int, dict[str, tuple[tuple[float, ...], ...]]] = {
     },
 }
 REGISTER_CENTRES = {"low": (36.0, 48.0), "middle": (54.0, 68.0), "high": (76.0, 88.0)}
+# Of a voice before it is timed: start and length in beats, MIDI note number, relative strength.
+Line = tuple[float, float, int, float]
 HIT_KICK, HIT_SNARE, HIT_HAT, HIT_RIDE = 36, 38, 42, 51
 
 
@@ -89,7 +95,7 @@ class Piece:
     notes: tuple[Note, ...] = field(repr=False)
 
 
-def _pick(rng: np.random.Generator, options: tuple | list, weights: list[float] | None = None):  # type: ignore[no-untyped-def]
+def _pick(rng: np.random.Generator, options: Sequence[T], weights: list[float] | None = None) -> T:
     p = None if weights is None else np.asarray(weights) / np.sum(weights)
     return options[int(rng.choice(len(options), p=p))]
 
@@ -164,7 +170,7 @@ class _Harmony:
         return root, root + 2, root + 4
 
 
-def _melody(facts: Facts, harmony: _Harmony, bars: int, part: int, rng: np.random.Generator) -> list[tuple]:
+def _melody(facts: Facts, harmony: _Harmony, bars: int, part: int, rng: np.random.Generator) -> list[Line]:
     one = facts.parts[part].instrument
     low, high = REGISTER_CENTRES[facts.register]
     low, high = max(low, one.low + 3), min(high, one.high - 3)
@@ -175,7 +181,7 @@ def _melody(facts: Facts, harmony: _Harmony, bars: int, part: int, rng: np.rando
     steps = (-3, -2, -1, 0, 1, 2, 3)
     weights = [0.06, 0.12, 0.28, 0.08, 0.28, 0.12, 0.06]
     motif = [_pick(rng, RHYTHMS[facts.meter][facts.activity]) for _ in range(2)]
-    notes = []
+    notes: list[Line] = []
     for bar in range(bars):
         beat = 0.0
         for length in motif[bar % 2] if rng.random() < 0.7 else _pick(rng, RHYTHMS[facts.meter][facts.activity]):
@@ -190,12 +196,12 @@ def _melody(facts: Facts, harmony: _Harmony, bars: int, part: int, rng: np.rando
     return notes
 
 
-def _chords(facts: Facts, harmony: _Harmony, bars: int, part: int, rng: np.random.Generator) -> list[tuple]:
+def _chords(facts: Facts, harmony: _Harmony, bars: int, part: int, rng: np.random.Generator) -> list[Line]:
     one = facts.parts[part].instrument
     base = {"low": 41, "middle": 53, "high": 66}[facts.register]
     base = int(np.clip(base, one.low, max(one.low, one.high - 14)))
     style = "held" if one.sustained and rng.random() < 0.7 else _pick(rng, ("held", "pulse", "arpeggio"))
-    notes = []
+    notes: list[Line] = []
     for bar in range(bars):
         pitches = sorted(base + (harmony.pitch(degree) - base) % 12 for degree in harmony.chord(bar))
         start = bar * facts.meter
@@ -209,9 +215,9 @@ def _chords(facts: Facts, harmony: _Harmony, bars: int, part: int, rng: np.rando
     return notes
 
 
-def _bass(facts: Facts, harmony: _Harmony, bars: int, part: int, rng: np.random.Generator) -> list[tuple]:
+def _bass(facts: Facts, harmony: _Harmony, bars: int, part: int, rng: np.random.Generator) -> list[Line]:
     walking = rng.random() < 0.5
-    notes = []
+    notes: list[Line] = []
     for bar in range(bars):
         chord = harmony.chord(bar)
         for beat in range(facts.meter) if walking else (0,):
@@ -221,9 +227,9 @@ def _bass(facts: Facts, harmony: _Harmony, bars: int, part: int, rng: np.random.
     return notes
 
 
-def _drums(facts: Facts, bars: int, rng: np.random.Generator) -> list[tuple]:
+def _drums(facts: Facts, bars: int, rng: np.random.Generator) -> list[Line]:
     cymbal = _pick(rng, (HIT_HAT, HIT_RIDE))
-    notes = []
+    notes: list[Line] = []
     for bar in range(bars):
         for half in range(2 * facts.meter):
             at = bar * facts.meter + half / 2
