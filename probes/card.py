@@ -22,7 +22,10 @@ ROWS = (
     ("untrained_sae", "probe on an untrained autoencoder"),
     ("with_log_rms", "with log rms(h) as one more input"),
     ("without_log_rms", "without log rms(h)"),
-    ("frames", "frames"),
+    ("shuffled_commonest_share", "share of the commonest prediction with shuffled labels"),
+    ("unlabelled", "share of frames without a label (unvoiced, silent)"),
+    ("frames", "labelled frames"),
+    ("files", "files"),
 )
 
 

@@ -38,11 +38,11 @@ def evaluate(sae: SparseAutoencoder, arrays: Sequence[np.ndarray]) -> dict[str, 
     reader = LinearReader(sae, sae.dictionary.t())
     total = np.sum([np.asarray(array, np.float64).sum(0) for array in arrays], axis=0)
     centre = torch.from_numpy(total / frames).to(device, torch.float32)
-    fired = torch.zeros(sae.config.hidden, dtype=torch.float64, device=device)
+    fired = torch.zeros(sae.config.hidden, dtype=torch.int64, device=device)
     sums = torch.zeros(6, dtype=torch.float64)
     for array in arrays:
         for start in range(0, len(array), reader.chunk):
-            x = torch.from_numpy(np.asarray(array[start : start + reader.chunk], np.float32)).to(device)
+            x = torch.from_numpy(np.array(array[start : start + reader.chunk], np.float32)).to(device)
             read = reader(x, count=True, fired=fired)
             rebuilt = sae.restore(read.values + sae.decoder_bias)
             missed, ours, theirs = rebuilt - x, rebuilt - centre, x - centre

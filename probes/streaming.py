@@ -68,8 +68,8 @@ class LinearReader(nn.Module):
     ) -> Streamed:
         """Raw latents x [N, C] in the reader's dtype -> the first `outputs` rows of V (all for None) on their features.
 
-        count: also count the active features of each frame; with `fired` [H] given, the frames of each feature are
-        added to it.
+        count: also count the active features of each frame; with `fired` [H] int64 given, add to it the frames in which
+        each feature is active.
         """
         weights = self.weights[:outputs]
         if not self.sae.elementwise:
@@ -89,7 +89,7 @@ class LinearReader(nn.Module):
             if active is not None:
                 active += block.sign_().sum(1)
                 if fired is not None:
-                    fired[part] += block.sum(0)
+                    fired[part] += block.sum(0).long()
         if not self.normed:
             return Streamed(values, None, active)
         rms = (squares / hidden + self.eps).sqrt()

@@ -1,0 +1,63 @@
+"""Class labels of a corpus, and the shuffled ones of the control probes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probes.corpus import Corpus
+from probes.errors import InputError
+
+if TYPE_CHECKING:
+    from probes.attributes import Bins
+
+Labels = NDArray[np.int16]
+
+
+def class_labels(corpus: Corpus, split: str, bins: Mapping[str, Bins]) -> Labels:
+    """[frames, attributes] classes of all frames of a split, files end to end in their order; -1 where masked."""
+    parts = []
+    for file in corpus.files(split):
+        columns = []
+        for name, edges in bins.items():
+            values, valid = corpus.labels(file, name)
+            columns.append(edges.classes(values, valid).astype(np.int16))
+        parts.append(np.stack(columns, axis=1))
+    if not parts:
+        raise InputError(f"the corpus {corpus.path} has no file in its {split} split: add files")
+    return np.concatenate(parts)
+
+
+def shuffled_labels(labels: Labels, lengths: Sequence[int], seed: int) -> Labels:
+    """Labels of other music: the files' label tracks in random order, laid end to end over the same frames.
+
+    Each track stays whole, so its classes keep their shares and their changes in time, but says nothing about the
+    latents it lies on. The order is rotated until no file of equal length keeps its own track; a single file's track
+    is turned by half.
+
+    Args:
+        labels: [frames, attributes].
+        lengths: Frames of each file, in order.
+    """
+    tracks = np.split(labels, np.cumsum(lengths)[:-1])
+    if len(tracks) == 1:
+        return np.roll(labels, len(labels) // 2, axis=0)
+    order = np.random.default_rng(seed).permutation(len(tracks))
+    # one place further in the permuted order: no file gets its own track
+    source = np.empty_like(order)
+    source[order] = np.roll(order, 1)
+    shuffled = [np.resize(tracks[source[index]], (length, labels.shape[1])) for index, length in enumerate(lengths)]
+    return np.concatenate(shuffled)
+
+
+def check_enough(labels: Labels, classes: Mapping[str, int]) -> None:
+    """Raises InputError when an attribute has more classes than labelled frames."""
+    for column, (name, count) in enumerate(classes.items()):
+        found = int((labels[:, column] >= 0).sum())
+        if found < count:
+            raise InputError(
+                f"{name} has {count} classes but only {found} labelled training frames: add audio or use fewer bins"
+            )

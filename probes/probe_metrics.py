@@ -1,0 +1,76 @@
+"""What a probe's predictions are worth: pure functions on arrays of frames."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Classes = NDArray[np.int64]
+
+
+class Predictions(NamedTuple):
+    """Of the labelled frames of a split."""
+
+    labels: Classes  # [N]
+    classes: Classes  # [N] most probable class
+    confidence: NDArray[np.float64]  # [N] its probability
+    files: Classes  # [N] number of the file each frame is from
+
+
+def accuracy(labels: Classes, classes: Classes) -> float:
+    return float(np.mean(labels == classes))
+
+
+def macro_f1(labels: Classes, classes: Classes) -> float:
+    """Mean F1 over the classes that occur in the labels."""
+    scores = []
+    for k in np.unique(labels):
+        hit = np.sum((labels == k) & (classes == k))
+        scores.append(2 * hit / (np.sum(labels == k) + np.sum(classes == k)))
+    return float(np.mean(scores))
+
+
+def within_one(labels: Classes, classes: Classes) -> float:
+    """Share of frames at most one class away: a semitone for pitch, a bin for the others."""
+    return float(np.mean(np.abs(labels - classes) <= 1))
+
+
+def octave_folded(labels: Classes, classes: Classes, notes: NDArray[np.float64]) -> float:
+    """Share of frames with the right pitch class; notes [K] are the classes' MIDI numbers."""
+    names = np.round(notes).astype(int) % 12
+    return float(np.mean(names[labels] == names[classes]))
+
+
+def calibration_error(labels: Classes, classes: Classes, confidence: NDArray[np.float64], bins: int = 15) -> float:
+    """Expected calibration error: mean |accuracy - confidence| over equal bins of confidence (Naeini et al., 2015)."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = (labels == classes).astype(float) - confidence
+    return float(np.abs(np.bincount(place, gap, minlength=bins)).sum() / len(labels))
+
+
+def bootstrap_interval(right: NDArray[np.bool_], files: Classes, draws: int = 1000, seed: int = 0) -> list[float]:
+    """95 % interval of the accuracy, resampling whole files: frames of one file are not independent."""
+    _, index = np.unique(files, return_inverse=True)
+    hits, counts = np.bincount(index, right), np.bincount(index)
+    chosen = np.random.default_rng(seed).integers(0, len(counts), (draws, len(counts)))
+    shares = hits[chosen].sum(1) / counts[chosen].sum(1)
+    return [float(value) for value in np.percentile(shares, [2.5, 97.5])]
+
+
+def score(found: Predictions, notes: NDArray[np.float64] | None = None) -> dict[str, Any]:
+    """Everything above for one probe; octave_folded only where the classes are notes."""
+    labels, classes = found.labels, found.classes
+    result = {
+        "frames": len(labels),
+        "files": len(np.unique(found.files)),
+        "accuracy": accuracy(labels, classes),
+        "interval": bootstrap_interval(labels == classes, found.files),
+        "within_one": within_one(labels, classes),
+        "macro_f1": macro_f1(labels, classes),
+        "calibration_error": calibration_error(labels, classes, found.confidence),
+    }
+    if notes is not None:
+        result["octave_folded"] = octave_folded(labels, classes, notes)
+    return result
