@@ -12,6 +12,9 @@ STEPS = 3
 """Gauss-Newton steps."""
 DAMPING = 1e-3
 """Added to J J^T, as a share of its mean diagonal: frames without a gradient stay where they are."""
+REACH = 0.5
+"""Longest Gauss-Newton step, as a share of sqrt(C), the length of a standardised latent: where a reading saturates its
+slope vanishes, and the solution would be far outside everything the model knows."""
 Raise = tuple[str, int | str, float]
 """(attribute, class or direction, by how much)"""
 
@@ -42,8 +45,10 @@ def pull(readout: Readout, x: Tensor, start: Tensor, raise_by: Raise | None = No
             gram = slope @ slope.transpose(1, 2)
             mean = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
             gram = gram + (DAMPING * mean + 1e-12) * torch.eye(gram.shape[1]).to(gram)
-            step = torch.linalg.solve(gram, (wanted - value)[..., None])
-            moved = moved + (slope.transpose(1, 2) @ step)[..., 0] * scale
+            step = (slope.transpose(1, 2) @ torch.linalg.solve(gram, (wanted - value)[..., None]))[..., 0]
+            longest = REACH * step.shape[-1] ** 0.5
+            step = step * (longest / step.norm(dim=-1, keepdim=True).clamp_min(longest))
+            moved = moved + step * scale
         return moved
 
     return chunked(solve, x, start)

@@ -1,0 +1,98 @@
+"""A readout whose displacements can be computed by hand, a generator of sines, and a space of raw samples."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from helpers_readout import tiny_bins
+from torch import Tensor
+
+from probes.linear import LinearProbes
+from probes.readout import Readout
+from probes.sae import SAEConfig, make_sae
+from probes.spaces.base import Space
+from tracer.generators import Generator
+from tracer.generators.diffrhythm import DiffRhythm, DiTConfig
+
+CHANNELS = 8
+
+
+def linear_readout(channels: int = CHANNELS, seed: int = 0) -> Readout:
+    """Features are the positive and the negative part of each channel, so that x is rebuilt exactly and without a norm;
+    every reading is a linear function of x."""
+    config = SAEConfig(channels=channels, hidden=2 * channels, architecture="topk", k=2 * channels, standardise=False)
+    sae = make_sae(config)
+    with torch.no_grad():
+        both = torch.cat([torch.eye(channels), -torch.eye(channels)])
+        sae.encoder_weight.copy_(both)
+        sae.dictionary.copy_(both)
+    bins = tiny_bins()
+    generator = torch.Generator().manual_seed(seed)
+    probes = [LinearProbes({name: len(edges) for name, edges in bins.items()}, 2 * channels) for _ in range(2)]
+    for probe in probes:
+        half = torch.randn(probe.weight.shape[0], channels, generator=generator)
+        probe.weight.data = torch.cat([half, -half], 1)
+    return Readout(sae, *probes, bins, ("toy",))
+
+
+class SineFlow(DiffRhythm):
+    """This project's sampler over v = drift - decay x, with a null branch of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            DiTConfig(dim=64, depth=1, text_dim=16, conv_layers=0, mel_dim=CHANNELS, max_frames=64, attention_heads=2)
+        )
+
+    def _evaluate(self, x: Tensor, t: float, prompts: list) -> tuple[Tensor, Tensor | None]:
+        return 0.5 - 0.7 * x, None if len(prompts) == 1 else -0.7 * x
+
+
+class SineGenerator(Generator):
+    """Channel 0 is the level in nepers, channel 1 the pitch of a sine in octaves."""
+
+    name, space, channels = "toy", "toy", CHANNELS
+    frame_rate, sample_rate = 20.0, 16000
+    default_seconds, default_guidance, default_steps = 0.5, 1.0, 9
+    default_readout = None
+
+    def __init__(self) -> None:
+        self.sampler = SineFlow()
+
+    def fingerprint(self) -> str:
+        return "toy"
+
+    def frames(self, seconds: float) -> int:
+        return round(seconds * self.frame_rate)
+
+    def generate(
+        self, captions: Sequence[str], seeds: Sequence[int], *, steps: int, seconds: float, guidance: float
+    ) -> Tensor:
+        shape = (self.frames(seconds), self.channels)
+        noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+        style = torch.zeros(1, 512)
+        states = self.sampler.sample(
+            noise=noise, style=style, negative_style=style, steps=steps, cfg_strength=guidance
+        )
+        return states[-1]
+
+    def decode(self, latents: Tensor) -> np.ndarray:
+        level, octave = latents[..., :2].double().mean(1).T.numpy()
+        n = round(latents.shape[1] * self.sample_rate / self.frame_rate)
+        time = np.arange(n) / self.sample_rate
+        audio = 0.05 * np.exp(np.clip(level, -3, 2))[:, None] * np.sin(2 * np.pi * 330 * 2 ** octave[:, None] * time)
+        return audio[:, None].astype(np.float32)
+
+
+class RawSpace(Space):
+    """A frame is 64 samples: encoding and decoding change nothing."""
+
+    name = "raw"
+    channels, sample_rate, audio_channels, hop = 64, 16000, 1, 64
+    mean, std = torch.zeros(64), torch.ones(64)
+    weights = "none"
+
+    def _encode(self, audio: Tensor) -> Tensor:
+        return audio.reshape(audio.shape[0], -1, 64)
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        return latents.reshape(latents.shape[0], 1, -1)

@@ -1,0 +1,123 @@
+"""Edits as text: what is read, and what is refused in one line with exit code 2."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers_readout import tiny_readout
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probes.errors import InputError
+from tracer.steering import EditSpec, edits_from_specs, parse_edit
+from tracer.steering.spec import CHOICES, parse_numbers
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_every_option_is_read():
+    text = "pitch=C5,alpha=7,from=0.3,to=0.7,site=endpoint,branch=cond,schedule=bell,vector=plain,unit=std,hold=loudness+timbre"
+    assert parse_edit(text) == EditSpec(
+        "pitch", "C5", 7.0, 0.3, 0.7, "endpoint", "cond", "bell", "plain", "std", ("loudness", "timbre")
+    )
+
+
+def test_spaces_do_not_matter_and_defaults_are_filled_in():
+    assert parse_edit(" timbre = + , alpha = 3 ") == EditSpec("timbre", "+", 3.0)
+
+
+@given(
+    target=st.sampled_from(["C5", "3", "+", "-"]),
+    alpha=st.floats(-1e4, 1e4).map(lambda x: float(f"{x:g}")),
+    window=st.tuples(st.integers(0, 50), st.integers(51, 100)),
+    schedule=st.sampled_from(CHOICES["schedule"]),
+    vector=st.sampled_from(CHOICES["vector"]),
+    hold=st.sets(st.sampled_from(["loudness", "timbre"])),
+)
+def test_an_edit_written_out_is_read_back(target, alpha, window, schedule, vector, hold):
+    spec = EditSpec(
+        "pitch", target, alpha, window[0] / 100, window[1] / 100, schedule=schedule, vector=vector, hold=tuple(hold)
+    )
+    assert parse_edit(str(spec)) == spec
+
+
+WRONG = [
+    ("pitch", "name=value"),
+    ("pitch=", "name=value"),
+    ("=C5", "name=value"),
+    ("", "name=value"),
+    ("alpha=10", "has none"),
+    ("pitch=C5,loudness=2", "pitch and loudness"),
+    ("pitch=C5,alhpa=3", "options are alpha"),
+    ("pitch=C5,alpha=1,alpha=2", "twice"),
+    ("pitch=C5,pitch=C4", "twice"),
+    ("pitch=C5,alpha=much", "takes numbers"),
+    ("pitch=C5,alpha=nan", "finite"),
+    ("pitch=C5,alpha=inf", "finite"),
+    ("pitch=C5,from=-0.1", "flow time"),
+    ("pitch=C5,to=1.5", "flow time"),
+    ("pitch=C5,from=0.7,to=0.3", "from < to"),
+    ("pitch=C5,from=nan", "finite"),
+    ("pitch=C5,site=velocity", "endpoint, state"),
+    ("pitch=C5,branch=uncond", "both, cond, null"),
+    ("pitch=C5,site=state,branch=cond", "no guidance branches"),
+    ("pitch=C5,schedule=cosine", "constant, ramp, bell"),
+    ("pitch=C5,vector=best", "centred, plain, closed"),
+    ("pitch=C5,vector=closed,unit=std", "unit=std"),
+    ("pitch=C5,hold=pitch", "cannot hold pitch"),
+    ("pitch=C5,hold=loudness+", "joined by +"),
+    ("pitch=C5,hold=tempo", "cannot hold 'tempo'"),
+    ("tempo=120", "no attribute 'tempo'"),
+    ("pitch=H5", "no pitch"),
+    ("pitch=C99", "pitch"),
+    ("pitch=66", "classes 0 to 65"),
+    ("loudness=2000Hz", "no loudness"),
+    ("timbre=-20dB", "no timbre"),
+    ("timbre=90kHz", "outside"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), WRONG)
+def test_a_wrong_edit_is_refused_in_one_line(text, says):
+    with pytest.raises(InputError) as refused:
+        edits_from_specs([text], tiny_readout())
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_null_branch_without_guidance_is_refused():
+    with pytest.raises(InputError, match="needs guidance"):
+        edits_from_specs(["pitch=C5,branch=null"], tiny_readout(), guidance=0.0)
+    assert len(edits_from_specs(["pitch=C5,branch=null"], tiny_readout(), guidance=2.0)) == 1
+
+
+def test_alpha_zero_attaches_nothing():
+    edits = edits_from_specs(["pitch=C5,alpha=0", "loudness=-20dB,alpha=2"], tiny_readout())
+    assert len(edits) == 1
+
+
+@pytest.mark.parametrize("text", ["", "1,,2", "1,x", "nan", "1,inf"])
+def test_doses_that_are_no_numbers_are_refused(text):
+    with pytest.raises(InputError, match="--alpha"):
+        parse_numbers(text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["steer", "--edit", "pitch=C5,alpha=nan"],
+        ["steer", "--alpha", "1,nan"],
+        ["steer", "--when", "--alpha", "1,2"],
+        ["edit", "nothing.wav", "--attribute", "pitch"],
+        ["edit", "nothing.wav", "--attribute", "pitch", "--target", "C5"],
+        ["edit", "nothing.wav"],
+    ],
+)
+def test_the_command_line_says_it_in_one_line_and_leaves_with_2(arguments, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr

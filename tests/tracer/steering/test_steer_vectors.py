@@ -1,0 +1,162 @@
+"""Displacements: known answers on a linear toy space, definitions on a random readout."""
+
+import pytest
+import torch
+from helpers_readout import tiny_readout
+from steering_toys import CHANNELS, linear_readout
+from torch import Tensor
+
+from hooks import Edit, steer
+from probes.readout import Readout
+from tracer.steering.build import displacement
+from tracer.steering.hold import expected, logits
+from tracer.steering.spec import parse_edit
+from tracer.steering.vectors import RandomDisplacement, control_vector
+
+
+def latents(channels: int = 64, frames: int = 5) -> Tensor:
+    return torch.randn(2, frames, channels, generator=torch.Generator().manual_seed(3))
+
+
+def class_of(readout: Readout, x: Tensor, attribute: str) -> Tensor:
+    return expected(logits(readout, x.flatten(0, 1))[attribute])
+
+
+def margin(readout: Readout, x: Tensor, attribute: str, k: int) -> Tensor:
+    values = logits(readout, x.flatten(0, 1))[attribute]
+    return values[:, k] - values.mean(-1)
+
+
+def test_linear_space_moves_by_alpha_times_the_decoded_vector():
+    readout, x = linear_readout(), latents(CHANNELS)
+    change = displacement(parse_edit("pitch=C5,alpha=2.5"), readout)(x)
+    k = readout.bins["pitch"].parse("C5")
+    weights = readout.probes.weight[readout.probes.rows("pitch")]
+    centred = weights[k] - weights.mean(0)
+    torch.testing.assert_close(change, (2.5 * (centred[:CHANNELS] - centred[CHANNELS:])).expand_as(x))
+
+
+def test_linear_space_closed_form_is_the_minimum_norm_solution():
+    readout, x = linear_readout(), latents(CHANNELS)
+    change = displacement(parse_edit("pitch=7,alpha=1.5,vector=closed"), readout)(x)
+    weights = readout.probes.weight[readout.probes.rows("pitch")]
+    slope = (weights[7] - weights.mean(0))[:CHANNELS]
+    torch.testing.assert_close(change, (1.5 * slope / slope.square().sum()).expand_as(x), atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("vector", ["centred", "plain"])
+@pytest.mark.parametrize("architecture", ["relu", "topk", "jumprelu"])
+def test_displacement_is_the_difference_of_two_decodings(vector, architecture):
+    readout, x = tiny_readout(architecture=architecture), latents()
+    f = readout.sae.encode(x)
+    w = readout.class_vector("timbre", 4, centred=vector == "centred")
+    moved = f + 3 * w
+    if architecture == "relu":
+        moved = moved * f.norm(dim=-1, keepdim=True) / moved.norm(dim=-1, keepdim=True)
+    expected_change = readout.sae.decode(moved) - readout.sae.decode(f)
+    change = displacement(parse_edit(f"timbre=4,alpha=3,vector={vector}"), readout)(x)
+    torch.testing.assert_close(change, expected_change, atol=1e-4, rtol=1e-4)
+
+
+def test_std_unit_moves_each_feature_by_its_own_deviation():
+    readout, x = linear_readout(), latents(CHANNELS, frames=400)
+    vector = readout.class_vector("loudness", 3)
+    spread = readout.sae.encode(x).std(1, correction=0)
+    expected_change = (spread * vector / vector.abs().max()) @ readout.sae.dictionary
+    change = displacement(parse_edit("loudness=3,alpha=1,unit=std"), readout)(x)
+    torch.testing.assert_close(change, expected_change[:, None].expand_as(x), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("log_rms", [False, True])
+@pytest.mark.parametrize("target", ["12", "+", "-"])
+def test_closed_form_raises_the_reading_and_holds_the_others(target, log_rms):
+    readout, x = tiny_readout(log_rms=log_rms), latents()
+    alpha = 1.0
+    change = displacement(parse_edit(f"loudness={target},alpha={alpha},vector=closed,hold=timbre+pitch"), readout)(x)
+    if target == "12":
+        rise = margin(readout, x + change, "loudness", 12) - margin(readout, x, "loudness", 12)
+        torch.testing.assert_close(rise, torch.full_like(rise, alpha), atol=0.1, rtol=0)
+    else:
+        rise = class_of(readout, x + change, "loudness") - class_of(readout, x, "loudness")
+        wanted = alpha if target == "+" else -alpha
+        assert (rise.sign() == torch.sign(torch.tensor(wanted))).all()
+    for held in ("timbre", "pitch"):
+        drift = class_of(readout, x + change, held) - class_of(readout, x, held)
+        free = displacement(parse_edit(f"loudness={target},alpha={alpha},vector=closed"), readout)(x)
+        loose = class_of(readout, x + free, held) - class_of(readout, x, held)
+        assert drift.abs().median() < 0.1 * loose.abs().median()
+
+
+def test_hold_brings_the_held_reading_back_and_keeps_the_target_moving():
+    readout, x = tiny_readout(), latents()
+    shifts = {}
+    for text in ("timbre=+,alpha=4", "timbre=+,alpha=4,hold=loudness"):
+        change = displacement(parse_edit(text), readout)(x)
+        shifts[text] = [
+            class_of(readout, x + change, name) - class_of(readout, x, name) for name in ("timbre", "loudness")
+        ]
+    (free_target, free_held), (target, held) = shifts.values()
+    assert held.abs().mean() < 0.1 * free_held.abs().mean()
+    assert target.mean() > 0.5 * free_target.mean() > 0
+
+
+def test_plus_and_minus_are_opposite_directions_along_the_classes():
+    readout = linear_readout()
+    up, down = (control_vector(readout, "loudness", sign) for sign in ("+", "-"))
+    torch.testing.assert_close(up, -down)
+    lengths = torch.stack([readout.class_vector("loudness", k) for k in range(20)]).square().sum(1)
+    torch.testing.assert_close(up.square().sum(), lengths.mean())
+
+
+@pytest.mark.parametrize("text", ["pitch=C5", "pitch=C5,hold=loudness", "pitch=+,vector=closed", "pitch=3,unit=std"])
+def test_alpha_zero_displaces_nothing_at_all(text):
+    readout, x = tiny_readout(), latents()
+    assert torch.count_nonzero(displacement(parse_edit(f"{text},alpha=0"), readout)(x)) == 0
+
+
+@pytest.mark.parametrize("text", ["pitch=C5", "pitch=C5,hold=loudness", "timbre=+,vector=closed", "pitch=3,unit=std"])
+def test_an_item_is_displaced_the_same_in_every_batch(text):
+    readout, x = tiny_readout(), latents(frames=700)  # more than one chunk
+    displace = displacement(parse_edit(f"{text},alpha=2"), readout)
+    torch.testing.assert_close(displace(x)[1:], displace(x[1:]), atol=1e-4, rtol=1e-4)
+
+
+def test_random_push_is_as_long_in_a_direction_of_its_own():
+    readout, x = tiny_readout(), latents()
+    own = displacement(parse_edit("pitch=C5,alpha=5"), readout)
+    seeds = [11, 12]
+    change, again = (RandomDisplacement(readout, own, seeds)(x) for _ in range(2))
+    assert torch.equal(change, again)
+    std = readout.sae.std
+    torch.testing.assert_close((change / std).norm(dim=-1), (own(x) / std).norm(dim=-1))
+    direction = (change / std) / (change / std).norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(direction, direction[:, :1].expand_as(direction))
+    assert (direction[0, 0] @ direction[1, 0]).abs() < 0.5
+
+
+def test_half_precision_latents_come_back_in_half_precision():
+    readout, x = tiny_readout(), latents().half()
+    for text in ("pitch=C5", "pitch=C5,vector=closed,hold=timbre"):
+        change = displacement(parse_edit(text), readout)(x)
+        assert change.dtype == torch.float16
+        assert torch.isfinite(change).all()
+
+
+def test_silent_frames_stay_finite():
+    readout = tiny_readout()
+    x = torch.zeros(1, 3, 64)
+    for text in ("pitch=C5,alpha=30", "pitch=C5,alpha=30,hold=loudness+timbre", "pitch=+,vector=closed,hold=loudness"):
+        assert torch.isfinite(displacement(parse_edit(text), readout)(x)).all()
+
+
+def test_steering_works_under_the_sampler_as_on_a_latent():
+    """One state edit of the finished latent, through the hooks, is the displacement itself."""
+    from steering_toys import SineGenerator
+
+    model, readout = SineGenerator(), linear_readout()
+    options = {"steps": 9, "seconds": 0.5, "guidance": 1.0}
+    plain = model.generate(["a"], [1], **options)
+    displace = displacement(parse_edit("pitch=C5,alpha=2"), readout)
+    with steer(model.sampler, [Edit(displace, site="state", start=0.95, stop=1.0)]):
+        steered = model.generate(["a"], [1], **options)
+    torch.testing.assert_close(steered, plain + displace(plain))
