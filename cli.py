@@ -17,6 +17,8 @@ from tracer.steering.commands import edit_command, steer_command
 if TYPE_CHECKING:
     from tracer import Run
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="trace",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -209,13 +211,15 @@ def main() -> None:
     except InputError as error:
         leave(f"trace: {' '.join(str(error).split())}", 2)
     except (KeyboardInterrupt, typer.Abort):
-        leave("trace: interrupted; what was finished is kept, the same command goes on from there", 130)
+        code = INTERRUPTED
     except Exception as error:
         shown: Any = getattr(error, "format_message", None)
         if shown is None:
             raise
         # What typer has to say about options and arguments.
         leave(f"trace: {' '.join(shown().split())}", getattr(error, "exit_code", 2))
+    if code == INTERRUPTED:
+        leave("trace: interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -81,6 +81,7 @@ def trace(
     """
     check(n, steps, seconds, guidance, seed, batch_size, dtype, views)
     chosen = choose_prompts(prompts, n, seed, balanced)
+    import torch
     from accelerate import PartialState
 
     from .batches import Job, trace_batches
@@ -88,13 +89,14 @@ def trace(
     from .run_view import Run, finish_run
     from .store import RunStore
 
-    workers = PartialState(cpu=device == "cpu")
+    workers = PartialState(cpu=device == "cpu" or (device == "auto" and not torch.accelerator.is_available()))
     place = str(workers.device) if device == "auto" else checked_device(device)
     if isinstance(generator, Generator):
         model = generator
     else:
         model = load_generator(generator, weights, place, dtype, **dict(options or {}))
     reader = load_readout(readout, model, place)
+    batch_size = min(batch_size, model.max_batch or batch_size)
     seconds = model.default_seconds if seconds is None else seconds
     guidance = model.default_guidance if guidance is None else guidance
     job = Job(
