@@ -105,8 +105,9 @@ def attach(
     try:
         yield
     finally:
-        for place, callback in additions:
-            place.remove(callback)
+        for place, callback in reversed(additions):
+            # By identity, from the end: an equal callback of an outer block keeps its place.
+            del place[max(index for index, present in enumerate(place) if present is callback)]
         if not (callbacks.observers or callbacks.state_edits or callbacks.endpoint_edits):
             del _attached[model]
             installed.close()
