@@ -8,7 +8,7 @@ from torch import Tensor
 from probes.errors import InputError
 from probes.spaces import seanet
 from probes.spaces.base import Space
-from probes.spaces.weights import load_strict, torch_load, weights_file
+from probes.spaces.weights import load_strict, number_among, torch_load, weights_file
 from probes.torchaudio_stub import ensure_torchaudio
 
 URL = "https://dl.fbaipublicfiles.com/encodec/v0/"
@@ -37,9 +37,10 @@ class EncodecSpace(Space):
 
     def __init__(self, weights: str | None = None, device: str | torch.device = "cpu", bandwidth: float = 6.0) -> None:
         super().__init__(weights, device)
-        if float(bandwidth) not in BANDWIDTHS:
+        chosen = number_among(bandwidth, BANDWIDTHS)
+        if chosen is None:
             raise InputError(f"EnCodec has no bandwidth {bandwidth}: choose 1.5, 3, 6, 12 or 24 kbit/s")
-        self.bandwidth = float(bandwidth)
+        self.bandwidth = chosen
         self.weights = weights or URL + FILENAME
         ensure_torchaudio()
         from encodec import EncodecModel

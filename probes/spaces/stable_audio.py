@@ -10,7 +10,7 @@ from torch import Tensor
 from probes.errors import InputError
 from probes.spaces.base import Space
 from probes.spaces.oobleck import MEAN, STD
-from probes.spaces.weights import commit_of, few, first_line, hub_message, local
+from probes.spaces.weights import commit_of, few, first_line, hub_message, local, pinned
 from probes.torchaudio_stub import ensure_torchaudio
 
 REPO = "stabilityai/stable-audio-open-1.0"
@@ -47,30 +47,21 @@ class StableAudioSpace(Space):
         subfolder: str = "vae",
     ) -> None:
         super().__init__(weights, device)
-        self.weights = weights or REPO
-        folder = local(weights) if weights else None
-        if folder is not None and not (folder / "config.json").is_file():
-            folder = folder / subfolder
-            if not (folder / "config.json").is_file():
-                raise InputError(
-                    f"{weights} has no config.json, nor has its {subfolder}: give a saved AutoencoderOobleck"
-                )
-        self.vae = load_oobleck(
-            str(folder or self.weights), None if folder else subfolder, None if folder else revision
-        ).to(self.device)
-        self.revision = None if folder else self._commit(revision, subfolder)
+        folder = local_oobleck(weights, subfolder) if weights else None
+        if folder is not None:
+            self.weights = str(weights)
+            vae = load_oobleck(str(folder))
+        else:
+            self.weights, revision = pinned(weights or REPO, revision)
+            vae = load_oobleck(self.weights, subfolder, revision)
+            self.revision = downloaded_commit(self.weights, f"{subfolder}/config.json", revision)
+        self.vae = vae.to(self.device)
         config = self.vae.config
         self.channels, self.sample_rate = config.decoder_input_channels, config.sampling_rate
         self.audio_channels, self.hop = config.audio_channels, prod(config.downsampling_ratios)
         known = self.channels == len(MEAN)
         self.mean = torch.tensor(MEAN) if known else torch.zeros(self.channels)
         self.std = torch.tensor(STD) if known else torch.ones(self.channels)
-
-    def _commit(self, revision: str | None, subfolder: str) -> str | None:
-        from huggingface_hub import try_to_load_from_cache
-
-        path = try_to_load_from_cache(self.weights, f"{subfolder}/config.json", revision=revision)
-        return commit_of(Path(path)) if isinstance(path, str) else revision
 
     def _encode(self, audio: Tensor) -> Tensor:
         return self.vae.encode(audio).latent_dist.mode().transpose(1, 2)
@@ -79,7 +70,26 @@ class StableAudioSpace(Space):
         return self.vae.decode(latents.transpose(1, 2)).sample
 
 
-def load_oobleck(source: str, subfolder: str | None, revision: str | None) -> Any:
+def local_oobleck(weights: str, subfolder: str) -> Path | None:
+    """The folder of a saved `AutoencoderOobleck`, alone or in a pipeline's folder; None for a hub id."""
+    folder = local(weights)
+    if folder is None:
+        return None
+    for candidate in (folder, folder / subfolder):
+        if (candidate / "config.json").is_file():
+            return candidate
+    raise InputError(f"{weights} has no config.json, nor has its {subfolder}: give a saved AutoencoderOobleck")
+
+
+def downloaded_commit(repo: str, filename: str, revision: str | None) -> str | None:
+    """The commit of a file that was just downloaded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(repo, filename, revision=revision)
+    return commit_of(Path(path)) if isinstance(path, str) else revision
+
+
+def load_oobleck(source: str, subfolder: str | None = None, revision: str | None = None) -> Any:
     """An `AutoencoderOobleck` with all its weights, in float32 and eval mode."""
     ensure_torchaudio()
     from diffusers import AutoencoderOobleck

@@ -10,7 +10,7 @@ from probes.errors import InputError
 from probes.spaces import seanet
 from probes.spaces.base import Space
 from probes.spaces.wavtokenizer_network import WavTokenizerNetwork
-from probes.spaces.weights import load_strict, torch_load, weights_file
+from probes.spaces.weights import load_strict, number_among, torch_load, weights_file
 
 # Rate -> the released checkpoint trained on music as well as speech.
 RELEASED = {
@@ -54,9 +54,10 @@ class WavTokenizerSpace(Space):
         revision: str | None = None,
     ) -> None:
         super().__init__(weights, device)
-        if int(tokens) not in RELEASED:
+        rate = number_among(tokens, RELEASED)
+        if rate is None:
             raise InputError(f"WavTokenizer has no rate of {tokens} tokens a second: choose 40 or 75")
-        repo, filename = RELEASED[int(tokens)]
+        repo, filename = RELEASED[int(rate)]
         path, self.revision = weights_file(weights, repo, filename, revision)
         self.weights = weights or repo
         state = released_state(torch_load(path), self.weights)

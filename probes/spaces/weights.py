@@ -13,7 +13,7 @@ def weights_file(weights: str | None, repo: str, filename: str, revision: str | 
     """A local file with a codec's weights, and the hub commit it came from (None for a local one).
 
     Args:
-        weights: A file, a folder that holds `filename`, a hub id, or None for `repo`.
+        weights: A file, a folder that holds `filename`, a hub id (id@revision to pin it), or None for `repo`.
         repo: Hub id of the released weights.
         filename: Name of the file in a folder or repository.
         revision: Branch, tag or commit of the repository.
@@ -30,7 +30,7 @@ def weights_file(weights: str | None, repo: str, filename: str, revision: str | 
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    source = weights or repo
+    source, revision = pinned(weights or repo, revision)
     try:
         path = Path(hf_hub_download(source, filename, revision=revision))
     except (HfHubHTTPError, OSError, ValueError) as error:
@@ -50,6 +50,12 @@ def local(weights: str) -> Path | None:
     if weights.count("/") != 1 or weights.startswith((".", "/", "~")) or path.suffix in (".pt", ".th", ".ckpt"):
         raise InputError(f"no such file or folder: {weights}")
     return None
+
+
+def pinned(source: str, revision: str | None) -> tuple[str, str | None]:
+    """A hub id and its revision, which may stand in the id itself: "owner/name@revision"."""
+    name, _, at = source.partition("@")
+    return name, at or revision
 
 
 def hub_message(source: str, filename: str, error: Exception) -> str:
@@ -102,6 +108,15 @@ def load_strict(module: nn.Module, state: dict[str, Tensor], source: object) -> 
     if complaints:
         raise InputError(f"{source} does not fit: {'; '.join(complaints)}")
     module.load_state_dict(state)
+
+
+def number_among(value: object, choices: Iterable[float]) -> float | None:
+    """A number or its text as one of some numbers, None when it is none of them."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if number in choices else None
 
 
 def few(keys: Iterable[str]) -> str:

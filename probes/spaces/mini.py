@@ -1,0 +1,77 @@
+"""The latent space of the bundled demonstration model: 22.05 kHz mono, 64 channels at 21.53 frames per second."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from probes.errors import InputError
+from probes.spaces.base import Space
+from probes.spaces.mini_codec import Codec, CodecConfig, invert
+from probes.spaces.weights import load_strict
+
+BUNDLED = Path(__file__).resolve().parent.parent / "weights" / "mini-codec"
+ITERATIONS = 12  # of Griffin-Lim
+FRAMES_AT_ONCE = 4200  # latent frames of a batch that are given a phase together; bounds memory
+
+
+class MiniSpace(Space):
+    """A small variational autoencoder on log-magnitude spectra, trained on rendered music.
+
+    Encoding is the posterior mean, standardised. Decoding predicts magnitudes and finds the phase by Griffin-Lim
+    from a fixed start, so it is deterministic; a chunked phase would break at the seams, so long inputs are
+    decoded whole.
+
+    Args:
+        weights: folder with `config.json` and `model.safetensors`; None is what the package brings.
+        device: where it runs.
+
+    Raises:
+        InputError: the folder lacks these files, or they do not fit together.
+    """
+
+    name = "mini"
+    audio_channels = 1
+
+    def __init__(self, weights: str | None = None, device: str | torch.device = "cpu") -> None:
+        super().__init__(weights, device)
+        folder = BUNDLED if weights is None else Path(weights)
+        self.weights = weights or "bundled"
+        self.codec = read_codec(folder).to(self.device)
+        config = self.codec.config
+        self.channels, self.sample_rate, self.hop = config.channels, config.sample_rate, config.hop
+        self.mean, self.std = torch.zeros(config.channels), torch.ones(config.channels)
+
+    def _encode(self, audio: Tensor) -> Tensor:
+        return self.codec.encode(self.codec.spectra(audio[:, 0]))
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        config = self.codec.config
+        items = max(1, FRAMES_AT_ONCE // latents.shape[1])
+        parts = []
+        for some in latents.split(items):
+            magnitudes = self.codec.magnitudes(self.codec.decode(some))
+            parts.append(invert(magnitudes, config.step, config.n_fft, ITERATIONS))
+        return torch.cat(parts)[:, None]
+
+    _decode_long = _decode
+
+
+def read_codec(folder: Path) -> Codec:
+    """The codec in a folder, in float32, frozen."""
+    from safetensors.torch import load_file
+
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} has no {name}: give the folder of a mini codec, or leave the weights out")
+    try:
+        settings: Mapping[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        codec = Codec(CodecConfig(**settings))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{folder / 'config.json'} does not describe a mini codec: {error}") from error
+    tensors = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+    load_strict(codec, tensors, str(folder))
+    return codec.eval().requires_grad_(False)
