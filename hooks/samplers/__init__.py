@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..attach import Adapter
-from . import cfm, tapped
+from . import cfm, pipelines, tapped
 
 ADAPTERS: list[tuple[Callable[[Any], bool], Adapter]] = [
     (tapped.fits, tapped.attached),
     (cfm.fits, cfm.attached),
+    (pipelines.fits, pipelines.attached),
 ]
 """(does this adapter know the object?, the adapter), asked in order."""

@@ -13,6 +13,13 @@ __all__ = ["GENERATORS", "Generator", "load_generator", "prompt_seed"]
 GENERATORS = {
     "mini": "tracer.generators.mini:load",
     "diffrhythm": "tracer.generators.diffrhythm.generator:load",
+    "stable-audio": "tracer.generators.pipelines.stable_audio:load",
+    "stable-audio-3": "tracer.generators.pipelines.stable_audio3:load",
+    "audioldm": "tracer.generators.pipelines.audioldm:load",
+    "audioldm2": "tracer.generators.pipelines.audioldm2:load",
+    "musicldm": "tracer.generators.pipelines.audioldm:load_musicldm",
+    "ace-step": "tracer.generators.pipelines.ace_step:load",
+    "longcat-audio": "tracer.generators.pipelines.longcat_audio:load",
 }
 """Name -> "module:function"; the function takes (weights, device, dtype, **options) and returns a `Generator`."""
 

@@ -33,6 +33,8 @@ class Generator(ABC):
     """Number of traced states where the user names none."""
     default_readout: str | None = None
     """Readout that comes with the generator, as `Readout.from_pretrained` knows it."""
+    max_batch: int | None = None
+    """Prompts that one call may hold so that a clip does not depend on its companions; None is any number."""
     sampler: Any
     """The object that `hooks.capture` and `hooks.steer` attach to."""
 

@@ -1,0 +1,144 @@
+"""Where a diffusers scheduler stands, and how its network's output and the clean estimate follow from each other.
+
+Every scheduler here moves x = alpha data + sigma noise towards the data. The clean estimate is linear in the state and
+the network's guided output, estimate = keep * state + gain * output; so a push of the estimate by d is a push of the
+output by d / gain.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Level:
+    """One noise level of a schedule."""
+
+    alpha: float
+    """Share of the data in the state."""
+    sigma: float
+    """Share of the noise in the state."""
+    keep: float = 1.0
+    """d estimate / d state."""
+    gain: float = 0.0
+    """d estimate / d output."""
+    scale: float = 1.0
+    """The scheduler's sample = scale * state; the state is what the network reads."""
+
+    @property
+    def t(self) -> float:
+        """Flow time alpha / (alpha + sigma): 0 noise, 1 data."""
+        return self.alpha / (self.alpha + self.sigma)
+
+    @property
+    def logsnr(self) -> float:
+        """2 ln(alpha / sigma)."""
+        if self.sigma == 0 or self.alpha == 0:
+            return math.inf if self.sigma == 0 else -math.inf
+        return 2 * math.log(self.alpha / self.sigma)
+
+    def endpoint(self, state: Tensor, output: Tensor) -> Tensor:
+        """The clean estimate, float32."""
+        return self.keep * state.float() + self.gain * output.float()
+
+
+FINISHED = Level(alpha=1.0, sigma=0.0)
+"""What the last step returns is taken for data, whatever noise a schedule nominally leaves in it."""
+
+
+def position(scheduler: Any, timestep: Any) -> int:
+    """Index of the state that the loop is at: the scheduler's own account, no count of calls."""
+    if hasattr(scheduler, "step_index"):
+        return int(scheduler.begin_index or 0) if scheduler.step_index is None else int(scheduler.step_index)
+    matches = (scheduler.timesteps == timestep).nonzero()
+    if len(matches) == 0:
+        raise ValueError(f"timestep {timestep} is not on the schedule that the pipeline has set")
+    return int(matches[0])
+
+
+def last(scheduler: Any) -> int:
+    """Index of the finished latent: the number of steps."""
+    return len(scheduler.timesteps)
+
+
+def flow_level(scheduler: Any, index: int) -> Level:
+    """Rectified flow (`FlowMatchEulerDiscreteScheduler`): x = (1 - s) data + s noise, output noise - data.
+
+    With `invert_sigmas` the schedule holds the share of the data instead, and the output is data - noise.
+    """
+    stored = float(scheduler.sigmas[index])
+    if scheduler.config.invert_sigmas:
+        return Level(alpha=stored, sigma=1 - stored, gain=1 - stored)
+    return Level(alpha=1 - stored, sigma=stored, gain=-stored)
+
+
+def preconditioned_level(scheduler: Any, index: int) -> Level:
+    """EDM preconditioning (Karras et al. 2022, Eq. 7) with sample = data + s noise, as Stable Audio Open uses it.
+
+    The network reads sample / sqrt(s^2 + s_data^2); that is the state here, of unit variance at every level.
+    """
+    noise, data = float(scheduler.sigmas[index]), float(scheduler.config.sigma_data)
+    norm = math.hypot(noise, data)
+    sign = {"v_prediction": -1.0, "epsilon": 1.0}[scheduler.config.prediction_type]
+    return Level(alpha=1 / norm, sigma=noise / norm, keep=data**2 / norm, gain=sign * noise * data / norm, scale=norm)
+
+
+def ddim_level(scheduler: Any, index: int) -> Level:
+    """Variance-preserving diffusion (`DDIMScheduler`; Song et al. 2021, Eq. 12): alpha = sqrt(abar_t)."""
+    kept = float(scheduler.alphas_cumprod[int(scheduler.timesteps[index])])
+    alpha, sigma = math.sqrt(kept), math.sqrt(1 - kept)
+    keep, gain = {
+        "epsilon": (1 / alpha, -sigma / alpha),
+        "v_prediction": (alpha, -sigma),
+        "sample": (0.0, 1.0),
+    }[scheduler.config.prediction_type]
+    return Level(alpha, sigma, keep, gain)
+
+
+LevelAt = Callable[[Any, int], Level]
+"""(scheduler, index of a state) -> its noise level."""
+
+LEVELS: dict[str, LevelAt] = {
+    "FlowMatchEulerDiscreteScheduler": flow_level,
+    "CosineDPMSolverMultistepScheduler": preconditioned_level,
+    "EDMDPMSolverMultistepScheduler": preconditioned_level,
+    "DDIMScheduler": ddim_level,
+}
+
+
+def level_rule(scheduler: Any) -> LevelAt:
+    """The formulas of a scheduler, by its class.
+
+    Raises:
+        ValueError: a scheduler, or a setting of one, whose clean estimate is not known here.
+    """
+    for ancestor in type(scheduler).__mro__:
+        rule = LEVELS.get(ancestor.__name__)
+        if rule is not None:
+            break
+    else:
+        raise ValueError(
+            f"the formulas of {type(scheduler).__name__} are not known: give the pipeline its own scheduler back "
+            f"(one of {', '.join(LEVELS)})"
+        )
+    for setting in ("clip_sample", "thresholding"):
+        if getattr(scheduler.config, setting, False):
+            raise ValueError(f"a scheduler with {setting} changes the clean estimate unseen: set {setting}=False")
+
+    def level(scheduler: Any, index: int) -> Level:
+        return FINISHED if index >= last(scheduler) else rule(scheduler, index)
+
+    return level
+
+
+def forget_history(scheduler: Any) -> None:
+    """Let a multistep solver take its next step from the present estimate alone.
+
+    A second-order solver extrapolates from the estimate before, which an edit has made that of another state: without
+    this the edit overshoots.
+    """
+    if hasattr(scheduler, "lower_order_nums"):
+        scheduler.lower_order_nums = 0
