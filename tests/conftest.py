@@ -1,4 +1,4 @@
-"""What every test needs: one thread, a seed, and the shared reference data where it is to be had."""
+"""What every test needs: one thread, no network, a seed, and the shared reference data where it is to be had."""
 
 import os
 from collections.abc import Callable
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tracer.generators.diffrhythm import DiffRhythm
 
 torch.set_num_threads(1)
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported, so it is set here
 
 
 @pytest.fixture(autouse=True)

@@ -112,7 +112,9 @@ def trace(
         save_audio=save_audio,
         save_latents=save_latents,
     )
-    model.frames(seconds)  # refuses impossible lengths before the folder exists
+    # What cannot work is refused before the folder exists.
+    model.frames(seconds)
+    model.check([prompt.caption for prompt in chosen], guidance)
     source = prompts if isinstance(prompts, str) else "captions"
     folder = Path(out) if out is not None else Path("runs") / f"{model.name}-{Path(source).stem}"
     settings = {

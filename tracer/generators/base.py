@@ -46,6 +46,9 @@ class Generator(ABC):
     def frames(self, seconds: float) -> int:
         """Latent frames of a clip; InputError when the model cannot make that length."""
 
+    def check(self, captions: Sequence[str], guidance: float) -> None:  # noqa: B027  (most have nothing to refuse)
+        """Raise InputError for prompts or guidance that cannot work here, before anything is generated."""
+
     @abstractmethod
     def generate(
         self, captions: Sequence[str], seeds: Sequence[int], *, steps: int, seconds: float, guidance: float

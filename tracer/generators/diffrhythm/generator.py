@@ -75,6 +75,15 @@ class DiffRhythmGenerator(Generator):
             raise InputError(f"{seconds:g} s is less than one latent frame; give at least 0.05")
         return frames
 
+    def check(self, captions: Sequence[str], guidance: float) -> None:
+        """Every caption needs a style vector, guidance the negative one."""
+        self.styles.get(captions)
+        if guidance and self.negative_style is None:
+            raise InputError(
+                "guidance needs the negative style vector: pass --set negative_style=FILE (vocal.npy from the folder "
+                "infer/example of DiffRhythm's repository), or --cfg 0"
+            )
+
     def generate(
         self, captions: Sequence[str], seeds: Sequence[int], *, steps: int, seconds: float, guidance: float
     ) -> Tensor:
@@ -86,11 +95,6 @@ class DiffRhythmGenerator(Generator):
         text = None
         if self.lyrics is not None:
             text = lyric_ids(self.lyrics, frames, drop_last=self.sampler.config.max_frames == 2048)[None]
-        if guidance and self.negative_style is None:
-            raise InputError(
-                "guidance needs the negative style vector: pass --set negative_style=FILE (vocal.npy from the folder "
-                "infer/example of DiffRhythm's repository), or --cfg 0"
-            )
         states = self.sampler.states(
             noise=noise,
             style=self.styles.get(captions),

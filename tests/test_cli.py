@@ -1,0 +1,191 @@
+"""The command line as a user meets it: help that teaches, and mistakes answered in one line with exit code 2."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from helpers_diffrhythm import released_folder, settings
+from helpers_readout import tiny_readout
+
+import cli
+from tracer.prompts import load_prompts
+
+Result = tuple[int, str, str]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Run `trace` with arguments: exit code, standard output, standard error."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def run(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["trace", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        output = capsys.readouterr()
+        return int(end.value.code or 0), output.out, output.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a released-form checkpoint, a readout, and many things that are wrong."""
+    folder = tmp_path_factory.mktemp("inputs")
+    released = released_folder(folder / "released", [prompt.caption for prompt in load_prompts("demo", 16)])
+    tiny_readout(spaces=("diffrhythm",)).save_pretrained(folder / "readout")
+    tiny_readout(spaces=("encodec",)).save_pretrained(folder / "readout-encodec")
+    tensors = torch.load(released / "cfm_model.pt", weights_only=True)["model_state_dict"]
+    first = "transformer.proj_out.weight"
+    wrong = {
+        "missing.pt": {name: value for name, value in tensors.items() if name != first},
+        "extra.pt": tensors | {"transformer.surplus": torch.zeros(1)},
+        "shape.pt": tensors | {first: torch.zeros(3, 3)},
+        "nan.pt": tensors | {first: torch.full_like(tensors[first], float("nan"))},
+        "list.pt": [1, 2, 3],
+    }
+    for name, content in wrong.items():
+        torch.save(content, folder / name)
+    (folder / "damaged.pt").write_bytes((released / "cfm_model.pt").read_bytes()[:1000])
+    (folder / "damaged.safetensors").write_bytes(b"not a safetensors file")
+    (folder / "empty").mkdir()
+    (folder / "empty.txt").write_text("\n\n")
+    (folder / "binary.txt").write_bytes(bytes(range(128, 256)) * 4)
+    (folder / "columns.csv").write_text("a,b\n1,2\n")
+    (folder / "broken.jsonl").write_text('{"caption": "one"}\n{broken\n')
+    (folder / "notes.md").write_text("a prompt\n")
+    (folder / "one.txt").write_text("a caption without a style vector\n")
+    (folder / "words.lrc").write_text("[00:10.00]hello world\n")
+    (folder / "config.json").write_text('{"model": {"dim": 64, "width": 3}}')
+    (folder / "noise.wav").write_bytes(b"RIFF")
+    (folder / "occupied").mkdir()
+    (folder / "occupied" / "thesis.txt").write_text("not a run")
+    (folder / "file").write_text("")
+    return folder
+
+
+def dr(*more: str) -> list[str]:
+    """A DiffRhythm run that would work if it were not for what is added; `{}` is the folder of inputs."""
+    sets = [part for key, value in settings(Path("{}/released")).items() for part in ("--set", f"{key}={value}")]
+    base = ["--model", "diffrhythm", "--weights", "{}/released", "--readout", "{}/readout", *sets]
+    return [*base, "--n", "1", "--steps", "3", "--seconds", "1", "--no-save-audio", "--out", "{}/out", *more]
+
+
+MISTAKES: list[tuple[list[str], str]] = [
+    (["--n", "0"], "at least 1"),
+    (["--n", "-3"], "at least 1"),
+    (["--n", "many"], "--n"),
+    (["--n", "100000"], "fewer than"),
+    (["--steps", "1"], "at least 2"),
+    (["--steps", "0"], "at least 2"),
+    (["--seconds", "0"], "positive"),
+    (["--seconds", "-4"], "positive"),
+    (["--seconds", "nan"], "positive"),
+    (["--seconds", "inf"], "positive"),
+    (["--cfg", "-1"], "zero or positive"),
+    (["--cfg", "nan"], "zero or positive"),
+    (["--seed", "-1"], "zero or positive"),
+    (["--batch-size", "0"], "at least 1"),
+    (["--dtype", "float8"], "float32"),
+    (["--views", "velocity"], "endpoint"),
+    (["--views", ""], "endpoint"),
+    (["--model", "jukebox"], "trace models"),
+    (["--frobnicate"], "frobnicate"),
+    (["nosuchcommand"], "nosuchcommand"),
+    (["--set", "style_cache"], "KEY=VALUE"),
+    (["--prompts", "{}/absent.txt"], "absent.txt"),
+    (["--prompts", "{}/empty.txt"], "empty.txt"),
+    (["--prompts", "{}/binary.txt"], "binary.txt"),
+    (["--prompts", "{}/columns.csv"], "caption"),
+    (["--prompts", "{}/broken.jsonl"], "broken.jsonl"),
+    (["--prompts", "{}/notes.md"], ".txt"),
+    (["--prompts", "{}/empty"], "empty"),
+    (["--prompts", "musiccaps", "--n", "2"], "csv"),
+    (["--balanced"], "MusicCaps"),
+    (dr("--device", "warp"), "warp"),
+    (dr("--device", "cuda:9"), "cuda:9"),
+    (dr("--weights", "{}/absent.pt"), "absent.pt"),
+    (dr("--weights", "{}/empty"), "cfm_model.pt"),
+    (dr("--weights", "{}/missing.pt"), "missing transformer.proj_out.weight"),
+    (dr("--weights", "{}/extra.pt"), "unexpected transformer.surplus"),
+    (dr("--weights", "{}/shape.pt"), "shape"),
+    (dr("--weights", "{}/nan.pt"), "NaN"),
+    (dr("--weights", "{}/list.pt"), "model_state_dict"),
+    (dr("--weights", "{}/damaged.pt"), "damaged.pt"),
+    (dr("--weights", "{}/damaged.safetensors"), "damaged.safetensors"),
+    (dr("--weights", "ASLP-lab/DiffRhythm-1_2"), "hub"),
+    (dr("--set", "config={}/config.json"), "width"),
+    (dr("--set", "config={}/absent.json"), "absent.json"),
+    (dr("--set", "max_frames=1000"), "2048 or 6144"),
+    (dr("--set", "exact_rotary=perhaps"), "true or false"),
+    (dr("--set", "colour=blue"), "style_cache"),
+    (dr("--set", "negative_style={}/absent.npy"), "absent.npy"),
+    (dr("--set", "lyrics={}/words.lrc"), "words.lrc"),
+    (dr("--seconds", "1000"), "at most"),
+    (dr("--prompts", "{}/one.txt"), "style vector"),
+    (dr("--readout", "{}/absent"), "absent"),
+    (dr("--readout", "{}/empty"), "empty"),
+    (dr("--readout", "{}/readout-encodec"), "encodec"),
+    (dr("--out", "{}/file"), "file"),
+    (dr("--out", "{}/occupied"), "occupied"),
+    (dr("--steer", "mood=happy"), "mood"),
+    (dr("--steer", "pitch=H9"), "H9"),
+    (dr("--steer", "pitch=C5,alpha=nan"), "alpha"),
+    (dr("--steer", "pitch=C5,from=0.9,to=0.2"), "0.9"),
+    (dr("--steer", "pitch"), "pitch"),
+    (["plot", "{}/empty"], "empty"),
+    (["plot", "{}/absent"], "absent"),
+    (["plot"], "runs"),
+    (["compare", "{}/absent", "{}/empty"], "absent"),
+    (["edit", "{}/absent.wav", "--attribute", "loudness", "--target", "2"], "absent.wav"),
+    (["fit", "encode", "--audio", "{}/empty", "--out", "{}/corpus"], "empty"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "told"), MISTAKES, ids=lambda value: " ".join(value[-3:]) if isinstance(value, list) else "")
+def test_a_mistake_is_told_in_one_line(call: Callable[..., Result], place: Path, arguments: list[str], told: str) -> None:
+    code, _, errors = call(*[argument.replace("{}", str(place)) for argument in arguments])
+    assert code == 2, errors
+    lines = [line for line in errors.splitlines() if line.strip()]
+    assert len(lines) == 1, errors
+    assert told in errors
+    assert "Traceback" not in errors
+
+
+def test_other_options_in_a_run_folder_are_named(call: Callable[..., Result], place: Path, tmp_path: Path) -> None:
+    arguments = [argument.replace("{}", str(place)) for argument in dr("--out", str(tmp_path / "run"))]
+    assert call(*arguments)[0] == 0
+    code, _, errors = call(*arguments, "--seed", "7", "--cfg", "1")
+    assert code == 2
+    assert "seed" in errors
+    assert "cfg" in errors
+    assert call(*arguments)[0] == 0
+
+
+def test_json_for_machines(call: Callable[..., Result], place: Path, tmp_path: Path) -> None:
+    import json
+
+    arguments = [argument.replace("{}", str(place)) for argument in dr("--out", str(tmp_path / "run"))]
+    code, output, errors = call(*arguments, "--json")
+    assert code == 0, errors
+    assert json.loads(output)["n"] == 1
+
+
+def test_help_names_every_command(call: Callable[..., Result]) -> None:
+    code, output, _ = call("--help")
+    assert code == 0
+    assert {"plot", "steer", "edit", "fit", "models", "compare"} <= set(re.findall(r"[a-z]+", output))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = "import sys\nsys.argv = ['trace', '--help']\nimport cli\ntry:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+    script += "print(sorted({'torch', 'librosa', 'diffusers', 'matplotlib', 'datasets', 'numpy'} & set(sys.modules)))"
+    start = time.monotonic()
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+    assert time.monotonic() - start < 30
