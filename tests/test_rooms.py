@@ -1,0 +1,99 @@
+"""The doors between the rooms: cli -> tracer -> {hooks, probes}, and nothing heavy at the front door."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {"cli": {"tracer", "hooks", "probes"}, "tracer": {"hooks", "probes"}, "hooks": set(), "probes": set()}
+HEAVY = {
+    "accelerate", "datasets", "diffusers", "encodec", "librosa", "matplotlib", "numpy", "pandas", "pyarrow", "scipy",
+    "safetensors", "soundfile", "torch", "torchaudio", "torchcrepe", "transformers",
+}  # fmt: skip
+
+
+def sources(room: str) -> list[Path]:
+    single = ROOT / f"{room}.py"
+    return [single] if single.exists() else sorted((ROOT / room).rglob("*.py"))
+
+
+def imported(node: ast.AST, file: Path) -> list[str]:
+    """Absolute names of the modules that one import statement names; [] for any other node."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    package = list(file.relative_to(ROOT).parts[:-1])
+    parts = package[: len(package) - node.level + 1] if node.level else []
+    return [".".join(parts + ([node.module] if node.module else []))]
+
+
+def from_room(name: str) -> str:
+    return name.split(".")[0]
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_go_one_way(room: str) -> None:
+    files = sources(room)
+    assert files
+    wrong = [
+        f"{file.relative_to(ROOT)}:{node.lineno} imports {name}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for name in imported(node, file)
+        if from_room(name) in MAY_IMPORT.keys() - MAY_IMPORT[room] - {room}
+    ]
+    assert not wrong
+
+
+def test_no_text_names_another_room_s_module_for_a_late_import() -> None:
+    """`import_module("tracer.x")` in hooks or probes would go round the test above."""
+    wrong = [
+        f"{file.relative_to(ROOT)}:{node.lineno}: {node.value!r}"
+        for room in ("hooks", "probes")
+        for file in sources(room)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and any(node.value.startswith(f"{other}.") for other in ("cli", "tracer", "hooks", "probes") if other != room)
+        and " " not in node.value
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", ["hooks", "probes", "tracer"])
+def test_packages_can_be_imported_on_their_own(package: str) -> None:
+    rooms = {package, *MAY_IMPORT[package]}
+    others = sorted(MAY_IMPORT.keys() - rooms)
+    code = f"import sys, {package}; print([name for name in {others} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+needs_cli = pytest.mark.skipif(not (ROOT / "cli.py").exists(), reason="no cli.py in this checkout")
+
+
+@needs_cli
+def test_the_command_line_imports_nothing_heavy() -> None:
+    code = "import sys, cli; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not set(result.stdout.split()) & HEAVY
+
+
+@needs_cli
+def test_help_answers_at_once() -> None:
+    # The aim is 1 s; here other tests may share the machine, so processor time is what counts.
+    code = (
+        "import sys, time, cli; sys.argv = ['trace', '--help']\n"
+        "try:\n    cli.main()\nexcept SystemExit as leave:\n    assert not leave.code\n"
+        "print('SECONDS', time.process_time())"
+    )
+    began = time.perf_counter()
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--prompts" in result.stdout
+    seconds = float(result.stdout.rsplit("SECONDS", 1)[1])
+    assert min(seconds, time.perf_counter() - began) < 1
