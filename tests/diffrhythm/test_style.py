@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from probes.errors import InputError
-from tracer.generators.diffrhythm import fill_styles, style
+from tracer.generators.diffrhythm import style
 from tracer.generators.diffrhythm.style import StyleCache, read_style
 
 
@@ -31,6 +31,7 @@ class FakeMuLan:
         return cls()
 
     def to(self, device: Any) -> "FakeMuLan":
+        torch.device(device)
         return self
 
     def eval(self) -> "FakeMuLan":
@@ -58,7 +59,7 @@ def mulan(monkeypatch: pytest.MonkeyPatch) -> type[FakeMuLan]:
 def test_filling_adds_what_is_missing_once_and_normalised(tmp_path: Path, mulan: type[FakeMuLan]) -> None:
     cache = StyleCache.open(tmp_path / "new" / "styles.safetensors")
     assert cache.fill(["a", "bb", "a"]) == 2
-    assert cache.fill(["bb", "ccc"]) == 1
+    assert cache.fill(["bb", "ccc"], device="auto") == 1
     assert mulan.asked == ["a", "bb", "ccc"]
     vectors = StyleCache.open(cache.path).get(["ccc", "a", "ccc"])
     assert vectors.shape == (3, 512)
@@ -86,7 +87,7 @@ def test_a_file_written_by_somebody_else_is_read(tmp_path: Path) -> None:
 def test_missing_captions_are_counted_and_the_remedy_named(tmp_path: Path) -> None:
     save_file({"a": unit(1)}, tmp_path / "styles.safetensors")
     cache = StyleCache.open(tmp_path / "styles.safetensors")
-    with pytest.raises(InputError, match=r"^2 of 3 captions .*fill_styles.*styles\.safetensors$") as raised:
+    with pytest.raises(InputError, match=r"^2 of 3 captions .*trace styles .*styles\.safetensors") as raised:
         cache.get(["a", "b", "c", "b"])
     assert "\n" not in str(raised.value)
 
@@ -183,14 +184,3 @@ def test_real_style_vectors(shared: Path) -> None:
     assert len(files) == 5
     for file in files:
         assert read_style(file).shape == (1, 512)
-
-
-def test_the_fill_command(tmp_path: Path, mulan: type[FakeMuLan], capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "prompts.txt").write_text("a\nbb\n")
-    cache = tmp_path / "styles.safetensors"
-    command = ["--prompts", str(tmp_path / "prompts.txt"), "--cache", str(cache)]
-    assert fill_styles.main(command) == 0
-    assert set(load_file(cache)) == {"a", "bb"}
-    assert "2 style vectors added" in capsys.readouterr().out
-    assert fill_styles.main(["--prompts", str(tmp_path / "none.txt"), "--cache", str(cache)]) == 2
-    assert capsys.readouterr().err.count("\n") == 1

@@ -57,8 +57,8 @@ class StyleCache:
         if missing:
             raise InputError(
                 f"{len(missing)} of {len(set(captions))} captions have no style vector in {self.path}; where muq is "
-                'installed (pip install "generation-tracer[diffrhythm]", transformers < 5), run: python -m '
-                f"tracer.generators.diffrhythm.fill_styles --prompts demo|musiccaps|FILE --cache {self.path}"
+                'installed (pip install "generation-tracer[diffrhythm]", transformers < 5), run: '
+                f"trace styles {self.path} with the same --prompts, --n and --seed"
             )
         with self._reader() as stored:
             if stored is None:
@@ -70,12 +70,17 @@ class StyleCache:
     def fill(self, captions: Sequence[str], device: str | torch.device = "cpu") -> int:
         """Compute the vectors that are missing with MuQ-MuLan and add them to the file; how many there were.
 
+        Args:
+            device: torch device, or "auto" for the accelerator where there is one.
+
         Raises:
             InputError: MuQ-MuLan cannot be had here.
         """
         missing = self.missing(captions)
         if not missing:
             return 0
+        if device == "auto":
+            device = str(torch.accelerator.current_accelerator()) if torch.accelerator.is_available() else "cpu"
         mulan = load_mulan(device)
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
