@@ -107,16 +107,19 @@ def _classes(readout: Readout, name: str) -> str:
     return f"{count} classes, from {bins.label(0)} to {bins.label(count - 1)}"
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
+    """A figure in a table: three decimals, lists as ranges."""
     if isinstance(value, list):
-        return " to ".join(_show(part) for part in value)
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+        return " to ".join(show(part) for part in value)
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.3g}"
+    return str(value)
 
 
 def _table(values: dict[str, Any]) -> list[str]:
     if not values:
         return []
-    rows = [f"| {name} | {_show(value)} |" for name, value in values.items() if not isinstance(value, dict)]
+    rows = [f"| {name} | {show(value)} |" for name, value in values.items() if not isinstance(value, dict)]
     return ["| on held-out files | |", "|---|---|", *rows, ""]
 
 
@@ -127,6 +130,6 @@ def _results(results: dict[str, dict[str, Any]]) -> list[str]:
     lines = ["| on held-out files | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for key, title in ROWS:
         if any(key in results[name] for name in names):
-            cells = [_show(results[name][key]) if key in results[name] else "" for name in names]
+            cells = [show(results[name][key]) if key in results[name] else "" for name in names]
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return [*lines, ""]

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from probes.fit_commands import probes_command, readout_command, sae_command, sweep_command
+
 app = typer.Typer(
     help="Build a readout for a latent space: encode audio, train the autoencoder and the probes.",
     no_args_is_help=True,
@@ -80,3 +82,9 @@ def encode_command(
         device=device,
     )
     print_summary(encode_corpus(options), as_json)
+
+
+app.command("sae")(sae_command)
+app.command("probes")(probes_command)
+app.command("readout")(readout_command)
+app.command("sweep")(sweep_command)

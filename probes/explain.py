@@ -24,6 +24,20 @@ class Contribution(NamedTuple):
     """Share of those frames in which the feature is active."""
 
 
+def explain_text(readout: Readout, corpus: Corpus, text: str, top: int = 10) -> list[Contribution]:
+    """What a user asked for: "pitch=C4" the features of a class, "123" the classes of a feature.
+
+    Raises InputError when it is neither.
+    """
+    if text.strip().isdigit():
+        return feature_classes(readout, corpus, int(text), top)
+    attribute, separator, target = text.partition("=")
+    if not separator or attribute.strip() not in readout.attributes:
+        raise InputError(f"--explain takes a feature's number or ATTRIBUTE=CLASS such as pitch=C4, got {text!r}")
+    attribute = attribute.strip()
+    return class_features(readout, corpus, attribute, readout.bins[attribute].parse(target), top)
+
+
 @torch.no_grad()
 def class_features(readout: Readout, corpus: Corpus, attribute: str, k: int, top: int = 10) -> list[Contribution]:
     """The features that contribute most to a class, on the test frames with that label, strongest first.

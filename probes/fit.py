@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from probes.corpus import Corpus
@@ -39,10 +40,15 @@ def held_out(corpus: Corpus) -> str:
 
 
 def make_trainer(
-    corpus: Corpus, config: SAEConfig, options: TrainingOptions, sampler: FrameSampler, device: str
+    corpus: Corpus,
+    config: SAEConfig,
+    options: TrainingOptions,
+    sampler: FrameSampler,
+    statistics: tuple[np.ndarray, np.ndarray],
+    device: str,
 ) -> SAETrainer:
-    """A trainer for a corpus: the space's name and statistics filled in."""
-    mean, std = corpus.statistics("train")
+    """A trainer for a corpus with these per-channel mean and std: the space's name and revision filled in."""
+    mean, std = statistics
     info = corpus.space_info
     revision = info.get("revision") or info.get("fingerprint")
     config = replace(config, space=corpus.space, revision=revision, channels=corpus.channels)
@@ -70,7 +76,7 @@ def fit_sae(
     """
     sampler = FrameSampler.of_corpus(corpus, "train", options.batch, options.seed)
     split = held_out(corpus)
-    trainer = make_trainer(corpus, config, options, sampler, device)
+    trainer = make_trainer(corpus, config, options, sampler, corpus.statistics("train"), device)
     if is_finished(out, trainer):
         return SparseAutoencoder.from_pretrained(out).to(device)
     trainer.resume(out)
@@ -80,7 +86,7 @@ def fit_sae(
             progress("autoencoder", done, options.steps)
 
     train([trainer], sampler, [out], steps)
-    finish(out, trainer, corpus, split)
+    write_figures(out, trainer, corpus, split)
     return trainer.sae
 
 
@@ -102,7 +108,7 @@ def is_finished(out: Path, trainer: SAETrainer) -> bool:
     return True
 
 
-def finish(out: Path, trainer: SAETrainer, corpus: Corpus, split: str) -> dict[str, Any]:
+def write_figures(out: Path, trainer: SAETrainer, corpus: Corpus, split: str) -> dict[str, Any]:
     """Write a trained autoencoder and its figures, then drop the checkpoint."""
     arrays = {name: [corpus.latents(file) for file in corpus.files(name)] for name in (split, "train")}
     figures = evaluate(trainer.sae, arrays[split])
@@ -120,6 +126,25 @@ def finish(out: Path, trainer: SAETrainer, corpus: Corpus, split: str) -> dict[s
     write_whole(out / METRICS, (json.dumps(content, indent=2) + "\n").encode())
     (out / CHECKPOINT).unlink(missing_ok=True)
     return figures
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """The figures that `fit_sae` left beside an autoencoder; empty where there are none."""
+    path = folder / METRICS
+    return dict(json.loads(path.read_text())["figures"]) if path.is_file() else {}
+
+
+def add_audio_test(corpus: Corpus, folder: Path, sae: SparseAutoencoder, device: str) -> None:
+    """Decode held-out latents and their reconstructions, compare them, and add the result to the folder's figures."""
+    from probes.sae_audio import audio_test
+    from probes.spaces import load_space
+
+    info = corpus.space_info
+    space = load_space(corpus.space, info.get("weights"), device, **(info.get("options") or {}))
+    arrays = [corpus.latents(file) for file in corpus.files(held_out(corpus))]
+    content = json.loads((folder / METRICS).read_text())
+    content["figures"]["audio"] = audio_test(sae, space, arrays)
+    write_whole(folder / METRICS, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _made_with(trainer: SAETrainer) -> dict[str, Any]:
@@ -214,5 +239,4 @@ def fit_readout(
 ) -> Readout:
     """An autoencoder (kept in `out`/sae) and probes on it: the readout in `out`."""
     sae = fit_sae(corpus, out / "sae", config, training, device, progress)
-    figures = json.loads((out / "sae" / METRICS).read_text())["figures"]
-    return fit_probes(corpus, sae, out, bins, options, figures, progress)
+    return fit_probes(corpus, sae, out, bins, options, read_figures(out / "sae"), progress)
