@@ -12,6 +12,7 @@ import typer
 
 from probes.commands import app as fit_app
 from probes.errors import InputError
+from probes.key_values import key_values
 from tracer.steering.commands import edit_command, steer_command
 
 if TYPE_CHECKING:
@@ -32,21 +33,36 @@ app.command("steer")(steer_command)
 app.command("edit")(edit_command)
 
 Prompts = Annotated[
-    str, typer.Option("--prompts", help="[b]demo[/b] (shipped), [b]musiccaps[/b] (from the hub), or a .txt, .csv or .jsonl file.")
+    str,
+    typer.Option(
+        "--prompts", help="[b]demo[/b] (shipped), [b]musiccaps[/b] (from the hub), or a .txt, .csv or .jsonl file."
+    ),
 ]
-Count = Annotated[int | None, typer.Option("--n", help="Number of prompts; 16 of demo, otherwise all.", show_default=False)]
+Count = Annotated[
+    int | None, typer.Option("--n", help="Number of prompts; 16 of demo, otherwise all.", show_default=False)
+]
 Model = Annotated[str, typer.Option("--model", help="What is traced; `trace models` lists them.")]
 Weights = Annotated[
-    str | None, typer.Option("--weights", help="Checkpoint file, folder or hub id (id@revision to pin it).", show_default="the model's own")
+    str | None,
+    typer.Option(
+        "--weights", help="Checkpoint file, folder or hub id (id@revision to pin it).", show_default="the model's own"
+    ),
 ]
 ReadoutOption = Annotated[
-    str | None, typer.Option("--readout", help="Folder or hub id of a readout for the model's latent space.", show_default="the model's own")
+    str | None,
+    typer.Option(
+        "--readout", help="Folder or hub id of a readout for the model's latent space.", show_default="the model's own"
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="KEY=VALUE for this model alone, such as style_cache=FILE; repeatable.", show_default=False),
+    typer.Option(
+        "--set", help="KEY=VALUE for this model alone, such as style_cache=FILE; repeatable.", show_default=False
+    ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Run seed; each prompt's noise comes from it and the prompt's index.")]
+Seed = Annotated[
+    int, typer.Option("--seed", help="Run seed; each prompt's noise comes from it and the prompt's index.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
@@ -59,41 +75,60 @@ def trace_command(
     model: Model = "mini",
     weights: Weights = None,
     readout: ReadoutOption = None,
-    steps: Annotated[int | None, typer.Option(help="Number of sampler states.", show_default="32, or the model's own")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Number of sampler states.", show_default="32, or the model's own")
+    ] = None,
     seconds: Annotated[float | None, typer.Option(help="Length of a clip.", show_default="the model's own")] = None,
-    cfg: Annotated[float | None, typer.Option(help="Guidance scale, as the model counts it.", show_default="the model's own")] = None,
+    cfg: Annotated[
+        float | None, typer.Option(help="Guidance scale, as the model counts it.", show_default="the model's own")
+    ] = None,
     seed: Seed = 0,
     batch_size: Annotated[int, typer.Option(help="Prompts generated together.")] = 4,
     device: Device = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    views: Annotated[str, typer.Option(help="What is read: the noisy state, the clean endpoint estimate, or both.")] = "state,endpoint",
+    views: Annotated[
+        str, typer.Option(help="What is read: the noisy state, the clean endpoint estimate, or both.")
+    ] = "state,endpoint",
     steer: Annotated[
         list[str] | None,
         typer.Option(help='Control vector, e.g. "pitch=C5,alpha=10,from=0.3,to=0.7"; repeatable.', show_default=False),
     ] = None,
     balanced: Annotated[bool, typer.Option("--balanced", help="Choose from MusicCaps' balanced subset.")] = False,
     ground_truth: Annotated[
-        bool, typer.Option("--ground-truth", help="Also decode the endpoint at every state and measure the attributes on that audio.")
+        bool,
+        typer.Option(
+            "--ground-truth", help="Also decode the endpoint at every state and measure the attributes on that audio."
+        ),
     ] = False,
     save_audio: Annotated[bool, typer.Option("--save-audio/--no-save-audio", help="Decode and keep each clip.")] = True,
-    save_latents: Annotated[bool, typer.Option("--save-latents", help="Keep each final latent (.safetensors).")] = False,
-    frames: Annotated[bool, typer.Option("--frames/--no-frames", help="Keep the class of every frame (agreement needs it).")] = True,
+    save_latents: Annotated[
+        bool, typer.Option("--save-latents", help="Keep each final latent (.safetensors).")
+    ] = False,
+    frames: Annotated[
+        bool, typer.Option("--frames/--no-frames", help="Keep the class of every frame; agreement needs it.")
+    ] = True,
     set_: Settings = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; the same command continues it.", show_default="runs/MODEL-PROMPTS")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; the same command continues it.", show_default="runs/MODEL-PROMPTS")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Watch a text-to-music model while it generates, and see when it decides what it will sound like.
 
-    Without a command: generate from prompts, read every state of the sampler, and leave a run folder with the emergence
-    curves. The first run needs nothing: [b]trace[/b] takes the bundled demonstration model and prompts. The main job on a GPU:
-    [b]trace --model diffrhythm --prompts musiccaps --n 500 --readout FOLDER[/b]. On several GPUs:
-    [b]accelerate launch --num_processes 4 -m cli --model diffrhythm ...[/b]
+    Without a command: generate from prompts, read every state of the sampler, and leave a run folder with the curves.
+
+    The first run needs nothing: [b]trace[/b] takes the bundled demonstration model and its prompts.
+
+    The main job on a GPU: [b]trace --model diffrhythm --prompts musiccaps --n 500 --readout FOLDER[/b]
+
+    On several GPUs: [b]accelerate launch --num_processes 4 -m cli --model diffrhythm ...[/b]
 
     An interrupted run goes on where it stopped when the same command is given again.
     """
     if context.invoked_subcommand is not None:
         return
     from tracer.run import trace
+
     run = trace(
         generator=model,
         prompts=prompts,
@@ -125,8 +160,13 @@ def trace_command(
 @app.command("plot")
 def plot_command(
     runs: Annotated[list[Path], typer.Argument(help="One run folder, or several to lay over each other.")],
-    x: Annotated[str, typer.Option("--x", help="step, time (flow time), or logsnr (the common axis of different models).")] = "step",
-    out: Annotated[Path | None, typer.Option(help="File without ending, for .png and .svg.", show_default="emergence in the first run")] = None,
+    x: Annotated[
+        str, typer.Option("--x", help="step, time (flow time), or logsnr (the common axis of different models).")
+    ] = "step",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File without ending, for .png and .svg.", show_default="emergence in the first run"),
+    ] = None,
 ) -> None:
     """Draw the emergence curves of one run again, or of several over each other, from what is stored."""
     from tracer.plots import plot_runs
@@ -142,7 +182,10 @@ def plot_command(
 @app.command("compare")
 def compare_command(
     runs: Annotated[list[Path], typer.Argument(help="Two run folders or more.")],
-    out: Annotated[Path | None, typer.Option(help="File without ending, for .png and .svg.", show_default="comparison in the first run")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File without ending, for .png and .svg.", show_default="comparison in the first run"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print when each attribute is settled in each run, with intervals, and draw it in one figure."""
@@ -170,8 +213,8 @@ def styles_command(
 ) -> None:
     """Turn captions into DiffRhythm style vectors with MuQ-MuLan and keep them in a file.
 
-    Needs the extra [b]diffrhythm[/b] (muq, transformers < 5), usually in an environment of its own; the file can then be
-    read anywhere: [b]trace --model diffrhythm --set style_cache=FILE[/b].
+    Needs the extra [b]diffrhythm[/b] (muq, transformers < 5), usually in an environment of its own. The file can
+    then be read anywhere: [b]trace --model diffrhythm --set style_cache=FILE[/b].
     """
     from tracer.generators.diffrhythm.style import StyleCache
     from tracer.prompts import load_prompts
@@ -191,17 +234,6 @@ def show(run: "Run", as_json: bool) -> None:
 
     Console().print(summary_table(run))
     typer.echo(f"curves, clips and readings: {run.path}")
-
-
-def key_values(pairs: list[str] | None) -> dict[str, str]:
-    """KEY=VALUE texts as a dictionary."""
-    values = {}
-    for pair in pairs or ():
-        key, separator, value = pair.partition("=")
-        if not separator or not key:
-            raise InputError(f"--set takes KEY=VALUE, got {pair!r}")
-        values[key.strip()] = value.strip()
-    return values
 
 
 def main() -> None:

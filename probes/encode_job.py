@@ -10,6 +10,7 @@ from probes.corpus import Corpus
 from probes.corpus_summary import summarise
 from probes.corpus_writer import write_summary
 from probes.errors import InputError
+from probes.key_values import key_values
 from probes.sources import Source, audio_sources, rendered_sources
 
 if TYPE_CHECKING:
@@ -122,17 +123,6 @@ def attribute_options(name: str, crepe: str, device: str) -> dict[str, Any]:
     options = {"model": crepe, "device": device} if name == "pitch" else {}
     get_attribute(name, **options)  # tells of an unknown attribute or size before any weights are loaded
     return options
-
-
-def key_values(pairs: Iterable[str]) -> dict[str, str]:
-    """KEY=VALUE texts as a dictionary."""
-    values = {}
-    for pair in pairs:
-        key, separator, value = pair.partition("=")
-        if not separator or not key:
-            raise InputError(f"--set takes KEY=VALUE, got {pair!r}")
-        values[key.strip()] = value.strip()
-    return values
 
 
 def threads_each(workers: int) -> int | None:

@@ -147,8 +147,12 @@ MISTAKES: list[tuple[list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "told"), MISTAKES, ids=lambda value: " ".join(value[-3:]) if isinstance(value, list) else "")
-def test_a_mistake_is_told_in_one_line(call: Callable[..., Result], place: Path, arguments: list[str], told: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "told"), MISTAKES, ids=lambda value: " ".join(value[-3:]) if isinstance(value, list) else ""
+)
+def test_a_mistake_is_told_in_one_line(
+    call: Callable[..., Result], place: Path, arguments: list[str], told: str
+) -> None:
     code, _, errors = call(*[argument.replace("{}", str(place)) for argument in arguments])
     assert code == 2, errors
     lines = [line for line in errors.splitlines() if line.strip()]
@@ -183,7 +187,9 @@ def test_help_names_every_command(call: Callable[..., Result]) -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    script = "import sys\nsys.argv = ['trace', '--help']\nimport cli\ntry:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+    script = (
+        "import sys\nsys.argv = ['trace', '--help']\nimport cli\ntry:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+    )
     script += "print(sorted({'torch', 'librosa', 'diffusers', 'matplotlib', 'datasets', 'numpy'} & set(sys.modules)))"
     start = time.monotonic()
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 

@@ -40,7 +40,9 @@ def load_generator(
         InputError: unknown name, or weights that are missing or do not fit.
     """
     if name not in GENERATORS:
-        raise InputError(f"unknown model '{name}'; choose one of {', '.join(GENERATORS)} (`trace models` describes them)")
+        raise InputError(
+            f"unknown model '{name}'; choose one of {', '.join(GENERATORS)} (`trace models` describes them)"
+        )
     module, function = GENERATORS[name].split(":")
     load = getattr(import_module(module), function)
     known = [key for key in inspect.signature(load).parameters if key not in ("weights", "device", "dtype")]

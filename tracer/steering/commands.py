@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from probes.errors import InputError
+from probes.key_values import key_values
 
 EditOption = Annotated[
     list[str] | None,
@@ -164,15 +165,6 @@ def edit_command(
         out=out,
     )
     show(folder, "summary", as_json)
-
-
-def key_values(settings: list[str] | None) -> dict[str, str]:
-    """`--set KEY=VALUE` pairs; InputError for anything else."""
-    pairs = [setting.partition("=") for setting in settings or []]
-    for key, equals, value in pairs:
-        if not (key and equals):
-            raise InputError(f"--set takes KEY=VALUE, not {key + equals + value!r}")
-    return {key: value for key, _, value in pairs}
 
 
 def show(folder: Path, name: str, as_json: bool) -> None:

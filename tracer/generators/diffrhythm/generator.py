@@ -68,7 +68,8 @@ class DiffRhythmGenerator(Generator):
         full = FULL_SECONDS.get(most, most / self.frame_rate)
         if not 0 < seconds <= full:
             raise InputError(
-                f"this DiffRhythm makes at most {full:g} s, {seconds:g} s were asked for; longer songs need {DEFAULT_WEIGHTS[6144]}"
+                f"this DiffRhythm makes at most {full:g} s, {seconds:g} s were asked for; "
+                f"longer songs need {DEFAULT_WEIGHTS[6144]}"
             )
         frames = most if seconds == full else int(seconds * self.frame_rate)
         if frames < 1:

@@ -1,0 +1,198 @@
+"""Train the codec: spectra in, 64 noisy numbers per frame, spectra out. Resumes from its own checkpoint.
+
+python -m tracer.generators.mini.training.codec --cache CACHE --out CODEC.pt --minutes 45
+"""
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from probes.spaces.mini_codec import Codec, CodecConfig
+from tracer.generators.mini.training.data import HOP, PITCHES, SAMPLE_RATE
+
+LEVELS = 20  # classes of the auxiliary heads for loudness and brightness
+LOUDEST = 0.30  # RMS where the last loudness class begins
+BRIGHTEST = 5000.0  # hertz where the last brightness class begins
+
+
+class Heads(nn.Module):
+    """Linear readings of a latent frame that shape the latent: pitch of the note, RMS and spectral centroid.
+
+    With them the three attributes lie in directions of the latent rather than in curved corners of it. They are
+    thrown away after training; the model card says that they were there.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pitch = nn.Linear(channels, PITCHES + 1)
+        self.loudness = nn.Linear(channels, LEVELS)
+        self.brightness = nn.Linear(channels, LEVELS)
+
+
+class Trainee(nn.Module):
+    """Codec, heads, and the normalisation that gives the posterior mean unit variance while training."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.codec = Codec(config)
+        self.normalise = nn.BatchNorm1d(config.channels, affine=False, momentum=0.02)
+        self.heads = Heads(config.channels)
+
+    def forward(self, spectra: Tensor) -> tuple[Tensor, Tensor]:
+        mean = self.codec.to_mean(spectra)
+        latent = self.normalise(mean.float().flatten(0, 1)).view(mean.shape)
+        latent = latent + self.codec.config.noise * torch.randn_like(latent)
+        return latent, self.codec.decode(latent)
+
+
+def augment(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Level, speed, equalisation and hiss beyond what the renderer varies, so that real recordings are no surprise."""
+    n = audio.shape[-1]
+    if rng.random() < 0.4:  # play faster or slower by up to a whole tone; the caller cut a longer piece for it
+        speed = 2.0 ** rng.uniform(-2 / 12, 2 / 12)
+        audio = np.interp((np.arange(n) * speed) % (n - 1), np.arange(n), audio).astype(np.float32)
+    if rng.random() < 0.4:
+        tilt = rng.uniform(-0.7, 0.7)  # one-tap filter: negative darkens, positive brightens
+        audio = audio - tilt * np.concatenate([[0.0], audio[:-1]]).astype(np.float32)
+    if rng.random() < 0.5:
+        audio = audio * np.float32(10 ** rng.uniform(-0.7, 0.4))
+    if rng.random() < 0.3:
+        audio = audio + rng.normal(size=n).astype(np.float32) * np.float32(10 ** rng.uniform(-4.5, -2.5))
+    return np.clip(audio, -1, 1)
+
+
+def draw_batch(
+    audio: np.ndarray, pitches: np.ndarray, batch: int, frames: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Audio [batch, frames * HOP] and pitch classes [batch, frames], -1 where they must not be used."""
+    clips, classes = [], []
+    for i in rng.integers(len(audio), size=batch):
+        first = int(rng.integers(pitches.shape[1] - frames + 1))
+        piece = audio[i, first * HOP : (first + frames) * HOP].astype(np.float32) / 32767
+        known = pitches[i, first : first + frames].astype(np.int64)
+        known[known == 0] = -1
+        changed = augment(piece, rng)
+        if rng.random() < 0.05:  # two pieces at once
+            changed = changed + 0.5 * piece[::-1]
+        classes.append(known)
+        clips.append(changed)
+    return torch.from_numpy(np.stack(clips)), torch.from_numpy(np.stack(classes))
+
+
+def spectrum_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Distance of two sets of scaled log-magnitudes.
+
+    Log-magnitudes alone treat hiss like music, magnitudes alone see only the loudest partials: hence both, the
+    second with an exponent of 0.5 and relative to its own clip.
+    """
+    log_part = (predicted - target).abs().mean()
+    a, b = (1.5 * (predicted.clamp(max=3.3) - 1)).exp(), (1.5 * (target - 1)).exp()
+    scale = b.mean((1, 2), keepdim=True) + 1e-3
+    return log_part + 0.5 * ((a - b).abs() / scale).mean()
+
+
+def head_loss(
+    heads: Heads, latent: Tensor, audio: Tensor, spectra: Tensor, pitch: Tensor, config: CodecConfig
+) -> Tensor:
+    """Cross-entropy of the auxiliary heads on frames of solo notes (pitch) and of any sound (the other two)."""
+    rms = audio.view(*latent.shape[:2], HOP).square().mean(-1).sqrt()
+    magnitude = (3 * spectra.view(*latent.shape[:2], config.subframes, -1) - 3).exp()
+    hertz = torch.arange(config.bins) * (SAMPLE_RATE / config.n_fft)
+    centroid = ((magnitude * hertz).sum(-1) / magnitude.sum(-1)).mean(-1)
+    loudness = (rms * (LEVELS / LOUDEST)).long().clamp(max=LEVELS - 1)
+    brightness = (centroid * (LEVELS / BRIGHTEST)).long().clamp(max=LEVELS - 1)
+    brightness = torch.where(rms > 1e-3, brightness, -1)
+    pairs = ((heads.pitch, pitch), (heads.loudness, loudness), (heads.brightness, brightness))
+    losses = [
+        F.cross_entropy(head(latent).flatten(0, 1).float(), classes.flatten(), ignore_index=-1)
+        for head, classes in pairs
+        if bool((classes >= 0).any())
+    ]
+    return torch.stack(losses).sum()
+
+
+def save(path: Path, model: Trainee, optimiser: torch.optim.Optimizer, step: int, seconds: float) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+        "seconds": seconds,
+        "config": asdict(model.codec.config),
+    }
+    torch.save(state, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").rename(path)
+
+
+def train(cache: Path, out: Path, minutes: float, batch: int, frames: int, seed: int, decoder_only: bool) -> None:
+    """Train until the clock says stop; the learning rate falls as a cosine over the whole time."""
+    audio, pitches = np.load(cache / "audio.npy", mmap_mode="r"), np.load(cache / "pitches.npy")
+    torch.manual_seed(seed)
+    model = Trainee(CodecConfig())
+    if decoder_only:
+        for part in (model.codec.enter, model.codec.encoder, model.codec.to_latent, model.heads):
+            part.requires_grad_(False)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    step, spent = 0, 0.0
+    if out.exists():
+        state = torch.load(out, weights_only=True)
+        model.load_state_dict(state["model"])
+        step = state["step"]
+        if not decoder_only:
+            optimiser.load_state_dict(state["optimiser"])
+            spent = state["seconds"]
+    rng = np.random.default_rng((seed, step))
+    model.train()
+    if decoder_only:
+        model.normalise.eval()
+    begun, first_step = time.monotonic() - spent, step
+    while (now := time.monotonic() - begun) < minutes * 60:
+        rate = (4e-4 if decoder_only else 1e-3) * float(0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * now / (minutes * 60))))
+        for group in optimiser.param_groups:
+            group["lr"] = rate * min(1.0, (step - first_step + 1) / 200)
+        clips, classes = draw_batch(audio, pitches, batch, frames, rng)
+        spectra = model.codec.spectra(clips)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            latent, predicted = model(spectra)
+            loss = spectrum_loss(predicted.float(), spectra)
+            aux = head_loss(model.heads, latent, clips, spectra, classes, model.codec.config)
+        optimiser.zero_grad()
+        (loss + 0.05 * aux).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        if step % 50 == 0:
+            print(f"{now:6.0f} s  step {step}  loss {loss.item():.4f}  heads {aux.item():.3f}", flush=True)
+        if step % 500 == 0:
+            save(out, model, optimiser, step, now)
+    save(out, model, optimiser, step, minutes * 60)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--frames", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--decoder-only", action="store_true", help="leave the encoder, and so the latents, alone")
+    options = parser.parse_args()
+    train(
+        options.cache,
+        options.out,
+        options.minutes,
+        options.batch,
+        options.frames,
+        options.seed,
+        options.decoder_only,
+    )
+
+
+if __name__ == "__main__":
+    main()
