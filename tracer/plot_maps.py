@@ -74,7 +74,7 @@ def _maps_of(run: Run, prompt: int) -> dict[Curve, np.ndarray]:
     trace = run.reader.trace(prompt, pooled=False)
     maps = {}
     for curve, classes in trace.classes.items():
-        gathered = CommitmentMap(len(trace.t))
+        gathered = CommitmentMap(len(classes))
         gathered.add(classes, trace.valid[curve])
         maps[curve] = gathered.share()
     return maps

@@ -191,10 +191,14 @@ class ShardPair:
             raise pa.ArrowInvalid(f"frames/{name}.parquet and shards/{name}.parquet hold different prompts")
 
     def read(self, group: int, pooled: bool = True, classes: bool = True) -> PromptTrace:
-        """The trace in row group ``group``; leave out ``pooled`` or ``classes`` to read less."""
-        columns = None if pooled else ["prompt", "view", "probe", "attribute", "index", "t", "logsnr"]
-        table = self._shard.read_row_group(group, columns=columns, use_threads=False)
-        trace = _from_shard(table, pooled)
+        """The trace in row group ``group``.
+
+        Without ``pooled`` only the frames file is read, and everything else (t, logsnr, fvu, l0) stays empty.
+        """
+        if pooled:
+            trace = _from_shard(self._shard.read_row_group(group, use_threads=False))
+        else:
+            trace = PromptTrace(self.prompts[group], np.zeros(0), np.zeros(0))
         if classes and self._frames is not None:
             _add_frames(trace, self._frames.read_row_group(group, use_threads=False))
         return trace
@@ -236,7 +240,7 @@ def _blocks(table: pa.Table) -> Iterator[tuple[Curve, slice]]:
         yield Curve(view, probe, attribute), slice(start, stop)
 
 
-def _from_shard(table: pa.Table, pooled: bool) -> PromptTrace:
+def _from_shard(table: pa.Table) -> PromptTrace:
     blocks = list(_blocks(table))
     first = blocks[0][1]
     trace = PromptTrace(
@@ -244,11 +248,7 @@ def _from_shard(table: pa.Table, pooled: bool) -> PromptTrace:
         t=table["t"].to_numpy()[first].copy(),
         logsnr=table["logsnr"].to_numpy()[first].copy(),
     )
-    if not pooled:
-        return trace
-    lists: Any = table["p"].combine_chunks()
-    if isinstance(lists, pa.ChunkedArray):  # older pyarrow returns a chunked array of one chunk
-        lists = lists.chunk(0)
+    lists = _one_chunk(table["p"])
     offsets, values = lists.offsets.to_numpy(), lists.values.to_numpy()
     fvu, l0 = table["fvu"].to_numpy(), table["l0"].to_numpy()
     for curve, rows in blocks:
@@ -260,8 +260,24 @@ def _from_shard(table: pa.Table, pooled: bool) -> PromptTrace:
 
 
 def _add_frames(trace: PromptTrace, table: pa.Table) -> None:
-    classes, valid = table["classes"], table["valid"]
+    classes, class_offsets = _bytes(table["classes"])
+    valid, valid_offsets = _bytes(table["valid"])
     for curve, rows in _blocks(table):
-        joined = b"".join(classes[row].as_py() for row in range(rows.start, rows.stop))
-        trace.classes[curve] = np.frombuffer(joined, dtype=np.uint8).reshape(rows.stop - rows.start, -1)
-        trace.valid[curve] = np.frombuffer(valid[rows.stop - 1].as_py(), dtype=np.uint8).astype(bool)
+        states, last = rows.stop - rows.start, rows.stop - 1
+        block = classes[class_offsets[rows.start] : class_offsets[rows.stop]]
+        trace.classes[curve] = block.reshape(states, -1).copy()
+        trace.valid[curve] = valid[valid_offsets[last] : valid_offsets[last + 1]].astype(bool)
+
+
+def _bytes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of a binary column on end, and the offset at which each row begins."""
+    array = _one_chunk(column)
+    _, offsets, data = array.buffers()
+    starts = np.frombuffer(offsets, dtype=np.int32)[array.offset : array.offset + len(array) + 1]
+    return np.frombuffer(data, dtype=np.uint8) if data else np.zeros(0, dtype=np.uint8), starts
+
+
+def _one_chunk(column: pa.ChunkedArray) -> Any:
+    joined = column.combine_chunks()
+    # Older pyarrow returns a chunked array of one chunk.
+    return joined.chunk(0) if isinstance(joined, pa.ChunkedArray) else joined

@@ -150,7 +150,10 @@ class RunReader:
         return np.flatnonzero(self._file >= 0)
 
     def trace(self, prompt: int, pooled: bool = True, classes: bool = True) -> PromptTrace:
-        """What was kept of prompt ``prompt``. Raises InputError when it is not finished or its shard is damaged."""
+        """What was kept of prompt ``prompt``, as `ShardPair.read` gives it.
+
+        Raises InputError when it is not finished or its shard is damaged.
+        """
         if not 0 <= prompt < self.planned or self._file[prompt] < 0:
             raise InputError(f"prompt {prompt} is not finished in {self.path}: run the same trace command again")
         number = int(self._file[prompt])

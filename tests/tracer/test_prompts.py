@@ -1,0 +1,170 @@
+"""Where prompts come from, and what is said when they cannot."""
+
+import json
+import re
+
+import huggingface_hub
+import pytest
+
+from probes.errors import InputError
+from tracer.prompts import MUSICCAPS_REVISION, load_prompts, prompts_hash
+
+MUSICCAPS_HEADER = (
+    "ytid,start_s,end_s,audioset_positive_labels,aspect_list,caption,author_id,is_balanced_subset,is_audioset_eval"
+)
+
+
+def musiccaps_csv(path, n=40):
+    rows = [f'id{i},0,10,/m/0,"[\'a\']","caption {i}, with a comma",1,{i % 4 == 0},True' for i in range(n)]
+    path.write_text("\n".join([MUSICCAPS_HEADER, *rows]) + "\n")
+    return path
+
+
+def test_demo_covers_what_it_promises():
+    prompts = load_prompts("demo")
+    captions = [prompt.caption for prompt in prompts]
+    assert len(captions) >= 64
+    assert len(set(captions)) == len({prompt.id for prompt in prompts}) == len(prompts)
+    assert [prompt.index for prompt in prompts] == list(range(len(prompts)))
+    text = " ".join(captions).lower()
+    words = (
+        "piano guitar violin cello flute clarinet saxophone trumpet tuba organ harp drum choir synth bass "
+        "low middle high register quiet soft loud bright dark mellow slow moderate fast tempo "
+        "jazz blues rock metal techno house reggae folk country orchestra ambient hip baroque"
+    )
+    missing = [word for word in words.split() if not re.search(rf"\b{word}", text)]
+    assert not missing
+    assert all(6 <= len(caption.split()) <= 40 for caption in captions)
+
+
+def test_n_takes_the_first_of_demo_whatever_the_seed():
+    assert load_prompts("demo", 8, seed=0) == load_prompts("demo", 8, seed=5) == load_prompts("demo")[:8]
+
+
+def test_musiccaps_file_is_a_seeded_choice_whose_prefix_stays(tmp_path):
+    path = str(musiccaps_csv(tmp_path / "musiccaps-public.csv"))
+    ten = load_prompts(path, 10, seed=3)
+    assert ten == load_prompts(path, 20, seed=3)[:10]
+    assert [p.id for p in ten] != [p.id for p in load_prompts(path, 10, seed=4)]
+    assert [p.id for p in ten] != [f"id{i}" for i in range(10)]
+    assert ten[0].caption == f"caption {ten[0].id[2:]}, with a comma"
+    assert {int(p.id[2:]) % 4 for p in load_prompts(path, 10, seed=0, balanced=True)} == {0}
+    assert len(load_prompts(path, balanced=True)) == 10
+
+
+def test_musiccaps_from_the_hub_equals_its_file(tmp_path, monkeypatch):
+    path = str(musiccaps_csv(tmp_path / "musiccaps-public.csv"))
+    asked = {}
+
+    def cached(repo, file, **rest):
+        asked.update(rest, repo=repo, file=file)
+        return path
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", cached)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    for balanced in (False, True):
+        assert load_prompts("musiccaps", 9, seed=2, balanced=balanced) == load_prompts(
+            path, 9, seed=2, balanced=balanced
+        )
+    assert asked["repo"] == "google/MusicCaps"
+    assert asked["revision"] == MUSICCAPS_REVISION
+
+
+def test_offline_musiccaps_names_the_file_route(monkeypatch):
+    def offline(*_, **__):
+        raise ConnectionError("no network\nat all")
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", offline)
+    with pytest.raises(InputError, match=r"--prompts musiccaps-public\.csv") as error:
+        load_prompts("musiccaps", 4)
+    assert "\n" not in str(error.value)
+
+
+def test_real_musiccaps_captions(shared):
+    prompts = load_prompts(str(shared / "data" / "musiccaps-public.csv"), 500)
+    assert len({prompt.id for prompt in prompts}) == 500
+    assert all(prompt.caption and "\n" not in prompt.caption for prompt in prompts)
+
+
+def test_text_file_has_one_prompt_per_line(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_bytes("\ufeffa  calm piano\r\n\r\nbright  flûte\n".encode())
+    prompts = load_prompts(str(path))
+    assert [(p.index, p.id, p.caption) for p in prompts] == [
+        (0, "mine-1", "a calm piano"),
+        (1, "mine-3", "bright flûte"),
+    ]
+
+
+@pytest.mark.parametrize("field", ["caption", "prompt", "text"])
+def test_csv_and_jsonl_with_each_field(tmp_path, field):
+    table = tmp_path / "a.csv"
+    table.write_text(f'id,{field}\nx,"one, two"\n,"three\nfour"\n')
+    lines = tmp_path / "a.jsonl"
+    lines.write_text(json.dumps({"id": "x", field: "one, two"}) + "\n\n" + json.dumps({field: "three\nfour"}) + "\n")
+    for path in (table, lines):
+        assert [(p.id, p.caption) for p in load_prompts(str(path))] == [("x", "one, two"), ("a-2", "three four")]
+
+
+def test_jsonl_of_strings(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('"one"\n"two\u2028lines"\n')
+    assert [p.caption for p in load_prompts(str(path))] == ["one", "two lines"]
+
+
+def test_hash_tells_lists_apart(tmp_path):
+    demo = load_prompts("demo", 8)
+    assert prompts_hash(demo) == prompts_hash(load_prompts("demo", 8, seed=1))
+    assert len({prompts_hash(demo), prompts_hash(demo[:7]), prompts_hash(demo[::-1])}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("none.txt", None, "no prompts at"),
+        ("empty.txt", b"", "is empty"),
+        ("blank.txt", b"\n  \n", "is empty"),
+        ("binary.txt", b"RIFF\0\0\0\0WAVE", "binary"),
+        ("latin.txt", "flûte".encode("latin-1"), "UTF-8"),
+        ("image.csv", b"\x89PNG\r\n\x1a\n\0", "UTF-8"),
+        ("other.csv", b"title,artist\na,b\n", "its columns are title, artist"),
+        ("header.csv", b"caption\n", "no rows"),
+        ("quotes.csv", b'caption\n"open', "well-formed"),
+        ("blank.csv", b"caption\n  \n", "no prompts"),
+        ("broken.jsonl", b'{"caption": "a"}\n{oops\n', "line 2, is not JSON"),
+        ("keys.jsonl", b'{"title": "a"}\n', "line 1, has no key caption, prompt, text"),
+        ("number.jsonl", b'{"caption": 3}\n', "not text but int"),
+        ("list.jsonl", b"[1, 2]\n", "has no key"),
+        ("song.mp3", b"ID3", r"not a \.txt, \.csv or \.jsonl"),
+        ("balanced.csv", (MUSICCAPS_HEADER + "\n").encode(), "no rows"),
+    ],
+)
+def test_wrong_files_are_told_in_one_line(tmp_path, name, content, says):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=says) as error:
+        load_prompts(str(path))
+    assert "\n" not in str(error.value)
+    assert name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"source": "demo", "n": 0}, "at least 1"),
+        ({"source": "demo", "n": -3}, "at least 1"),
+        ({"source": "demo", "n": 10_000}, r"--n \d+ or less"),
+        ({"source": "demo", "balanced": True}, "only in MusicCaps"),
+    ],
+)
+def test_wrong_numbers(arguments, says):
+    with pytest.raises(InputError, match=says):
+        load_prompts(**arguments)
+
+
+def test_a_folder_is_no_prompt_file(tmp_path):
+    with pytest.raises(InputError, match=r"not a \.txt"):
+        load_prompts(str(tmp_path))
