@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from helpers_readout import tiny_bins
-from torch import Tensor
+from torch import Tensor, nn
 
 from probes.linear import LinearProbes
 from probes.readout import Readout
@@ -13,6 +13,7 @@ from probes.sae import SAEConfig, make_sae
 from probes.spaces.base import Space
 from tracer.generators import Generator
 from tracer.generators.diffrhythm import DiffRhythm, DiTConfig
+from tracer.generators.diffrhythm.network import Prompt
 
 CHANNELS = 8
 
@@ -35,16 +36,28 @@ def linear_readout(channels: int = CHANNELS, seed: int = 0) -> Readout:
     return Readout(sae, *probes, bins, ("toy",))
 
 
+class LinearNetwork(nn.Module):
+    """v = 0.5 g - 0.7 x, where g is the first entry of the branch's style vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj_out = nn.Linear(1, 1)
+
+    def prepare(self, cond: Tensor, text: Tensor, style: Tensor, *_: object) -> Prompt:
+        return Prompt(projected=style[:, :1, None], residuals=(), clock=style, rotary=(style, style))
+
+    def forward(self, x: Tensor, t: Tensor, prompt: Prompt) -> Tensor:
+        return 0.5 * prompt.projected - 0.7 * x
+
+
 class SineFlow(DiffRhythm):
-    """This project's sampler over v = drift - decay x, with a null branch of its own."""
+    """This project's sampler over a linear field."""
 
     def __init__(self) -> None:
         super().__init__(
             DiTConfig(dim=64, depth=1, text_dim=16, conv_layers=0, mel_dim=CHANNELS, max_frames=64, attention_heads=2)
         )
-
-    def _evaluate(self, x: Tensor, t: float, prompts: list) -> tuple[Tensor, Tensor | None]:
-        return 0.5 - 0.7 * x, None if len(prompts) == 1 else -0.7 * x
+        self.transformer = LinearNetwork()
 
 
 class SineGenerator(Generator):
@@ -69,10 +82,8 @@ class SineGenerator(Generator):
     ) -> Tensor:
         shape = (self.frames(seconds), self.channels)
         noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
-        style = torch.zeros(1, 512)
-        states = self.sampler.sample(
-            noise=noise, style=style, negative_style=style, steps=steps, cfg_strength=guidance
-        )
+        style, none = torch.ones(1, 512), torch.zeros(1, 512)
+        states = self.sampler.sample(noise=noise, style=style, negative_style=none, steps=steps, cfg_strength=guidance)
         return states[-1]
 
     def decode(self, latents: Tensor) -> np.ndarray:
@@ -84,15 +95,15 @@ class SineGenerator(Generator):
 
 
 class RawSpace(Space):
-    """A frame is 64 samples: encoding and decoding change nothing."""
+    """A frame is 320 samples: encoding and decoding change nothing."""
 
     name = "raw"
-    channels, sample_rate, audio_channels, hop = 64, 16000, 1, 64
-    mean, std = torch.zeros(64), torch.ones(64)
+    channels, sample_rate, audio_channels, hop = 320, 16000, 1, 320
+    mean, std = torch.zeros(320), torch.ones(320)
     weights = "none"
 
     def _encode(self, audio: Tensor) -> Tensor:
-        return audio.reshape(audio.shape[0], -1, 64)
+        return audio.reshape(audio.shape[0], -1, self.hop)
 
     def _decode(self, latents: Tensor) -> Tensor:
         return latents.reshape(latents.shape[0], 1, -1)

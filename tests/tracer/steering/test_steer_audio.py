@@ -1,0 +1,117 @@
+"""`trace edit`: formats in, sample rate and channels out, edits where and as they were asked for."""
+
+import csv
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from helpers_readout import tiny_readout
+from steering_toys import RawSpace
+
+from probes.errors import InputError
+from tracer.steering import edit_audio
+from tracer.steering.audio_edit import edit_latents
+from tracer.steering.build import displacement
+from tracer.steering.spec import parse_edit
+
+
+def tone(sample_rate: int, channels: int, seconds: float = 0.6) -> np.ndarray:
+    """A sine of another pitch in each channel, [n, channels]."""
+    time = np.arange(int(seconds * sample_rate)) / sample_rate
+    return np.stack([0.2 * np.sin(2 * np.pi * 330 * (k + 1) * time) for k in range(channels)], 1)
+
+
+def readout():
+    return tiny_readout(channels=320, spaces=("raw",))
+
+
+def edit(path, tmp_path, edits=("loudness=2",), **options):
+    given = {"space": RawSpace(), "readout": readout(), "alphas": [2.0], "crepe": "tiny", "out": tmp_path / "out"}
+    return edit_audio(path, edits, **(given | options))
+
+
+@pytest.mark.parametrize(
+    ("name", "sample_rate", "channels"),
+    [("a.wav", 16000, 1), ("b.flac", 44100, 2), ("c.ogg", 22050, 1), ("d.mp3", 48000, 2)],
+)
+def test_sample_rate_channels_and_length_come_back(name, sample_rate, channels, tmp_path):
+    soundfile.write(tmp_path / name, tone(sample_rate, channels), sample_rate)
+    given, _ = soundfile.read(tmp_path / name, always_2d=True)
+    folder = edit(tmp_path / name, tmp_path)
+    for alpha in ("0", "2"):
+        audio, rate = soundfile.read(folder / f"alpha-{alpha}.wav", always_2d=True)
+        assert rate == sample_rate
+        assert audio.shape == given.shape
+    assert (folder / "edit.png").stat().st_size > 5000
+
+
+def test_alpha_zero_is_the_codec_alone_and_channels_stay_apart(tmp_path):
+    audio = tone(16000, 2)
+    soundfile.write(tmp_path / "a.wav", audio, 16000, subtype="FLOAT")
+    folder = edit(tmp_path / "a.wav", tmp_path)
+    back, _ = soundfile.read(folder / "alpha-0.wav")
+    np.testing.assert_allclose(back, audio, atol=1e-5)
+
+
+def test_only_the_seconds_between_from_and_to_change(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000, 1), 16000, subtype="FLOAT")
+    folder = edit(tmp_path / "a.wav", tmp_path, start=0.2, stop=0.4)
+    changed = np.subtract(*(soundfile.read(folder / f"alpha-{alpha}.wav")[0] for alpha in ("0", "2")))
+    moved = np.flatnonzero(np.abs(changed) > 1e-4)
+    assert 0.2 * 16000 <= moved.min() < 0.2 * 16000 + 32
+    assert 0.4 * 16000 - 32 < moved.max() < 0.4 * 16000
+
+
+def test_tables_hold_every_version_and_frame(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000, 1), 16000)
+    folder = edit(tmp_path / "a.wav", tmp_path, alphas=[1.0, 5.0])
+    with (folder / "summary.csv").open() as file:
+        summary = list(csv.DictReader(file))
+    assert [row["version"] for row in summary] == ["original", "alpha 0", "alpha 1", "alpha 5"]
+    assert float(summary[0]["pitch_midi"]) == pytest.approx(64.0, abs=0.3)  # 330 Hz is E4
+    assert float(summary[0]["level_db"]) == pytest.approx(20 * np.log10(0.2 / np.sqrt(2)), abs=0.3)
+    with (folder / "curves.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 4 * (9600 // 320)
+
+
+def test_several_edits_are_added_in_turn():
+    latents = torch.randn(1, 6, 320)
+    specs = [parse_edit("loudness=2,alpha=3"), parse_edit("pitch=C5,alpha=2")]
+    reader = readout()
+    first = latents + displacement(specs[0], reader)(latents)
+    second = first + displacement(specs[1], reader)(first)
+    torch.testing.assert_close(edit_latents(latents, specs, reader), second)
+
+
+@pytest.mark.parametrize(
+    ("edits", "options", "says"),
+    [
+        ([], {}, "at least one edit"),
+        (["loudness=2"], {"alphas": [float("nan")]}, "finite alpha"),
+        (["loudness=2"], {"start": 5.0}, "inside the recording"),
+        (["loudness=2"], {"start": 0.4, "stop": 0.2}, "inside the recording"),
+        (["loudness=99"], {}, "classes 0 to 19"),
+        (["tempo=1"], {}, "no attribute"),
+        (["loudness=2"], {"space": "raw"}, "unknown latent space"),
+        (["loudness=2"], {"readout": None}, "no readout"),
+        (["loudness=2"], {"crepe": "huge"}, "full or tiny"),
+    ],
+)
+def test_what_cannot_work_is_refused(edits, options, says, tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000, 1), 16000)
+    with pytest.raises(InputError, match=says):
+        edit(tmp_path / "a.wav", tmp_path, edits, **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_readout_of_another_space_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000, 1), 16000)
+    with pytest.raises(InputError, match="reads the latent space mini"):
+        edit(tmp_path / "a.wav", tmp_path, readout=tiny_readout())
+
+
+def test_what_is_no_audio_is_refused(tmp_path):
+    (tmp_path / "a.wav").write_text("not audio")
+    with pytest.raises(InputError, match="cannot read"):
+        edit(tmp_path / "a.wav", tmp_path)

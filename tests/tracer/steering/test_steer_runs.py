@@ -1,0 +1,224 @@
+"""`trace steer`: dose-response and lock-in on a generator whose answer is known."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from steering_toys import CHANNELS, SineFlow, SineGenerator, linear_readout
+from torch import Tensor
+
+from hooks import steer
+from probes.errors import InputError
+from tracer.steering import parse_edit, run_dose, run_lockin
+from tracer.steering.dose_tables import crossing, equal_effects, leakage, table
+from tracer.steering.lockin import window_edit
+from tracer.steering.measure import Tracks, distortion
+
+
+def louder_readout():
+    """A readout in which "+" of loudness is channel 0 alone, which is the level of `SineGenerator`."""
+    readout = linear_readout()
+    rows = readout.probes.rows("loudness")
+    readout.probes.weight.data[rows] = 0
+    readout.probes.weight.data[rows, 0] = torch.linspace(-1, 1, 20)
+    readout.probes.weight.data[rows, CHANNELS] = -torch.linspace(-1, 1, 20)
+    return readout
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def dose_folder(tmp_path_factory):
+    return run_dose(
+        SineGenerator(), ["a", "b", "c"], 3, edits=["loudness=+,from=0,to=1", "loudness=-,from=0,to=1"],
+        alphas=[0.1, 0.4], readout=louder_readout(), crepe="tiny", batch_size=2, progress_bar=False,
+        out=tmp_path_factory.mktemp("dose"),
+    )  # fmt: skip
+
+
+def test_dose_response_is_the_shift_of_the_known_flow(dose_folder):
+    """Channel 0 is the level in nepers; a push d of the endpoint over all Euler steps of v = 0.5 - 0.7 x moves it by a
+    recursion that can be written down."""
+    grid = np.linspace(0, 1, 9)
+    unit = 0.0
+    for t, after in zip(grid, grid[1:]):
+        unit += (after - t) * (1 / (1 - t) - 0.7 * unit)
+    weights = np.linspace(-1, 1, 20)
+    direction = 2 * math.sqrt(np.mean(weights**2))  # of the positive and the negative part, decoded
+    for row in rows_of(dose_folder / "dose.csv"):
+        sign = 1 if row["edit"] == "loudness=+" else -1
+        wanted = sign * float(row["alpha"]) * direction * unit * 20 / math.log(10)
+        assert float(row["shift_loudness"]) == pytest.approx(wanted, rel=0.02, abs=0.05)
+        assert abs(float(row["shift_pitch"])) < 0.1
+
+
+def test_dose_folder_holds_everything(dose_folder):
+    clips = rows_of(dose_folder / "clips.csv")
+    assert len(clips) == 3 * (1 + 2 * 2 * 2)
+    assert {row["kind"] for row in clips} == {"plain", "steered", "random"}
+    assert len(list((dose_folder / "audio").glob("*.wav"))) == len(clips)
+    assert {row["target"] for row in rows_of(dose_folder / "leakage.csv")} == {"loudness"}
+    for row in rows_of(dose_folder / "steps.csv"):
+        assert 0 < float(row["ratio"]) < 10
+        assert 0 <= float(row["t"]) < 1
+    assert json.loads((dose_folder / "steer.json").read_text())["alphas"] == [0.1, 0.4]
+    for figure in ("dose.png", "leakage.png"):
+        assert (dose_folder / figure).stat().st_size > 2000
+
+
+def test_a_clip_is_the_same_whatever_the_batch_size(dose_folder, tmp_path):
+    other = run_dose(
+        SineGenerator(), ["a", "b", "c"], 3, edits=["loudness=+,from=0,to=1"], alphas=[0.4], readout=louder_readout(),
+        crepe="tiny", batch_size=3, progress_bar=False, save_audio=False, out=tmp_path,
+    )  # fmt: skip
+
+    def key(row):
+        return row["prompt"], row["edit"], row["kind"], float(row["alpha"])
+
+    before = {key(row): row for row in rows_of(dose_folder / "clips.csv")}
+    for row in rows_of(other / "clips.csv"):
+        assert float(row["loudness"]) == pytest.approx(float(before[key(row)]["loudness"]), abs=1e-3)
+
+
+@pytest.mark.parametrize("window", range(4))
+def test_a_window_moves_the_state_by_one_displacement_altogether(window):
+    """Under v = 0.5 - 0.7 x the model forgets a push at rate 0.7: what is left of it at the end is known."""
+    model, push = SineFlow(), torch.ones(CHANNELS)
+    times = torch.linspace(0, 1, 41).tolist()
+    noise, style = torch.randn(1, 4, CHANNELS), torch.ones(1, 512)
+
+    def run() -> Tensor:
+        return model.sample(noise=noise, style=style, steps=41, cfg_strength=0.0)[-1]
+
+    plain = run()
+    edit = window_edit(parse_edit("pitch=+"), lambda x: push.expand_as(x), window, 4, times)
+    with steer(model, [edit]):
+        shift = (run() - plain).mean()
+    inside = [(t, (after - t) / (1 - t)) for t, after in zip(times, times[1:]) if edit.strength(t) > 0]
+    total = sum(weight for _, weight in inside)
+    left = sum(weight * (1 - 0.7 / 40) ** round(40 * (1 - t - 1 / 40)) for t, weight in inside)
+    assert float(shift) == pytest.approx(left / total, rel=1e-3)
+
+
+def test_lockin_tells_how_much_of_an_edit_survives(tmp_path):
+    folder = run_lockin(
+        SineGenerator(), ["a", "b"], 2, edits=["loudness=+,alpha=0.4"], windows=3, readout=louder_readout(), steps=25,
+        crepe="tiny", progress_bar=False, out=tmp_path,
+    )  # fmt: skip
+    rows = rows_of(folder / "lockin.csv")
+    heard = [float(row["heard_share"]) for row in rows]
+    assert heard == sorted(heard)
+    for row, share in zip(rows, heard):
+        middle = (float(row["from"]) + float(row["to"])) / 2
+        assert share == pytest.approx(math.exp(-0.7 * (1 - middle)), abs=0.12)
+    emergence = rows_of(folder / "emergence.csv")
+    assert float(emergence[-1]["agreement"]) == 1
+    assert (folder / "lockin.png").stat().st_size > 2000
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"edits": []}, "at least one edit"),
+        ({"alphas": []}, "finite alpha"),
+        ({"alphas": [0.0]}, "above 0"),
+        ({"alphas": [float("nan")]}, "finite alpha"),
+        ({"edits": ["tempo=3"]}, "no attribute"),
+        ({"hold": ["tempo"]}, "cannot hold"),
+        ({"edits": ["pitch=+,branch=null"], "guidance": 0.0}, "needs guidance"),
+        ({"crepe": "huge"}, "full or tiny"),
+        ({"n": 0}, "--n"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_generated(options, says, tmp_path):
+    given = {"readout": linear_readout(), "n": 1, "out": tmp_path / "never", "progress_bar": False} | options
+    with pytest.raises(InputError, match=says):
+        run_dose(SineGenerator(), ["a"], **given)
+    assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"edits": ["pitch=+,alpha=0"]}, "alpha other than 0"),
+        ({"edits": ["pitch=+,site=state"]}, "site=endpoint"),
+        ({"windows": 1}, "--windows"),
+        ({"windows": 9}, "--windows"),
+    ],
+)
+def test_what_cannot_slide_is_refused(options, says, tmp_path):
+    given = {"readout": linear_readout(), "n": 1, "out": tmp_path / "never", "progress_bar": False} | options
+    with pytest.raises(InputError, match=says):
+        run_lockin(SineGenerator(), ["a"], **given)
+
+
+def clip(prompt, kind, edit="", attribute="", alpha=0.0, pitch=60.0, loudness=-20.0, timbre=11.0, **more):
+    shifts = {"shift_pitch": pitch - 60 - prompt, "shift_loudness": loudness + 20, "shift_timbre": timbre - 11}
+    row = {"prompt": prompt, "kind": kind, "edit": edit, "attribute": attribute, "alpha": alpha, "pitch": pitch,
+           "loudness": loudness, "timbre": timbre}  # fmt: skip
+    return row | (shifts if kind != "plain" else {}) | more
+
+
+def planted():
+    """Three prompts; loudness=+ adds 3 dB, and 0.1 octaves of centroid, per unit of alpha; random pushes add 0.5 dB."""
+    clips = []
+    for prompt in range(3):
+        pitch = 60.0 + prompt
+        clips.append(clip(prompt, "plain", pitch=pitch, loudness=-20.0 + 2 * prompt))
+        for alpha in (1.0, 3.0):
+            moved = {"loudness": -20 + 3 * alpha, "timbre": 11 + 0.1 * alpha, "pitch": pitch}
+            clips.append(clip(prompt, "steered", "loudness=+", "loudness", alpha, **moved))
+            clips.append(clip(prompt, "random", "loudness=+", "loudness", alpha, pitch=pitch, loudness=-19.5))
+    return clips
+
+
+def test_table_standardises_by_the_spread_of_the_plain_versions():
+    rows = table(planted())
+    assert [row["alpha"] for row in rows] == [1.0, 3.0]
+    assert rows[1]["shift_loudness"] == pytest.approx(9)
+    assert rows[1]["standard_loudness"] == pytest.approx(9 / 2)
+    assert rows[1]["band_loudness"] == pytest.approx(0.5)
+    assert rows[1]["shift_pitch"] == 0
+
+
+def test_equal_effect_is_interpolated_between_doses():
+    effects = equal_effects(planted(), [parse_edit("loudness=+")])
+    assert effects[0]["alpha"] == pytest.approx(2.0)
+    assert effects[0]["shift_loudness"] == pytest.approx(6.0)
+    assert effects[0]["shift_timbre"] == pytest.approx(0.2)
+    matrix = leakage(effects, planted())
+    assert matrix[0]["loudness"] == pytest.approx(3.0)
+    assert matrix[0]["pitch"] == 0
+
+
+def test_an_effect_that_is_never_reached_stays_empty():
+    assert math.isnan(crossing(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 2.0]), 3.0))
+    assert crossing(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 2.0]), 1.5) == pytest.approx(1.5)
+
+
+def test_tracks_are_summed_up_in_the_units_of_a_listener():
+    voiced = np.array([True, True, False, True])
+    tracks = Tracks(
+        {"pitch": np.array([60.0, 60.4, 90.0, 72.0]), "loudness": np.full(4, 0.1), "timbre": np.full(4, 1024.0)},
+        {"pitch": voiced, "loudness": np.ones(4, bool), "timbre": np.ones(4, bool)},
+    )
+    assert tracks.summary() == pytest.approx({"pitch": 60.4, "loudness": -20.0, "timbre": 10.0})
+    assert tracks.voiced() == 0.75
+    assert tracks.on_note(60) == 0.5
+
+
+def test_distortion_is_zero_for_the_same_audio_and_grows_with_noise():
+    generator = np.random.default_rng(0)
+    plain = 0.3 * np.sin(2 * np.pi * 440 * np.arange(8000) / 16000)[None].astype(np.float32)
+    noise = generator.standard_normal(plain.shape).astype(np.float32)
+    same, little, much = (distortion(plain + level * noise, plain, 16000) for level in (0, 0.01, 0.1))
+    assert same["log_mel_db"] == same["stft"] == same["clipped"] == 0
+    assert 0 < little["log_mel_db"] < much["log_mel_db"]
+    assert 0 < little["stft"] < much["stft"]
+    assert distortion(4 * plain, plain, 16000)["clipped"] > 0.3
