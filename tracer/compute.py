@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,17 +186,23 @@ def _csv(table: pd.DataFrame) -> bytes:
 
 def load_results(reader: RunReader) -> Results:
     """A run's curves: read where they are newer than every shard, computed (and written if possible) where not."""
-    if not _fresh(reader):
-        results = compute_progress(reader, write=False)
-        with contextlib.suppress(OSError):  # in a folder that cannot be written, what was computed is as good
-            _write(reader.path, results)
-        return results
+    if _fresh(reader):
+        with contextlib.suppress(ValueError, KeyError, OSError, zipfile.BadZipFile):  # damaged: computed again
+            return _read(reader.path)
+    results = compute_progress(reader, write=False)
+    with contextlib.suppress(OSError):  # in a folder that cannot be written, what was computed is as good
+        _write(reader.path, results)
+    return results
+
+
+def _read(folder: Path) -> Results:
     import pandas as pd
 
-    with np.load(reader.path / "commitment.npz") as arrays:
-        commitment = {Curve(*name.split("/")): arrays[name] for name in arrays.files}
-    progress, at = (pd.read_csv(reader.path / name) for name in FILES[:2])
-    return Results(progress, at, commitment)
+    progress, at = (pd.read_csv(folder / name) for name in FILES[:2])
+    if tuple(progress.columns) != PROGRESS_COLUMNS or tuple(at.columns) != SETTLED_COLUMNS:
+        raise ValueError("written by another version")
+    with np.load(folder / "commitment.npz") as arrays:
+        return Results(progress, at, {Curve(*name.split("/")): arrays[name] for name in arrays.files})
 
 
 def _fresh(reader: RunReader) -> bool:

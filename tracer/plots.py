@@ -276,7 +276,7 @@ def _legend(attributes: list[str], runs: Sequence[Run], probe: str) -> tuple[lis
     within = f"settled: within {THRESHOLD:g} of the end"
     first.append(Line2D([], [], color="black", marker="o", ls="", markersize=6, label=within))
     if probe != TRAINED:
-        first.append(Patch(facecolor="none", label=f"read by: {probe}"))
+        first.append(Patch(facecolor="none", label="lines: measured on audio"))
     if not several:
         return first, len(first)
     second: list[Any] = []

@@ -171,8 +171,13 @@ class RunReader:
 
     def prompts(self) -> list[Prompt]:
         """The prompts of the run, finished or not."""
-        with open(self.path / "prompts.csv", newline="", encoding="utf-8") as file:
-            return [Prompt(int(row["index"]), row["id"], row["caption"]) for row in csv.DictReader(file)]
+        try:
+            with open(self.path / "prompts.csv", newline="", encoding="utf-8") as file:
+                return [Prompt(int(row["index"]), row["id"], row["caption"]) for row in csv.DictReader(file)]
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{self.path / 'prompts.csv'} cannot be read: remove it and run the same trace command again"
+            ) from error
 
     def _pair(self, number: int) -> ShardPair:
         # Two processes interleave their shards, so a handful stays open.

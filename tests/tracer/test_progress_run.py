@@ -16,7 +16,7 @@ from probes.errors import InputError
 from tracer.agreement import Finals, agreement
 from tracer.compute import FILES, compute_progress
 from tracer.progress import l1, paper, settled_at
-from tracer.run_view import Run
+from tracer.run_view import Run, finish_run
 from tracer.shards import Curve
 from tracer.summary import summary_json, summary_table
 
@@ -127,6 +127,23 @@ def test_what_is_new_is_computed_and_what_is_not_is_read(tmp_path):
     assert (Run(folder).progress()["n"] == 4).all()
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_tables_are_computed_again(folder, run, name):
+    expected = run.progress()
+    (folder / name).write_bytes(b"")
+    pd.testing.assert_frame_equal(Run(folder).progress(), expected)
+    assert (folder / name).stat().st_size > 0
+
+
+def test_prompts_that_cannot_be_read(tmp_path):
+    folder = planted.write(tmp_path / "run", 2)
+    (folder / "prompts.csv").unlink()
+    with pytest.raises(InputError, match="run the same trace command again"):
+        _ = Run(folder).prompts
+    planted.write(folder, 2)
+    assert Run(folder).prompts == planted.prompts(2)
+
+
 def test_commitment_map(run):
     share = run.commitment("pitch", view="state")
     assert share.shape == (planted.STATES, planted.FRAMES)
@@ -185,6 +202,29 @@ def test_prompt_without_a_frame_that_counts_is_left_out(tmp_path):
     assert (table.loc["pitch"]["n"] == 2).all()
     assert (table.loc["timbre"]["n"] == 3).all()
     assert table["mean"].notna().all()
+
+
+def test_measured_classes_have_curves_and_a_figure(tmp_path):
+    store = planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(3))
+    for i in range(3):
+        trace = planted.trace(i)
+        for curve in [curve for curve in trace.classes if curve.view == "endpoint" and curve.probe == "trained"]:
+            measured = Curve("endpoint", "measured", curve.attribute)
+            trace.classes[measured] = trace.classes[curve].copy()
+            trace.classes[measured][0] = 255  # nothing to be measured in noise
+            trace.pooled[measured] = trace.pooled[curve].copy()
+            trace.pooled[measured][0] = np.nan
+            trace.valid[measured] = trace.valid[curve]
+        store.append([trace])
+    finish_run(tmp_path / "run")
+    run = Run(tmp_path / "run")
+    trained, measured = (run.progress(probe=probe) for probe in ("trained", "measured"))
+    first = measured["index"] == 0
+    np.testing.assert_allclose(measured[~first]["mean"], trained[~first]["mean"])
+    assert (measured[first]["mean"] <= 0).all()
+    ratio = run.progress(measure="l1", probe="measured")
+    assert (ratio["n"] == 0).all()  # without a distribution at the start there is no way to measure
+    assert (tmp_path / "run" / "emergence-measured.png").exists()
 
 
 def test_wrong_names_and_empty_runs(run, tmp_path):
