@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FLOOR = 1e-4  # magnitude below which the spectrum counts as silence; a full-scale sine peaks at 512
+FLOOR = 5e-3  # magnitude that counts as silence: 100 dB below a full-scale sine, which peaks at 512
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class CodecConfig:
         channels: numbers per latent frame.
         width: inner width of encoder and decoder.
         encoder_blocks, decoder_blocks: residual blocks on each side.
+        head: width of the decoder's last hidden layer; wide, since combs of partials at any pitch have a high rank.
         noise: standard deviation of the posterior, the same for every channel; the mean has unit variance.
     """
 
@@ -35,7 +36,8 @@ class CodecConfig:
     channels: int = 64
     width: int = 384
     encoder_blocks: int = 2
-    decoder_blocks: int = 4
+    decoder_blocks: int = 3
+    head: int = 1024
     noise: float = 0.2
 
     @property
@@ -78,18 +80,19 @@ class Codec(nn.Module):
         super().__init__()
         self.config = config = config or CodecConfig()
         spectra = config.subframes * config.bins
-        self.enter = nn.Linear(spectra, config.width)
+        self.enter = nn.Linear(spectra + config.subframes, config.width)
         self.encoder = nn.Sequential(*(Block(config.width) for _ in range(config.encoder_blocks)))
         self.to_latent = nn.Linear(config.width, config.channels)
         self.from_latent = nn.Linear(config.channels, config.width)
         self.decoder = nn.Sequential(*(Block(config.width) for _ in range(config.decoder_blocks)))
-        self.leave_norm = nn.LayerNorm(config.width)
-        self.leave = nn.Linear(config.width, spectra)
+        self.norm = nn.LayerNorm(config.width)
+        self.to_shape = nn.Sequential(nn.Linear(config.width, config.head), nn.GELU(), nn.Linear(config.head, spectra))
+        self.to_level = nn.Linear(config.width, config.subframes)
         self.register_buffer("mean", torch.zeros(config.channels))
         self.register_buffer("std", torch.ones(config.channels))
 
     def spectra(self, audio: Tensor) -> Tensor:
-        """Log-magnitudes `[B, F, subframes * bins]` of audio `[B, F * hop]`, scaled to about unit range.
+        """Log-magnitudes `[B, F, subframes * bins]` of audio `[B, F * hop]`.
 
         Spectrum k is centred on sample (k + 1/2) * step, so those of a latent frame lie within the frame.
         """
@@ -98,29 +101,41 @@ class Codec(nn.Module):
         padded = F.pad(audio, (edge, edge))
         window = torch.hann_window(config.n_fft, device=audio.device)
         spectrum = torch.stft(padded, config.n_fft, config.step, window=window, center=False, return_complex=True)
-        log_magnitude = spectrum.abs()[:, : config.bins].clamp(min=FLOOR).log()
-        x = (log_magnitude.transpose(1, 2) + 3.0) / 3.0
-        return x.reshape(x.shape[0], x.shape[1] // config.subframes, config.subframes * config.bins)
+        log_magnitude = spectrum.abs()[:, : config.bins].clamp(min=FLOOR).log().transpose(1, 2)
+        return log_magnitude.reshape(audio.shape[0], -1, config.subframes * config.bins)
 
     def magnitudes(self, spectra: Tensor) -> Tensor:
-        """Inverse of the scaling in `spectra`: magnitudes `[B, bins + 1, F * subframes]`."""
-        config = self.config
-        x = spectra.reshape(spectra.shape[0], -1, config.bins).float().transpose(1, 2)
-        magnitude = (x * 3.0 - 3.0).clamp(max=7.0).exp()
-        magnitude = torch.where(magnitude > 1.5 * FLOOR, magnitude, 0.0)
-        return F.pad(magnitude, (0, 0, 0, 1))
+        """Magnitudes `[B, bins + 1, F * subframes]` of log-magnitudes `[B, F, subframes * bins]`; silence is 0."""
+        magnitude = spectra.reshape(spectra.shape[0], -1, self.config.bins).transpose(1, 2).clamp(max=7.0).exp()
+        return F.pad(torch.where(magnitude > 1.5 * FLOOR, magnitude, 0.0), (0, 0, 0, 1))
 
     def to_mean(self, spectra: Tensor) -> Tensor:
         """Posterior mean before standardisation, `[B, F, channels]`."""
-        return self.to_latent(self.encoder(self.enter(spectra)))
+        parts = spectra.unflatten(-1, (self.config.subframes, -1))
+        level = log_rms(parts)
+        x = torch.cat([(parts - level).flatten(2) / 3.0 + 0.5, level.squeeze(-1) / 2.0], dim=-1)
+        return self.to_latent(self.encoder(self.enter(x)))
 
     def encode(self, spectra: Tensor) -> Tensor:
         """Latents `[B, F, channels]`: the posterior mean, standardised."""
         return (self.to_mean(spectra) - self.mean) / self.std
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Spectra `[B, F, subframes * bins]` of latents `[B, F, channels]`."""
-        return self.leave(self.leave_norm(self.decoder(self.from_latent(latents))))
+        """Log-magnitudes `[B, F, subframes * bins]` of latents `[B, F, channels]`.
+
+        Shape and level are predicted apart, and the shape is brought to unit energy before the level is added: the
+        loudness then does not suffer from what the shape gets wrong.
+        """
+        h = self.norm(self.decoder(self.from_latent(latents)))
+        shape = 3.0 * (self.to_shape(h).float() - 0.5).unflatten(-1, (self.config.subframes, -1))
+        shape = shape.clamp(-14.0, 7.0)
+        level = 2.0 * self.to_level(h).float().unsqueeze(-1)
+        return (shape - log_rms(shape) + level).flatten(2)
+
+
+def log_rms(log_magnitude: Tensor) -> Tensor:
+    """Half the log of the mean power over the last axis, which is kept with length 1."""
+    return 0.5 * (2.0 * log_magnitude).exp().mean(-1, keepdim=True).log()
 
 
 def phase_from_peaks(magnitude: Tensor, step: int, n_fft: int) -> Tensor:

@@ -1,0 +1,16 @@
+"""The bundled model: a small rectified flow that works offline on two cores, for demonstration and tests."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .generator import MiniGenerator
+
+
+def load(weights: str | None = None, device: str = "cpu", dtype: str = "auto") -> "MiniGenerator":
+    """Load it; see `generator.load`."""
+    from .generator import load
+
+    return load(weights, device, dtype)
+
+
+__all__ = ["load"]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from probes.spaces.mini_codec import Codec, CodecConfig
+from probes.spaces.mini_codec import Codec, CodecConfig, log_rms
 from tracer.generators.mini.training.data import HOP, PITCHES, SAMPLE_RATE
 
 LEVELS = 20  # classes of the auxiliary heads for loudness and brightness
@@ -54,17 +54,17 @@ class Trainee(nn.Module):
 def augment(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Level, speed, equalisation and hiss beyond what the renderer varies, so that real recordings are no surprise."""
     n = audio.shape[-1]
-    if rng.random() < 0.4:  # play faster or slower by up to a whole tone; the caller cut a longer piece for it
+    if rng.random() < 0.3:  # play faster or slower by up to a whole tone, from the start again where the end is reached
         speed = 2.0 ** rng.uniform(-2 / 12, 2 / 12)
-        audio = np.interp((np.arange(n) * speed) % (n - 1), np.arange(n), audio).astype(np.float32)
-    if rng.random() < 0.4:
-        tilt = rng.uniform(-0.7, 0.7)  # one-tap filter: negative darkens, positive brightens
+        audio = np.interp((np.arange(n) * speed) % (n - 1), np.arange(n), audio)
+    if rng.random() < 0.25:
+        tilt = rng.uniform(-0.5, 0.5)  # one-tap filter: negative darkens, positive brightens
         audio = audio - tilt * np.concatenate([[0.0], audio[:-1]]).astype(np.float32)
     if rng.random() < 0.5:
-        audio = audio * np.float32(10 ** rng.uniform(-0.7, 0.4))
-    if rng.random() < 0.3:
-        audio = audio + rng.normal(size=n).astype(np.float32) * np.float32(10 ** rng.uniform(-4.5, -2.5))
-    return np.clip(audio, -1, 1)
+        audio = audio * np.float32(10 ** rng.uniform(-0.5, 0.3))
+    if rng.random() < 0.15:
+        audio = audio + rng.normal(size=n).astype(np.float32) * np.float32(10 ** rng.uniform(-4.5, -3.0))
+    return np.clip(audio, -1, 1).astype(np.float32)
 
 
 def draw_batch(
@@ -85,16 +85,20 @@ def draw_batch(
     return torch.from_numpy(np.stack(clips)), torch.from_numpy(np.stack(classes))
 
 
-def spectrum_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Distance of two sets of scaled log-magnitudes.
+def spectrum_loss(predicted: Tensor, target: Tensor, subframes: int) -> Tensor:
+    """Distance of two sets of log-magnitudes `[B, F, subframes * bins]`.
 
-    Log-magnitudes alone treat hiss like music, magnitudes alone see only the loudest partials: hence both, the
-    second with an exponent of 0.5 and relative to its own clip.
+    Three parts: log-magnitudes, counted more where the target has energy, so that partials matter and the floor
+    between them little; square roots of magnitudes relative to the clip's, which punish sound where there should
+    be none; and the level of each spectrum.
     """
-    log_part = (predicted - target).abs().mean()
-    a, b = (1.5 * (predicted.clamp(max=3.3) - 1)).exp(), (1.5 * (target - 1)).exp()
-    scale = b.mean((1, 2), keepdim=True) + 1e-3
-    return log_part + 0.5 * ((a - b).abs() / scale).mean()
+    predicted, target = (x.unflatten(-1, (subframes, -1)) for x in (predicted, target))
+    root, wanted = (0.5 * predicted.clamp(max=7.0)).exp(), (0.5 * target).exp()
+    weight = wanted / wanted.mean(-1, keepdim=True)
+    log_part = ((predicted - target).abs() * (0.3 + weight)).mean()
+    root_part = ((root - wanted).abs() / (wanted.mean((1, 2, 3), keepdim=True) + 0.02)).mean()
+    level_part = (log_rms(predicted) - log_rms(target)).abs().mean()
+    return log_part / 3.0 + 0.5 * root_part + 0.3 * level_part
 
 
 def head_loss(
@@ -102,7 +106,7 @@ def head_loss(
 ) -> Tensor:
     """Cross-entropy of the auxiliary heads on frames of solo notes (pitch) and of any sound (the other two)."""
     rms = audio.view(*latent.shape[:2], HOP).square().mean(-1).sqrt()
-    magnitude = (3 * spectra.view(*latent.shape[:2], config.subframes, -1) - 3).exp()
+    magnitude = spectra.view(*latent.shape[:2], config.subframes, -1).exp()
     hertz = torch.arange(config.bins) * (SAMPLE_RATE / config.n_fft)
     centroid = ((magnitude * hertz).sum(-1) / magnitude.sum(-1)).mean(-1)
     loudness = (rms * (LEVELS / LOUDEST)).long().clamp(max=LEVELS - 1)
@@ -137,7 +141,7 @@ def train(cache: Path, out: Path, minutes: float, batch: int, frames: int, seed:
     if decoder_only:
         for part in (model.codec.enter, model.codec.encoder, model.codec.to_latent, model.heads):
             part.requires_grad_(False)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     step, spent = 0, 0.0
     if out.exists():
         state = torch.load(out, weights_only=True)
@@ -152,14 +156,16 @@ def train(cache: Path, out: Path, minutes: float, batch: int, frames: int, seed:
         model.normalise.eval()
     begun, first_step = time.monotonic() - spent, step
     while (now := time.monotonic() - begun) < minutes * 60:
-        rate = (4e-4 if decoder_only else 1e-3) * float(0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * now / (minutes * 60))))
+        rate = (4e-4 if decoder_only else 1.5e-3) * float(
+            0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * now / (minutes * 60)))
+        )
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step - first_step + 1) / 200)
         clips, classes = draw_batch(audio, pitches, batch, frames, rng)
         spectra = model.codec.spectra(clips)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             latent, predicted = model(spectra)
-            loss = spectrum_loss(predicted.float(), spectra)
+            loss = spectrum_loss(predicted, spectra, model.codec.config.subframes)
             aux = head_loss(model.heads, latent, clips, spectra, classes, model.codec.config)
         optimiser.zero_grad()
         (loss + 0.05 * aux).backward()
@@ -178,8 +184,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=45)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--frames", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=27)
+    parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--decoder-only", action="store_true", help="leave the encoder, and so the latents, alone")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
 """Write trained weights as the package ships them: float16 safetensors with a config.json beside them.
 
-    python -m tracer.generators.mini.training.export codec CODEC.pt probes/weights/mini-codec --cache CACHE
-    python -m tracer.generators.mini.training.export flow FLOW.pt tracer/generators/mini/weights
+python -m tracer.generators.mini.training.export codec CODEC.pt probes/weights/mini-codec --cache CACHE
+python -m tracer.generators.mini.training.export flow FLOW.pt tracer/generators/mini/weights
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Train the flow and its text encoder together on encoded renderings. Resumes from its own checkpoint.
 
-    python -m tracer.generators.mini.training.flow --caches CACHE CACHE ... --out FLOW.pt --minutes 50
+python -m tracer.generators.mini.training.flow --caches CACHE CACHE ... --out FLOW.pt --minutes 50
 """
 
 import argparse
@@ -13,18 +13,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tracer.generators.diffrhythm.config import DiTConfig
 from tracer.generators.diffrhythm.network import DiT
 from tracer.generators.mini.text import TextEncoder, words_of
 
 CLIP = 258  # latent frames of 12 s
-FRAMES_PER_STEP = 16 * CLIP
+FRAMES_PER_STEP = 12 * CLIP
 DROPPED = 0.12  # share of captions replaced by the null, for guidance
 AVERAGE = 0.999  # decay of the averaged weights
 
 NETWORK = DiTConfig(
-    dim=256, depth=7, ff_mult=2, text_dim=32, conv_layers=0, text_num_embeds=1, max_frames=2048, attention_heads=4
+    dim=256, depth=6, ff_mult=2, text_dim=32, conv_layers=0, text_num_embeds=1, max_frames=2048, attention_heads=4
 )
 
 
@@ -41,12 +42,9 @@ class Flow(nn.Module):
 
     def forward(self, state: Tensor, t: Tensor, ids: Tensor, dropped: Tensor) -> Tensor:
         style = torch.where(dropped[:, None], self.text.null_style(), self.text(ids))
-        frames, channels = state.shape[1:]
-        zeros = torch.zeros(1)
-        prompt = self.transformer.prepare(
-            torch.zeros(1, frames, channels), torch.zeros(1, frames, dtype=torch.long), style, zeros, zeros
-        )
-        velocity: Tensor = self.transformer(state, t, prompt)
+        silence, text = torch.zeros_like(state[:1]), torch.zeros(1, state.shape[1], dtype=torch.long)
+        start = torch.zeros(1)
+        velocity: Tensor = self.transformer(state, t, self.transformer.prepare(silence, text, style, start, start))
         return velocity
 
 
@@ -88,12 +86,30 @@ def forget_words(caption: str, rng: np.random.Generator) -> str:
     return " ".join(word for word in words_of(caption) if rng.random() < keep)
 
 
-@torch.no_grad()
-def follow(average: dict[str, Tensor], model: nn.Module, step: int) -> None:
-    """Move the averaged weights towards the present ones."""
-    decay = min(AVERAGE, (1 + step) / (10 + step))
-    for name, tensor in model.state_dict().items():
-        average[name].lerp_(tensor, 1 - decay)
+class MasterWeights:
+    """float32 weights behind a bfloat16 model, and their running average.
+
+    A whole model in bfloat16 runs its norms and rotary products in one kernel each, which autocast does not; the
+    optimiser needs the finer numbers.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.present = {name: p.detach().float().requires_grad_() for name, p in model.named_parameters()}
+        self.average = {name: p.detach().clone() for name, p in self.present.items()}
+
+    def take_gradients(self) -> None:
+        for name, p in self.model.named_parameters():
+            self.present[name].grad = None if p.grad is None else p.grad.float()
+            p.grad = None
+
+    @torch.no_grad()
+    def give_weights(self, step: int) -> None:
+        """Copy the updated weights into the model and move the average towards them."""
+        decay = min(AVERAGE, (1 + step) / (10 + step))
+        for name, p in self.model.named_parameters():
+            p.copy_(self.present[name])
+            self.average[name].lerp_(self.present[name], 1 - decay)
 
 
 def train(caches: list[Path], out: Path, minutes: float, seed: int) -> None:
@@ -103,13 +119,17 @@ def train(caches: list[Path], out: Path, minutes: float, seed: int) -> None:
     state = torch.load(out, weights_only=True) if out.exists() else None
     vocabulary = state["text"]["vocabulary"] if state else corpus.vocabulary()
     model = Flow(NETWORK, vocabulary)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    master = MasterWeights(model)
+    weights = list(master.present.values())
+    optimiser = torch.optim.AdamW(weights, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     step, spent = 0, 0.0
     if state:
-        model.load_state_dict(state["model"])
+        for name, tensor in state["model"].items():
+            master.present[name].data.copy_(tensor)
         optimiser.load_state_dict(state["optimiser"])
-        average, step, spent = state["average"], state["step"], state["seconds"]
+        master.average, step, spent = state["average"], state["step"], state["seconds"]
+    model.bfloat16()
+    master.give_weights(step)
     rng = np.random.default_rng((seed, step))
     begun = time.monotonic() - spent
     recent: list[float] = []
@@ -124,35 +144,40 @@ def train(caches: list[Path], out: Path, minutes: float, seed: int) -> None:
         t = torch.sigmoid(torch.randn(len(data)) * 1.2)  # logit-normal: the middle of the path is the hard part
         dropped = torch.rand(len(data)) < DROPPED
         mixed = (1 - t[:, None, None]) * noise + t[:, None, None] * data
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            velocity = model(mixed, t, ids, dropped)
-        loss = (velocity.float() - (data - noise)).square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        with sdpa_kernel(SDPBackend.MATH):  # on CPUs the fused kernel's backward pass is the slower one
+            velocity = model(mixed.bfloat16(), t, ids, dropped)
+            loss = (velocity.float() - (data - noise)).square().mean()
+            loss.backward()
+        master.take_gradients()
+        nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
-        follow(average, model, step)
+        master.give_weights(step)
         step += 1
         recent.append(loss.item())
         if step % 50 == 0:
             print(f"{now:6.0f} s  step {step}  loss {np.mean(recent[-50:]):.4f}", flush=True)
         if step % 500 == 0:
-            save(out, model, optimiser, average, step, now)
-    save(out, model, optimiser, average, step, minutes * 60)
+            save(out, master, optimiser, vocabulary, step, now)
+    save(out, master, optimiser, vocabulary, step, minutes * 60)
 
 
 def save(
-    path: Path, model: Flow, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], step: int, seconds: float
+    path: Path,
+    master: MasterWeights,
+    optimiser: torch.optim.Optimizer,
+    vocabulary: list[str],
+    step: int,
+    seconds: float,
 ) -> None:
     """Everything that resuming needs, written beside the old file first."""
     state = {
-        "model": model.state_dict(),
-        "average": average,
+        "model": {name: p.detach() for name, p in master.present.items()},
+        "average": master.average,
         "optimiser": optimiser.state_dict(),
         "step": step,
         "seconds": seconds,
         "network": asdict(NETWORK),
-        "text": {"vocabulary": list(model.text.vocabulary)},
+        "text": {"vocabulary": vocabulary},
     }
     torch.save(state, path.with_suffix(".tmp"))
     path.with_suffix(".tmp").rename(path)

@@ -1,6 +1,6 @@
 """Encode cached renderings with the finished codec and write several captions for each.
 
-    python -m tracer.generators.mini.training.latents --cache CACHE --codec probes/weights/mini-codec
+python -m tracer.generators.mini.training.latents --cache CACHE --codec probes/weights/mini-codec
 """
 
 import argparse

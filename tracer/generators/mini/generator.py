@@ -1,0 +1,133 @@
+"""The bundled demonstration model as a generator: captions and seeds in, latents out, offline."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probes.errors import InputError
+from tracer.generators.base import Generator
+from tracer.generators.diffrhythm.config import DiTConfig
+from tracer.generators.diffrhythm.model import DiffRhythm, check_names
+from tracer.generators.mini.text import TextEncoder
+
+if TYPE_CHECKING:
+    from probes.spaces.base import Space
+
+BUNDLED = Path(__file__).parent / "weights"
+DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class MiniGenerator(Generator):
+    """A small rectified flow trained on rendered music, with DiffRhythm's network and sampler.
+
+    It shows what the tracer does and has ground truth; what is seen on it says nothing about DiffRhythm.
+    """
+
+    name = "mini"
+    space = "mini"
+    channels = 64
+    sample_rate = 22050
+    frame_rate = 22050 / 1024
+    default_seconds = 12.0
+    default_guidance = 3.0
+    default_readout = "mini"
+
+    def __init__(self, model: DiffRhythm, text: TextEncoder) -> None:
+        self.sampler = model
+        self.text = text
+
+    def fingerprint(self) -> str:
+        """Hash of the weights' first values, the shape of the network and the vocabulary."""
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(f"{self.sampler.config} {self.sampler.dtype} {self.text.vocabulary}".encode())
+        for module in (self.sampler, self.text):
+            for name, tensor in module.state_dict().items():
+                digest.update(name.encode() + tensor.flatten()[:64].float().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def frames(self, seconds: float) -> int:
+        """Whole latent frames within `seconds`, at most 2048 (95 s)."""
+        frames = int(seconds * self.frame_rate)
+        most = self.sampler.config.max_frames
+        if not 1 <= frames <= most:
+            raise InputError(f"mini makes clips of 0.05 to {int(most / self.frame_rate)} s, not {seconds:g} s")
+        return frames
+
+    @torch.no_grad()
+    def generate(
+        self, captions: Sequence[str], seeds: Sequence[int], *, steps: int, seconds: float, guidance: float
+    ) -> Tensor:
+        """Final latents [B, F, 64]; see `Generator.generate`. `steps` counts states, so there are steps - 1 moves."""
+        frames = self.frames(seconds)
+        noise = torch.stack(
+            [torch.randn(frames, self.channels, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        )
+        device = self.sampler.device
+        states = self.sampler.states(
+            noise=noise,
+            style=self.text(self.text.tokens(captions).to(device)),
+            negative_style=self.text.null_style(),
+            # Training never told the time, so that clips of any length begin at the same place.
+            song_duration=torch.zeros(1),
+            steps=steps,
+            cfg_strength=guidance,
+        )
+        latents = noise
+        for latents in states:  # noqa: B007  (a state lives until the next one; the last is the music)
+            pass
+        return latents
+
+    @cached_property
+    def codec(self) -> "Space":
+        """The codec, loaded when audio is first asked for."""
+        from probes.spaces import load_space
+
+        return load_space("mini", device=self.sampler.device)
+
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """Mono audio [B, 1, samples] at 22.05 kHz."""
+        return self.codec.decode(latents).cpu().numpy()
+
+
+def load(weights: str | None = None, device: str = "cpu", dtype: str = "auto") -> MiniGenerator:
+    """Load the bundled model.
+
+    Args:
+        weights: folder with `config.json` and `model.safetensors`; None is what the package brings.
+        device: torch device.
+        dtype: "auto" is float32.
+
+    Raises:
+        InputError: a file is missing, or the two do not fit together.
+    """
+    from safetensors.torch import load_file
+
+    folder = BUNDLED if weights is None else Path(weights)
+    if dtype not in DTYPES:
+        raise InputError(f"mini runs in float32 or bfloat16, not {dtype}")
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} has no {name}: give the folder of a mini model, or leave --weights out")
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        network, vocabulary = DiTConfig(**settings["network"]), settings["text"]["vocabulary"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / 'config.json'} does not describe a mini model: {error}") from error
+    tensors = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+    model, text = DiffRhythm(network), TextEncoder(vocabulary)
+    network_part = {name: tensor for name, tensor in tensors.items() if name.startswith("transformer.")}
+    check_names(model, network_part, str(folder))
+    model.load_state_dict(network_part)
+    text.load_state_dict({name[5:]: tensor for name, tensor in tensors.items() if name.startswith("text.")})
+    model = model.to(device=device, dtype=DTYPES[dtype])
+    return MiniGenerator(
+        model.eval().requires_grad_(False),
+        text.to(device).eval().requires_grad_(False),
+    )
