@@ -23,7 +23,7 @@ def numbers(rows: Sequence[Mapping[str, Any]], column: str) -> np.ndarray:
 
 
 def spread(clips: Sequence[Row], attribute: str) -> float:
-    """Standard deviation over the prompts' plain versions, the unit of a standardised shift; NaN where they are equal."""
+    """Standard deviation over the plain versions, the unit of a standardised shift; NaN where they are equal."""
     values = numbers([row for row in clips if row["kind"] == "plain"], attribute)
     values = values[np.isfinite(values)]
     return float(np.std(values, ddof=1)) if np.unique(values).size > 1 else float("nan")

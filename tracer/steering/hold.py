@@ -1,116 +1,193 @@
 """The smallest change of a latent that moves one reading and keeps others."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from probes.readout import Readout
+from probes.sae.relu import ReluSAE
 
-CHUNK = 512  # frames at a time; the backward passes keep several [CHUNK, hidden] arrays
-STEPS = 3
-"""Gauss-Newton steps."""
+CHUNK = 512  # frames at a time: a few [CHUNK, hidden] arrays are held
+CORRECTIONS = 2
+"""Steps with the same slopes after the first one."""
 DAMPING = 1e-3
 """Added to J J^T, as a share of its mean diagonal: frames without a gradient stay where they are."""
 REACH = 0.5
-"""Longest Gauss-Newton step, as a share of sqrt(C), the length of a standardised latent: where a reading saturates its
-slope vanishes, and the solution would be far outside everything the model knows."""
-Raise = tuple[str, int | str, float]
-"""(attribute, class or direction, by how much)"""
+"""Longest step, as a share of sqrt(C), the length of a standardised latent: where a reading saturates its slope
+vanishes, and the solution would be far outside everything the model knows."""
+UNORDERED = ("pitch", "chroma")
 
 
-def pull(readout: Readout, x: Tensor, start: Tensor, raise_by: Raise | None = None, hold: Sequence[str] = ()) -> Tensor:
+class Raise(NamedTuple):
+    """A reading that is to rise."""
+
+    attribute: str
+    target: int | str
+    """class index, or "+" / "-" along the classes"""
+    amount: float
+
+
+@torch.no_grad()
+def pull(readout: Readout, x: Tensor, start: Tensor, raised: Raise | None = None, hold: Sequence[str] = ()) -> Tensor:
     """`start` with the smallest addition after which the readings are as wanted.
+
+    Gauss-Newton with the slopes at x + start: the first step is the closed form J^T (J J^T)^-1 (wanted - read), the
+    corrections follow the curvature. Distances are in standardised units, x over the training data's std.
 
     Args:
         x: latents [B, F, C].
         start: displacement [B, F, C] to begin with.
-        raise_by: this reading is to rise by so much over that of x.
-        hold: the readings of these attributes are to be those of x.
+        raised: this reading is to rise over that of x.
+        hold: the readings of these attributes are to be those of x. Of pitch and chroma, whose classes are no scale,
+            also the log probability of the class that is most probable at x.
 
     Returns:
-        displacement [B, F, C]. Distances are in standardised units, x over the training data's std.
+        displacement [B, F, C].
     """
+    scale = readout.sae.std
 
     def solve(frames: Tensor, moved: Tensor) -> Tensor:
-        read = readings(readout, frames, raise_by, hold)
-        with torch.no_grad():
-            wanted = read(frames)
-        if raise_by is not None:
-            wanted[:, 0] += raise_by[2]
-        scale = readout.sae.std
-        for _ in range(STEPS):
-            value, slope = jacobian(read, frames + moved)
-            slope = slope * scale
-            gram = slope @ slope.transpose(1, 2)
-            mean = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-            gram = gram + (DAMPING * mean + 1e-12) * torch.eye(gram.shape[1]).to(gram)
-            step = (slope.transpose(1, 2) @ torch.linalg.solve(gram, (wanted - value)[..., None]))[..., 0]
-            longest = REACH * step.shape[-1] ** 0.5
+        at_x = Features(readout, frames)
+        readings = wanted_readings(readout, at_x, raised, hold)
+        wanted = values(readings, at_x)
+        if raised is not None:
+            wanted[:, 0] += raised.amount
+        here = Features(readout, frames + moved)
+        slope = here.slopes(readings) * scale
+        gram = slope @ slope.transpose(1, 2)
+        mean = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+        gram = gram + (DAMPING * mean + 1e-12) * torch.eye(gram.shape[1]).to(gram)
+        longest = REACH * frames.shape[-1] ** 0.5
+        for k in range(1 + CORRECTIONS):
+            missing = wanted - values(readings, here)
+            step = (slope.transpose(1, 2) @ torch.linalg.solve(gram, missing[..., None]))[..., 0]
             step = step * (longest / step.norm(dim=-1, keepdim=True).clamp_min(longest))
             moved = moved + step * scale
+            if k < CORRECTIONS:
+                here = Features(readout, frames + moved)
         return moved
 
-    return chunked(solve, x, start)
+    pairs = zip(x.flatten(0, 1).split(CHUNK), start.flatten(0, 1).split(CHUNK))
+    return torch.cat([solve(*pair) for pair in pairs]).view_as(x)
 
 
-def readings(readout: Readout, x: Tensor, raise_by: Raise | None, hold: Sequence[str]) -> Callable[[Tensor], Tensor]:
-    """Function frames [N, C] -> [N, m]: what is to be raised first, then what is to be held.
+@dataclass
+class Reading:
+    """A number read from one attribute's logits [N, K], and its slope with respect to them."""
 
-    To be raised: the margin of a class's logit over the mean logit, or the expected class for a direction. To be held:
-    the expected class, and for pitch and chroma, whose classes are no scale, also the log probability of the class that
-    is most probable at x.
-    """
-    with torch.no_grad():
-        at_x = logits(readout, x)
-        top = {name: at_x[name].argmax(-1, keepdim=True) for name in hold if name in ("pitch", "chroma")}
-
-    def read(frames: Tensor) -> Tensor:
-        values = []
-        current = logits(readout, frames)
-        if raise_by is not None:
-            attribute, target, _ = raise_by
-            own = current[attribute]
-            values.append(expected(own) if isinstance(target, str) else own[:, target] - own.mean(-1))
-        for name in hold:
-            values.append(expected(current[name]))
-            if name in top:
-                values.append(current[name].log_softmax(-1).gather(-1, top[name])[:, 0])
-        return torch.stack(values, 1)
-
-    return read
+    attribute: str
+    value: Callable[[Tensor], Tensor]
+    """-> [N]"""
+    slope: Callable[[Tensor], Tensor]
+    """-> [N, K]"""
 
 
-def logits(readout: Readout, frames: Tensor) -> dict[str, Tensor]:
-    """Raw latents [N, C] -> {attribute: [N, K]}, differentiable with respect to the latents."""
-    sae = readout.sae
-    h = sae.hidden(frames)
-    f = sae.normalise(h)
-    if readout.log_rms is not None:
-        mean, std = readout.log_rms
-        level = (h.square().mean(-1, keepdim=True) + sae.config.eps).sqrt().log()
-        f = torch.cat([f, (level - mean) / std], -1)
-    return readout.probes.split(readout.probes(f))
+def wanted_readings(readout: Readout, at_x: "Features", raised: Raise | None, hold: Sequence[str]) -> list[Reading]:
+    """What is to be raised first, then what is to be held."""
+    readings = []
+    if raised is not None:
+        towards = raised.target
+        readings.append(
+            expected_class(raised.attribute) if isinstance(towards, str) else margin(raised.attribute, towards)
+        )
+    for name in hold:
+        readings.append(expected_class(name))
+        if name in UNORDERED:
+            readings.append(log_probability(name, at_x.logits(name).argmax(-1)))
+    return readings
 
 
-def expected(logits: Tensor) -> Tensor:
-    """Mean class index under the softmax, [N, K] -> [N]."""
-    return logits.softmax(-1) @ torch.arange(logits.shape[-1]).to(logits)
+def expected_class(attribute: str) -> Reading:
+    """Mean class index under the softmax."""
+
+    def value(logits: Tensor) -> Tensor:
+        return logits.softmax(-1) @ torch.arange(logits.shape[-1]).to(logits)
+
+    def slope(logits: Tensor) -> Tensor:
+        return logits.softmax(-1) * (torch.arange(logits.shape[-1]).to(logits) - value(logits)[:, None])
+
+    return Reading(attribute, value, slope)
 
 
-def jacobian(read: Callable[[Tensor], Tensor], frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Values [N, m] and their gradients [N, m, C] at frames [N, C]; a frame's values depend on that frame alone."""
-    with torch.enable_grad():
-        frames = frames.detach().requires_grad_()
-        values = read(frames)
-        rows = [
-            torch.autograd.grad(values[:, k].sum(), frames, retain_graph=k + 1 < values.shape[1])[0]
-            for k in range(values.shape[1])
-        ]
-    return values.detach(), torch.stack(rows, 1)
+def margin(attribute: str, k: int) -> Reading:
+    """Logit of class k over the mean logit, in nats."""
+
+    def slope(logits: Tensor) -> Tensor:
+        row = torch.full_like(logits, -1 / logits.shape[-1])
+        row[:, k] += 1
+        return row
+
+    return Reading(attribute, lambda logits: logits[:, k] - logits.mean(-1), slope)
 
 
-def chunked(function: Callable[[Tensor, Tensor], Tensor], x: Tensor, other: Tensor) -> Tensor:
-    """function([n, C], [n, C]) -> [n, C] over the frames of two [B, F, C], a chunk at a time."""
-    pairs = zip(x.flatten(0, 1).split(CHUNK), other.flatten(0, 1).split(CHUNK))
-    return torch.cat([function(*pair) for pair in pairs]).view_as(x)
+def log_probability(attribute: str, classes: Tensor) -> Reading:
+    """Log probability of a class of each frame, classes [N]."""
+    index = classes[:, None]
+
+    def slope(logits: Tensor) -> Tensor:
+        return -logits.softmax(-1).scatter_add(-1, index, -torch.ones_like(index, dtype=logits.dtype))
+
+    return Reading(attribute, lambda logits: logits.log_softmax(-1).gather(-1, index)[:, 0], slope)
+
+
+def values(readings: Sequence[Reading], features: "Features") -> Tensor:
+    """[N, m]"""
+    return torch.stack([reading.value(features.logits(reading.attribute)) for reading in readings], 1)
+
+
+class Features:
+    """Activations of frames [N, C], the logits they give, and the slopes of readings with respect to the frames."""
+
+    def __init__(self, readout: Readout, frames: Tensor) -> None:
+        self.readout = readout
+        sae = readout.sae
+        self.h = sae.hidden(frames)
+        self.f = sae.normalise(self.h)
+        # mean h^2 + eps, where there is a norm: nothing else knows rms(h).
+        self.square = self.h.square().mean(-1, keepdim=True) + sae.config.eps if isinstance(sae, ReluSAE) else None
+        self._logits: dict[str, Tensor] = {}
+
+    def logits(self, attribute: str) -> Tensor:
+        """[N, K]"""
+        if attribute not in self._logits:
+            readout = self.readout
+            rows = readout.probes.rows(attribute)
+            weight, bias = readout.probes.weight[rows], readout.probes.bias[rows]
+            hidden = self.f.shape[-1]
+            logits = torch.addmm(bias, self.f, weight[:, :hidden].t())
+            if readout.log_rms is not None:
+                mean, std = readout.log_rms
+                assert self.square is not None
+                logits = logits + (0.5 * self.square.log() - mean) / std * weight[:, hidden]
+            self._logits[attribute] = logits
+        return self._logits[attribute]
+
+    def slopes(self, readings: Sequence[Reading]) -> Tensor:
+        """Gradients [N, m, C] with respect to the raw latent.
+
+        With f = g h / r, r^2 = mean h^2 + eps and u = dv/df: dv/dh = g u / r - h (f . u) / (H r^2), where h > 0, and a
+        term h s / (H r^2) where log r is an input of the probe with slope s. Thresholds are taken as fixed.
+        """
+        readout, hidden = self.readout, self.f.shape[-1]
+        sae = readout.sae
+        gate = (self.h > 0).to(self.h)
+        if isinstance(sae, ReluSAE):
+            assert self.square is not None
+            gate = gate * sae.gain / self.square.sqrt()
+        along_h = self.h @ sae.encoder_weight
+        rows = []
+        for reading in readings:
+            weight = readout.probes.weight[readout.probes.rows(reading.attribute)]
+            by_logit = reading.slope(self.logits(reading.attribute))
+            u = by_logit @ weight[:, :hidden]
+            row = (u * gate) @ sae.encoder_weight
+            if self.square is not None:
+                inward = (self.f * u).sum(-1, keepdim=True)
+                if readout.log_rms is not None:
+                    inward = inward - by_logit @ weight[:, hidden:] / readout.log_rms[1]
+                row = row - inward / (hidden * self.square) * along_h
+            rows.append(row / sae.std if sae.config.standardise else row)
+        return torch.stack(rows, 1)

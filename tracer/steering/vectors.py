@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from probes.readout import Readout
+from probes.sae.relu import ReluSAE
 
-from .hold import pull
+from .hold import Raise, pull
 
 CHUNK = 1024  # frames at a time: [CHUNK, hidden] stays small
 
@@ -99,7 +100,7 @@ class ClosedDisplacement:
     """The smallest change of x, in standardised units, that raises a reading by alpha and keeps the held ones.
 
     The reading is the margin of a class's logit over the mean logit (nats), or, along a direction, the expected class
-    (classes). One Gauss-Newton step is the closed form J^T (J J^T)^-1 [alpha, 0, ...]; two more follow the curvature.
+    (classes). The first step is the closed form J^T (J J^T)^-1 [alpha, 0, ...]; two corrections follow the curvature.
     """
 
     readout: Readout
@@ -114,9 +115,7 @@ class ClosedDisplacement:
             return torch.zeros_like(latents)
         x = latents.to(self.readout.sae.dictionary)
         wanted = -self.alpha if self.target == "-" else self.alpha
-        moved = pull(
-            self.readout, x, torch.zeros_like(x), raise_by=(self.attribute, self.target, wanted), hold=self.hold
-        )
+        moved = pull(self.readout, x, torch.zeros_like(x), Raise(self.attribute, self.target, wanted), self.hold)
         return moved.to(latents)
 
 
@@ -146,4 +145,4 @@ class RandomDisplacement:
 
 def normed(readout: Readout) -> bool:
     """Whether the readout's autoencoder normalises its features, so that f' must be brought back to the norm of f."""
-    return readout.sae.config.architecture == "relu"
+    return isinstance(readout.sae, ReluSAE)

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_dose_response_is_the_shift_of_the_known_flow(dose_folder):
     recursion that can be written down."""
     grid = np.linspace(0, 1, 9)
     unit = 0.0
-    for t, after in zip(grid, grid[1:]):
+    for t, after in pairwise(grid):
         unit += (after - t) * (1 / (1 - t) - 0.7 * unit)
     weights = np.linspace(-1, 1, 20)
     direction = 2 * math.sqrt(np.mean(weights**2))  # of the positive and the negative part, decoded
@@ -100,7 +101,7 @@ def test_a_window_moves_the_state_by_one_displacement_altogether(window):
     edit = window_edit(parse_edit("pitch=+"), lambda x: push.expand_as(x), window, 4, times)
     with steer(model, [edit]):
         shift = (run() - plain).mean()
-    inside = [(t, (after - t) / (1 - t)) for t, after in zip(times, times[1:]) if edit.strength(t) > 0]
+    inside = [(t, (after - t) / (1 - t)) for t, after in pairwise(times) if edit.strength(t) > 0]
     total = sum(weight for _, weight in inside)
     left = sum(weight * (1 - 0.7 / 40) ** round(40 * (1 - t - 1 / 40)) for t, weight in inside)
     assert float(shift) == pytest.approx(left / total, rel=1e-3)

@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_every_option_is_read():
-    text = "pitch=C5,alpha=7,from=0.3,to=0.7,site=endpoint,branch=cond,schedule=bell,vector=plain,unit=std,hold=loudness+timbre"
+    text = (
+        "pitch=C5,alpha=7,from=0.3,to=0.7,site=endpoint,branch=cond,schedule=bell,vector=plain,unit=std,"
+        "hold=loudness+timbre"
+    )
     assert parse_edit(text) == EditSpec(
         "pitch", "C5", 7.0, 0.3, 0.7, "endpoint", "cond", "bell", "plain", "std", ("loudness", "timbre")
     )

@@ -9,7 +9,8 @@ from torch import Tensor
 from hooks import Edit, steer
 from probes.readout import Readout
 from tracer.steering.build import displacement
-from tracer.steering.hold import expected, logits
+from tracer.steering.hold import Features, expected_class, log_probability
+from tracer.steering.hold import margin as margin_reading
 from tracer.steering.spec import parse_edit
 from tracer.steering.vectors import RandomDisplacement, control_vector
 
@@ -19,12 +20,11 @@ def latents(channels: int = 64, frames: int = 5) -> Tensor:
 
 
 def class_of(readout: Readout, x: Tensor, attribute: str) -> Tensor:
-    return expected(logits(readout, x.flatten(0, 1))[attribute])
+    return expected_class(attribute).value(Features(readout, x.flatten(0, 1)).logits(attribute))
 
 
 def margin(readout: Readout, x: Tensor, attribute: str, k: int) -> Tensor:
-    values = logits(readout, x.flatten(0, 1))[attribute]
-    return values[:, k] - values.mean(-1)
+    return margin_reading(attribute, k).value(Features(readout, x.flatten(0, 1)).logits(attribute))
 
 
 def test_linear_space_moves_by_alpha_times_the_decoded_vector():
@@ -85,6 +85,32 @@ def test_closed_form_raises_the_reading_and_holds_the_others(target, log_rms):
         free = displacement(parse_edit(f"loudness={target},alpha={alpha},vector=closed"), readout)(x)
         loose = class_of(readout, x + free, held) - class_of(readout, x, held)
         assert drift.abs().median() < 0.1 * loose.abs().median()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "log_rms"),
+    [("relu", False), ("relu", True), ("topk", False), ("batchtopk", False), ("jumprelu", False)],
+)
+def test_readings_and_their_slopes_are_those_of_the_readout(architecture, log_rms):
+    """Against the readout's own distributions, and against autograd through the autoencoder."""
+    readout = tiny_readout(architecture=architecture, log_rms=log_rms)
+    x = latents(frames=3).flatten(0, 1).requires_grad_()
+    h = readout.sae.hidden(x)
+    inputs = readout.sae.normalise(h)
+    if log_rms:
+        level = (h.square().mean(-1, keepdim=True) + readout.sae.config.eps).sqrt().log()
+        inputs = torch.cat([inputs, (level - readout.log_rms[0]) / readout.log_rms[1]], -1)
+    logits = readout.probes.split(readout.probes(inputs))
+    features = Features(readout, x.detach())
+    for name, p in readout.frames(x.detach()[None]).items():
+        torch.testing.assert_close(features.logits(name).softmax(-1), p[0], atol=1e-4, rtol=1e-3)
+    top = logits["pitch"].argmax(-1)
+    readings = [expected_class("loudness"), margin_reading("timbre", 3), log_probability("pitch", top)]
+    slopes = features.slopes(readings)
+    for k, reading in enumerate(readings):
+        value = reading.value(logits[reading.attribute])
+        gradient = torch.autograd.grad(value.sum(), x, retain_graph=True)[0]
+        torch.testing.assert_close(slopes[:, k], gradient, atol=1e-4, rtol=1e-3)
 
 
 def test_hold_brings_the_held_reading_back_and_keeps_the_target_moving():
