@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 POOLED_MEASURES = ("paper", "l1", "js")
 MEASURES = ("paper", "l1", "js", "agreement")
 FILES = ("progress.csv", "settled.csv", "commitment.npz")
+PROGRESS_COLUMNS = (
+    "attribute", "view", "probe", "measure", "index", "t", "mean", "std", "n", "logsnr", "excluded",
+)  # fmt: skip
+SETTLED_COLUMNS = (
+    "attribute", "view", "probe", "measure", "threshold", "index", "low", "high", "t", "t_low", "t_high", "n",
+)  # fmt: skip
 
 
 @dataclass
@@ -129,14 +135,6 @@ def compute_progress(folder: str | Path | RunReader, write: bool = True) -> Resu
     return results
 
 
-PROGRESS_COLUMNS = (
-    "attribute", "view", "probe", "measure", "index", "t", "mean", "std", "n", "logsnr", "excluded",
-)  # fmt: skip
-SETTLED_COLUMNS = (
-    "attribute", "view", "probe", "measure", "threshold", "index", "low", "high", "t", "t_low", "t_high", "n",
-)  # fmt: skip
-
-
 def _table(rows: Iterator[tuple[Any, ...]], columns: tuple[str, ...]) -> pd.DataFrame:
     import pandas as pd
 
@@ -144,17 +142,18 @@ def _table(rows: Iterator[tuple[Any, ...]], columns: tuple[str, ...]) -> pd.Data
 
 
 def _progress_rows(gather: _Gather) -> Iterator[tuple[Any, ...]]:
-    curves, sae = gather.curves, gather.sae
-    for row, (curve, measure) in enumerate(gather.rows):
-        excluded = float(gather.excluded[curve].mean) if measure == "paper" else np.nan
-        key = (curve.attribute, curve.view, curve.probe, measure)
-        for i, t in enumerate(gather.t):
-            counted = curves.mean[row, i], curves.std[row, i], int(curves.n[row, i])
-            yield *key, i, float(t), *counted, float(gather.logsnr[i]), excluded
-    for row, (view, measure) in enumerate(gather.sae_rows):
-        for i, t in enumerate(gather.t):
-            counted = sae.mean[row, i], sae.std[row, i], int(sae.n[row, i])
-            yield "sae", view, TRAINED, measure, i, float(t), *counted, float(gather.logsnr[i]), np.nan
+    curves = [
+        (curve.attribute, curve.view, curve.probe, measure, gather.excluded[curve] if measure == "paper" else None)
+        for curve, measure in gather.rows
+    ]
+    sae = [("sae", view, TRAINED, measure, None) for view, measure in gather.sae_rows]
+    for rows, gathered in ((curves, gather.curves), (sae, gather.sae)):
+        mean, std, n = gathered.mean, gathered.std, gathered.n
+        for row, (*key, left_out) in enumerate(rows):
+            excluded = np.nan if left_out is None else float(left_out.mean)
+            for i, t in enumerate(gather.t):
+                counted = mean[row, i], std[row, i], int(n[row, i])
+                yield *key, i, float(t), *counted, float(gather.logsnr[i]), excluded
 
 
 def _settled_rows(gather: _Gather) -> Iterator[tuple[Any, ...]]:
@@ -187,7 +186,9 @@ def _csv(table: pd.DataFrame) -> bytes:
 def load_results(reader: RunReader) -> Results:
     """A run's curves: read where they are newer than every shard, computed (and written if possible) where not."""
     if _fresh(reader):
-        with contextlib.suppress(ValueError, KeyError, OSError, zipfile.BadZipFile):  # damaged: computed again
+        with contextlib.suppress(
+            ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile
+        ):  # damaged: computed again
             return _read(reader.path)
     results = compute_progress(reader, write=False)
     with contextlib.suppress(OSError):  # in a folder that cannot be written, what was computed is as good
