@@ -1,8 +1,8 @@
 """How far a generation has come: measures on one prompt's class distributions, and their mean over prompts.
 
 The source of `paper` is Paek, Zang, Yang and Leistikow, "Learning Interpretable Features in Audio Latent Spaces via
-Sparse Autoencoders", arXiv 2510.23802 ("the paper"). Everything is computed in float64. `tracer.agreement` holds the
-measures on frames.
+Sparse Autoencoders", arXiv 2510.23802 ("the paper"). Everything is computed in float64. The measures on frames live in
+`tracer.agreement` and can be had from here as well.
 """
 
 from __future__ import annotations
@@ -12,6 +12,26 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import rel_entr
+
+from tracer.agreement import Agreement, CommitmentMap, Finals, agreement, commitment
+
+__all__ = [
+    "Accumulator",
+    "Agreement",
+    "Bootstrap",
+    "CommitmentMap",
+    "Finals",
+    "Paper",
+    "Settled",
+    "agreement",
+    "commitment",
+    "interval",
+    "js",
+    "l1",
+    "paper",
+    "settled",
+    "settled_at",
+]
 
 EPSILON = 1e-6
 THRESHOLD = 0.1
