@@ -16,6 +16,12 @@ EditOption = Annotated[
         show_default="up and down for each of pitch, loudness, timbre",
     ),
 ]
+AttributeOption = Annotated[
+    list[str] | None, typer.Option(help="What to change; repeatable, with one --target each.", show_default=False)
+]
+TargetOption = Annotated[
+    list[str] | None, typer.Option(help="A class, a note, dB or Hz, or + or - along the classes.", show_default=False)
+]
 HoldOption = Annotated[
     str | None,
     typer.Option(help="Attributes whose reading must not change: loudness,timbre.", show_default=False),
@@ -35,6 +41,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, 
 
 def steer_command(
     edit: EditOption = None,
+    attribute: AttributeOption = None,
+    target: TargetOption = None,
     alpha: Annotated[
         str | None,
         typer.Option(help="Doses, separated by commas.", show_default="1,3,10,30; with --when the edits' own"),
@@ -80,8 +88,9 @@ def steer_command(
         "seconds": seconds, "guidance": cfg, "seed": seed, "batch_size": batch_size, "device": device, "dtype": dtype,
         "balanced": balanced, "crepe": crepe, "options": key_values(settings), "progress_bar": not as_json,
     }  # fmt: skip
-    if edit:
-        shared["edits"] = edit
+    edits = all_edits(edit, attribute, target)
+    if edits:
+        shared["edits"] = edits
     doses = parse_numbers(alpha) if alpha else None
     if when:
         from .lockin import run_lockin
@@ -102,13 +111,8 @@ def steer_command(
 
 def edit_command(
     audio: Annotated[Path, typer.Argument(help="A recording: wav, flac, ogg, mp3, ...")],
-    attribute: Annotated[
-        list[str] | None, typer.Option(help="What to change; repeatable, with one --target each.", show_default=False)
-    ] = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(help="A class, a note, dB or Hz, or + or - along the classes.", show_default=False),
-    ] = None,
+    attribute: AttributeOption = None,
+    target: TargetOption = None,
     edit: Annotated[
         list[str] | None,
         typer.Option(help='The same in one: "loudness=2,vector=closed,hold=pitch"; repeatable.', show_default=False),
@@ -141,12 +145,7 @@ def edit_command(
     from .audio_edit import edit_audio
     from .spec import parse_hold, parse_numbers
 
-    names, targets = attribute or [], target or []
-    if len(names) != len(targets):
-        raise InputError(
-            f"--attribute and --target come in pairs: {len(names)} of the first, {len(targets)} of the other"
-        )
-    edits = [*(edit or []), *(f"{name}={value}" for name, value in zip(names, targets))]
+    edits = all_edits(edit, attribute, target)
     if not edits:
         raise InputError("say what to change: --attribute loudness --target 2, or --edit loudness=2")
     folder = edit_audio(
