@@ -190,9 +190,13 @@ def ace_step(turbo: bool = False) -> Any:
     torch.nn.init.normal_(conditions.null_condition_emb)
     text_encoder = transformers.Qwen3Model(
         transformers.Qwen3Config(
-            vocab_size=300, hidden_size=16, intermediate_size=32, num_hidden_layers=2, max_position_embeddings=512,
+            vocab_size=300,
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            max_position_embeddings=512,
             **heads,
-        )  # fmt: skip
+        )
     )
     return diffusers.AceStepPipeline(
         vae=oobleck((4, 8), 800),
@@ -214,16 +218,29 @@ def stable_audio3(distilled: bool = True) -> Any:
     config = transformers.T5GemmaConfig(encoder=module, decoder=module, is_encoder_decoder=False)
     return diffusers.StableAudio3Pipeline(
         vae=diffusers.AutoencoderSAME(
-            patch_size=4, encoder_channels=16, encoder_c_mults=[1], encoder_strides=[4],
-            encoder_transformer_depths=[1], latent_dim=8, dim_heads=8, sampling_rate=800,
-        ),  # fmt: skip
+            patch_size=4,
+            encoder_channels=16,
+            encoder_c_mults=[1],
+            encoder_strides=[4],
+            encoder_transformer_depths=[1],
+            latent_dim=8,
+            dim_heads=8,
+            sampling_rate=800,
+        ),
         text_encoder=transformers.T5GemmaEncoderModel(config),
         tokenizer=t5_tokenizer(),
         duration_embedder=StableAudio3DurationEmbedder(output_dim=16, fourier_dim=8),
         transformer=diffusers.StableAudio3DiTModel(
-            io_channels=8, embed_dim=16, depth=2, num_heads=2, cond_token_dim=16, global_cond_dim=16,
-            local_add_cond_dim=9, timestep_features_dim=8, num_memory_tokens=4,
-        ),  # fmt: skip
+            io_channels=8,
+            embed_dim=16,
+            depth=2,
+            num_heads=2,
+            cond_token_dim=16,
+            global_cond_dim=16,
+            local_add_cond_dim=9,
+            timestep_features_dim=8,
+            num_memory_tokens=4,
+        ),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, stochastic_sampling=distilled),
     )
 
@@ -231,9 +248,14 @@ def stable_audio3(distilled: bool = True) -> Any:
 def longcat_audio() -> Any:
     return diffusers.LongCatAudioDiTPipeline(
         vae=diffusers.LongCatAudioDiTVae(
-            channels=8, c_mults=[1, 1], strides=[4, 8], latent_dim=8, encoder_latent_dim=16, downsampling_ratio=32,
+            channels=8,
+            c_mults=[1, 1],
+            strides=[4, 8],
+            latent_dim=8,
+            encoder_latent_dim=16,
+            downsampling_ratio=32,
             sample_rate=800,
-        ),  # fmt: skip
+        ),
         text_encoder=transformers.UMT5EncoderModel(t5_config(transformers.UMT5Config)),
         tokenizer=t5_tokenizer(),
         transformer=diffusers.LongCatAudioDiTTransformer(
@@ -258,5 +280,9 @@ def save(name: str, folder: Path, **options: Any) -> str:
     """Build a pipeline with random weights and save it; the folder."""
     torch.manual_seed(0)
     pipeline = BUILDERS[name](**options)
+    network = pipeline.components.get("transformer") or pipeline.unet
+    for parameter in network.parameters():
+        if not parameter.any():  # projections that start at zero would hide the rest of the network
+            torch.nn.init.normal_(parameter, std=0.2)
     pipeline.save_pretrained(folder)
     return str(folder)
