@@ -69,15 +69,23 @@ class Pitch(Attribute):
     @torch.no_grad()
     def _batch(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Pitch and periodicity `[n]` of windows `[n, 1024]` at 16 kHz."""
-        ensure_torchaudio()
-        import torchcrepe
-
         windows = windows.to(self.device)
         centered = windows - windows.mean(1, keepdim=True)
         level = centered.std(1, keepdim=True)
-        salience = torchcrepe.infer(centered / level.clamp(min=1e-10), self.model, self.device)
-        pitch, periodicity = decode(salience)
+        pitch, periodicity = decode(self._salience(centered / level.clamp(min=1e-10)))
         return pitch.cpu(), torch.where(level[:, 0] > SILENCE, periodicity, 0.0).cpu()
+
+    def _salience(self, windows: Tensor) -> Tensor:
+        """CREPE's output `[n, 360]` for normalised windows."""
+        ensure_torchaudio()
+        import torchcrepe
+
+        from probes.attributes import crepe_cpu
+
+        if self.device.type == "cpu" and crepe_cpu.has_matrix_units():
+            return crepe_cpu.infer(windows, self.model)
+        salience: Tensor = torchcrepe.infer(windows, self.model, self.device)
+        return salience
 
 
 def decode(salience: Tensor) -> tuple[Tensor, Tensor]:
