@@ -166,6 +166,14 @@ def edit_command(
     show(folder, "summary", as_json)
 
 
+def all_edits(edits: list[str] | None, attributes: list[str] | None, targets: list[str] | None) -> list[str]:
+    """The edits of --edit, and those of --attribute with --target; InputError when these do not come in pairs."""
+    names, values = attributes or [], targets or []
+    if len(names) != len(values):
+        raise InputError(f"--attribute and --target come in pairs: {len(names)} of one, {len(values)} of the other")
+    return [*(edits or []), *(f"{name}={value}" for name, value in zip(names, values))]
+
+
 def show(folder: Path, name: str, as_json: bool) -> None:
     """Print one of the tables in the folder, and where the rest is."""
     import csv

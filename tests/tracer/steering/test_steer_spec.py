@@ -112,6 +112,7 @@ def test_doses_that_are_no_numbers_are_refused(text):
         ["steer", "--edit", "pitch=C5,alpha=nan"],
         ["steer", "--alpha", "1,nan"],
         ["steer", "--when", "--alpha", "1,2"],
+        ["steer", "--attribute", "pitch"],
         ["edit", "nothing.wav", "--attribute", "pitch"],
         ["edit", "nothing.wav", "--attribute", "pitch", "--target", "C5"],
         ["edit", "nothing.wav"],
