@@ -30,11 +30,14 @@ class Sampling:
 
     def __init__(self, pipeline: Any, kind: Kind, callbacks: Callbacks) -> None:
         self.pipeline, self.kind, self.callbacks = pipeline, kind, callbacks
-        self.scheduler = pipeline.scheduler
-        self.level_at: LevelAt = level_rule(self.scheduler)
+        self.scheduler: Any = None
+        self.level_at: LevelAt
         self.seconds: tuple[Tensor, Tensor] | None = None
-        self.batch = 0
         self.begin(0)
+
+    def follow(self, scheduler: Any) -> None:
+        """Read states from this scheduler."""
+        self.scheduler, self.level_at = scheduler, level_rule(scheduler)
 
     def begin(self, batch: int) -> None:
         """Noise for `batch` clips has been drawn: nothing of the generation before counts any more."""
@@ -122,7 +125,7 @@ class Sampling:
         wanted = {branch for _, branch in self.callbacks.endpoint_edits} - {"both"}
         index = position(self.scheduler, timestep)
         rows = self.rows(index, output)
-        if not wanted:
+        if not wanted or not rows:
             return output
         level, states = self.level_at(self.scheduler, index), self.kind.layout.to_frames(latent)
         outputs = self.kind.layout.to_frames(output)
@@ -151,8 +154,9 @@ class Sampling:
         return [(first, slice(self.batch)), (second, slice(self.batch, None))]  # type: ignore[list-item]
 
     def guided(self, rows: list[tuple[Branch, slice]]) -> bool:
-        """Whether a null branch is evaluated at this state."""
-        return len(rows) == 2 or (self.kind.branches == "separate" and self.pipeline.guidance_scale > 1)
+        """Whether this generation has a null branch, at this state or at others."""
+        distilled = getattr(self.pipeline, "is_turbo", False)
+        return len(rows) == 2 or (getattr(self.pipeline, "guidance_scale", 0) > 1 and not distilled)
 
 
 @contextmanager
@@ -182,6 +186,7 @@ def attached(model: Any, callbacks: Callbacks) -> Iterator[None]:
     assert kind is not None
     refuse_offload(model)
     sampling = Sampling(model, kind, callbacks)
+    sampling.follow(model.scheduler)
 
     def prepare_latents(original: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         latents = original(*args, **kwargs)

@@ -70,7 +70,7 @@ def flow_level(scheduler: Any, index: int) -> Level:
     With `invert_sigmas` the schedule holds the share of the data instead, and the output is data - noise.
     """
     stored = float(scheduler.sigmas[index])
-    if scheduler.config.invert_sigmas:
+    if getattr(scheduler.config, "invert_sigmas", False):
         return Level(alpha=stored, sigma=1 - stored, gain=1 - stored)
     return Level(alpha=1 - stored, sigma=stored, gain=-stored)
 
