@@ -68,6 +68,9 @@ def steer_command(
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     balanced: Annotated[bool, typer.Option("--balanced", help="Choose from MusicCaps' balanced subset.")] = False,
     crepe: Crepe = "full",
+    random: Annotated[
+        str, typer.Option(help="Doses with a random push beside them: all, or strongest, which halves the work.")
+    ] = "all",
     save_audio: Annotated[bool, typer.Option("--save-audio/--no-save-audio", help="Keep every clip.")] = True,
     settings: Settings = None,
     out: Annotated[
@@ -105,7 +108,7 @@ def steer_command(
 
     if doses is not None:
         shared["alphas"] = doses
-    folder = run_dose(model, prompts, n, save_audio=save_audio, out=out or Path("runs/steer"), **shared)
+    folder = run_dose(model, prompts, n, random=random, save_audio=save_audio, out=out or Path("runs/steer"), **shared)
     show(folder, "equal-effect", as_json)
 
 

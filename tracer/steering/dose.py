@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tracer.generators import Generator
 
 ALPHAS = (1.0, 3.0, 10.0, 30.0)
+RANDOM = ("all", "strongest")
 EDITS = ("pitch=+", "pitch=-", "loudness=+", "loudness=-", "timbre=+", "timbre=-")
 
 
@@ -52,6 +53,7 @@ def run_dose(
     dtype: str = "auto",
     balanced: bool = False,
     crepe: str = "full",
+    random: str = "all",
     save_audio: bool = True,
     options: Mapping[str, str] | None = None,
     out: str | Path = "runs/steer",
@@ -66,6 +68,7 @@ def run_dose(
         alphas: doses, above 0.
         hold: attributes to hold in every edit that does not aim at them, on top of the edits' own hold=.
         crepe: CREPE's size for measuring pitch, full or tiny.
+        random: doses that get a random push beside them: "all", or "strongest", which halves the work.
         save_audio: keep every clip.
         out: folder for clips.csv (one row per clip), dose.csv (per edit and dose), equal-effect.csv, leakage.csv,
             steps.csv (||dx|| / ||x|| per state), dose.png, leakage.png, steer.json and audio/.
@@ -80,6 +83,9 @@ def run_dose(
     alphas = sorted(set(alphas))
     if not specs or not alphas or not all(np.isfinite(alphas)) or alphas[0] <= 0:
         raise InputError("give at least one edit and one finite alpha above 0, such as --alpha 1,3,10,30")
+    if random not in RANDOM:
+        raise InputError(f"--random must be one of {', '.join(RANDOM)}, not {random!r}")
+    controlled = alphas if random == "all" else alphas[-1:]
     setting, chosen = open_setting(
         generator, prompts, n, weights=weights, readout=readout, steps=steps, seconds=seconds, guidance=guidance,
         seed=seed, batch_size=batch_size, device=device, dtype=dtype, balanced=balanced, crepe=crepe, options=options,
@@ -94,7 +100,9 @@ def run_dose(
     batches = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
     with prompt_bar(len(chosen)) if progress_bar else nullcontext() as advance:
         for batch in batches:
-            for clip_rows, step_rows in dose_batch(setting, batch, specs, alphas, folder if save_audio else None):
+            for clip_rows, step_rows in dose_batch(
+                setting, batch, specs, alphas, controlled, folder if save_audio else None
+            ):
                 clips += clip_rows
                 steps_rows += step_rows
             write_csv(folder / "clips.csv", clips)
@@ -104,7 +112,7 @@ def run_dose(
         "model": setting.generator.name, "generator": setting.generator.fingerprint(),
         "readout": setting.readout.fingerprint(), "prompts": [prompt.caption for prompt in chosen],
         "edits": [str(spec) for spec in specs], "alphas": alphas, "seed": seed, "steps": setting.steps,
-        "seconds": setting.seconds, "cfg": setting.guidance, "crepe": crepe,
+        "seconds": setting.seconds, "cfg": setting.guidance, "crepe": crepe, "random": random,
     }  # fmt: skip
     (folder / "steer.json").write_text(json.dumps(about, indent=2) + "\n")
     write_csv(folder / "steps.csv", steps_rows)
@@ -133,7 +141,12 @@ def with_hold(spec: EditSpec, hold: Sequence[str]) -> EditSpec:
 
 
 def dose_batch(
-    setting: Setting, prompts: Sequence[Prompt], specs: Sequence[EditSpec], alphas: Sequence[float], folder: Path | None
+    setting: Setting,
+    prompts: Sequence[Prompt],
+    specs: Sequence[EditSpec],
+    alphas: Sequence[float],
+    controlled: Sequence[float],
+    folder: Path | None,
 ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
     """Rows of clips.csv and of steps.csv for each version of a batch of prompts, the plain one first."""
     plain_audio, plain = setting.listen(setting.generate(prompts))
@@ -144,7 +157,7 @@ def dose_batch(
         note = target_note(spec, setting)
         for alpha in alphas:
             own = displacement(spec.at(alpha), setting.readout)
-            for kind in ("steered", "random"):
+            for kind in ("steered", "random") if alpha in controlled else ("steered",):
                 displace = own if kind == "steered" else RandomDisplacement(setting.readout, own, directions)
                 weighed = Weighed(displace)
                 latents = generate_weighed(setting, prompts, make_edit(spec.at(alpha), weighed), weighed)

@@ -76,7 +76,7 @@ def test_dose_folder_holds_everything(dose_folder):
 def test_a_clip_is_the_same_whatever_the_batch_size(dose_folder, tmp_path):
     other = run_dose(
         SineGenerator(), ["a", "b", "c"], 3, edits=["loudness=+,from=0,to=1"], alphas=[0.4], readout=louder_readout(),
-        crepe="tiny", batch_size=3, progress_bar=False, save_audio=False, out=tmp_path,
+        crepe="tiny", batch_size=3, progress_bar=False, save_audio=False, random="strongest", out=tmp_path,
     )  # fmt: skip
 
     def key(row):
@@ -134,6 +134,7 @@ def test_lockin_tells_how_much_of_an_edit_survives(tmp_path):
         ({"hold": ["tempo"]}, "cannot hold"),
         ({"edits": ["pitch=+,branch=null"], "guidance": 0.0}, "needs guidance"),
         ({"crepe": "huge"}, "full or tiny"),
+        ({"random": "some"}, "--random"),
         ({"n": 0}, "--n"),
     ],
 )
