@@ -84,7 +84,9 @@ class Case:
         if given.full:
             self.model: Generator = RandomSongs(DiTConfig(), given.device, torch.bfloat16)
         elif given.random:
-            config = DiTConfig(dim=256, depth=8, attention_heads=4, text_dim=128, conv_layers=2)
+            config = DiTConfig(
+                dim=256, depth=6, ff_mult=2, attention_heads=4, text_dim=32, conv_layers=0, text_num_embeds=1
+            )
             self.model = RandomSongs(config, given.device, torch.float32)
         else:
             self.model = load_generator("mini", device=given.device)
@@ -128,7 +130,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--random", action="store_true", help="random weights of the bundled model's size")
     parser.add_argument("--full", action="store_true", help="random weights of the released size, in bf16 (a GPU)")
-    parser.add_argument("--hidden", type=int, default=8192, help="dictionary size of the random readout")
+    parser.add_argument("--hidden", type=int, default=4096, help="dictionary size of the random readout")
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--seconds", type=float, help="length of a clip; the model's own when left out")
     parser.add_argument("--batch-size", type=int, default=4)
