@@ -34,7 +34,10 @@ class MiniSpace(Space):
     """
 
     name = "mini"
+    channels = 64
+    sample_rate = 22050
     audio_channels = 1
+    hop = 1024
 
     def __init__(self, weights: str | None = None, device: str | torch.device = "cpu") -> None:
         super().__init__(weights, device)
@@ -42,8 +45,9 @@ class MiniSpace(Space):
         self.weights = weights or "bundled"
         self.codec = read_codec(folder).to(self.device)
         config = self.codec.config
-        self.channels, self.sample_rate, self.hop = config.channels, config.sample_rate, config.hop
-        self.mean, self.std = torch.zeros(config.channels), torch.ones(config.channels)
+        if (config.channels, config.sample_rate, config.hop) != (self.channels, self.sample_rate, self.hop):
+            raise InputError(f"{folder} is a codec of another rate or width than 64 channels every 1,024 samples")
+        self.mean, self.std = torch.zeros(self.channels), torch.ones(self.channels)
 
     def _encode(self, audio: Tensor) -> Tensor:
         return self.codec.encode(self.codec.spectra(audio[:, 0]))

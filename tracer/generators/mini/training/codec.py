@@ -133,7 +133,9 @@ def save(path: Path, model: Trainee, optimiser: torch.optim.Optimizer, step: int
     path.with_suffix(".tmp").rename(path)
 
 
-def train(cache: Path, out: Path, minutes: float, batch: int, frames: int, seed: int, decoder_only: bool) -> None:
+def train(
+    cache: Path, out: Path, minutes: float, batch: int, frames: int, seed: int, decoder_only: bool, compiled: bool
+) -> None:
     """Train until the clock says stop; the learning rate falls as a cosine over the whole time."""
     audio, pitches = np.load(cache / "audio.npy", mmap_mode="r"), np.load(cache / "pitches.npy")
     torch.manual_seed(seed)
@@ -154,6 +156,14 @@ def train(cache: Path, out: Path, minutes: float, batch: int, frames: int, seed:
     model.train()
     if decoder_only:
         model.normalise.eval()
+
+    def forward(spectra: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            latent, predicted = model(spectra)
+            return latent, spectrum_loss(predicted, spectra, model.codec.config.subframes)
+
+    if compiled:  # joins the many passes over whole spectra; needs a C++ compiler
+        forward = torch.compile(forward)
     begun, first_step = time.monotonic() - spent, step
     while (now := time.monotonic() - begun) < minutes * 60:
         rate = (4e-4 if decoder_only else 1.5e-3) * float(
@@ -163,9 +173,8 @@ def train(cache: Path, out: Path, minutes: float, batch: int, frames: int, seed:
             group["lr"] = rate * min(1.0, (step - first_step + 1) / 200)
         clips, classes = draw_batch(audio, pitches, batch, frames, rng)
         spectra = model.codec.spectra(clips)
+        latent, loss = forward(spectra)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            latent, predicted = model(spectra)
-            loss = spectrum_loss(predicted, spectra, model.codec.config.subframes)
             aux = head_loss(model.heads, latent, clips, spectra, classes, model.codec.config)
         optimiser.zero_grad()
         (loss + 0.05 * aux).backward()
@@ -188,6 +197,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--decoder-only", action="store_true", help="leave the encoder, and so the latents, alone")
+    parser.add_argument("--compile", action="store_true", help="torch.compile: half the time per step")
     options = parser.parse_args()
     train(
         options.cache,
@@ -197,6 +207,7 @@ def main() -> None:
         options.frames,
         options.seed,
         options.decoder_only,
+        options.compile,
     )
 
 

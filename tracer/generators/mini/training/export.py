@@ -54,8 +54,8 @@ def export_codec(checkpoint: Path, folder: Path, cache: Path) -> None:
     with torch.no_grad():
         layer = codec.from_latent
         shift, scale = (codec.mean - running_mean) / running_std, codec.std / running_std
-        layer.bias += layer.weight @ shift
-        layer.weight *= scale
+        layer.bias.add_(layer.weight @ shift)
+        layer.weight.mul_(scale)
     write(codec.state_dict(), asdict(config), folder)
 
 
