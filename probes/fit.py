@@ -13,12 +13,13 @@ import torch
 
 from probes.corpus import Corpus
 from probes.errors import InputError
+from probes.files import write_whole
 from probes.probe_training import ProbeOptions
 from probes.readout import Readout
 from probes.sae.base import SparseAutoencoder
 from probes.sae.config import SAEConfig
 from probes.sae_metrics import dead_shares, evaluate
-from probes.sae_training import CHECKPOINT, SAETrainer, TrainingOptions, train, write_whole
+from probes.sae_training import CHECKPOINT, SAETrainer, TrainingOptions, train
 from probes.sampling import FrameSampler
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def fit_sae(
 ) -> SparseAutoencoder:
     """Train an autoencoder on a corpus's train split into the folder `out`, or go on where it stopped.
 
-    Writes model.safetensors, config.json and metrics.json (options, figures on held-out files, dead features). A
+    Writes model.safetensors, config.json and metrics.json (options, figures on held-out files, dead
+    features, the loss every 100 steps). A
     finished folder with the same options is only read. SIGTERM and Ctrl-C leave a checkpoint.
 
     Raises InputError when the folder holds another configuration.
@@ -122,7 +124,7 @@ def write_figures(out: Path, trainer: SAETrainer, corpus: Corpus, split: str) ->
         trainer.sae.save_pretrained(out)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}") from error
-    content = {"made_with": _made_with(trainer), "split": split, "figures": figures}
+    content = {"made_with": _made_with(trainer), "split": split, "figures": figures, "history": trainer.history}
     write_whole(out / METRICS, (json.dumps(content, indent=2) + "\n").encode())
     (out / CHECKPOINT).unlink(missing_ok=True)
     return figures

@@ -46,6 +46,7 @@ def sae_command(
     from probes.corpus import Corpus
     from probes.devices import pick_device
     from probes.fit import add_audio_test, fit_sae, read_figures
+    from probes.precision import pick_precision
     from probes.report import print_sae, progress_bar
     from probes.sae.config import SAEConfig
     from probes.sae_training import TrainingOptions
@@ -70,7 +71,7 @@ def sae_command(
         decay=decay,
         decoder_bias=decoder_bias,
         resample_every=resample_every,
-        precision=precision,
+        precision=pick_precision(precision, place),
         seed=seed,
     )
     with progress_bar(not as_json) as bar:
@@ -117,20 +118,23 @@ def probes_command(
     from probes.errors import InputError
     from probes.explain import explain_text
     from probes.fit import fit_bins, fit_probes, read_figures
+    from probes.precision import pick_precision
     from probes.probe_training import ProbeOptions
     from probes.readout import Readout
     from probes.report import print_contributions, print_probes, progress_bar
     from probes.sae.base import SparseAutoencoder
 
-    opened = Corpus.open(corpus)
+    opened, place = Corpus.open(corpus), pick_device(device)
     if sae is None:
         if explain is None:
             raise InputError("give --sae FOLDER to train probes, or --explain to look into the readout in --out")
         readout = Readout.from_pretrained(out)
     else:
         bins = fit_bins(opened, given.names(attributes), given.counts(classes), given.pairs(scale, "--scale"))
-        options = ProbeOptions(epochs, batch, probe_lr, patience, log_rms, baselines, precision, seed)
-        trained = SparseAutoencoder.from_pretrained(sae).to(pick_device(device))
+        options = ProbeOptions(
+            epochs, batch, probe_lr, patience, log_rms, baselines, pick_precision(precision, place), seed
+        )
+        trained = SparseAutoencoder.from_pretrained(sae).to(place)
         with progress_bar(not as_json) as bar:
             readout = fit_probes(opened, trained, out, bins, options, read_figures(Path(sae)), bar)
         if explain is None or not as_json:
@@ -167,7 +171,7 @@ def readout_command(
     epochs: given.Epochs = 20,
     probe_lr: given.ProbeRate = 2e-3,
     log_rms: given.LogRms = True,
-    precision: given.Precision = "fp32",
+    precision: given.Precision = "auto",
     seed: given.Seed = 0,
     device: given.Device = "auto",
     as_json: given.AsJson = False,
@@ -178,18 +182,22 @@ def readout_command(
     """
     from probes.devices import pick_device
     from probes.fit import fit_bins, fit_readout
+    from probes.precision import pick_precision
     from probes.probe_training import ProbeOptions
     from probes.report import print_probes, progress_bar
     from probes.sae.config import SAEConfig
     from probes.sae_training import TrainingOptions
 
+    place = pick_device(device)
     opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device)
     bins = fit_bins(opened, given.names(attributes), given.counts(classes), given.pairs(scale, "--scale"))
     config = SAEConfig(channels=opened.channels, hidden=hidden, lam=lam, penalty=penalty)
-    training = TrainingOptions(steps=steps, learning_rate=lr, precision=precision, seed=seed)
-    options = ProbeOptions(epochs, learning_rate=probe_lr, log_rms=log_rms, precision=precision, seed=seed)
+    training = TrainingOptions(steps=steps, learning_rate=lr, precision=pick_precision(precision, place), seed=seed)
+    options = ProbeOptions(
+        epochs, learning_rate=probe_lr, log_rms=log_rms, precision=pick_precision(precision, place), seed=seed
+    )
     with progress_bar(not as_json) as bar:
-        readout = fit_readout(opened, out, config, training, options, bins, pick_device(device), bar)
+        readout = fit_readout(opened, out, config, training, options, bins, place, bar)
     print_probes(readout.report["probes"], as_json)
 
 
@@ -255,6 +263,7 @@ def sweep_command(
     """
     from probes.corpus import Corpus
     from probes.devices import pick_device
+    from probes.precision import pick_precision
     from probes.probe_training import ProbeOptions
     from probes.report import print_table, progress_bar
     from probes.sae.config import SAEConfig
@@ -262,17 +271,24 @@ def sweep_command(
     from probes.sweep import Grid, local_device, run_sweep
     from probes.sweep_plot import plot_sweeps
 
+    place = local_device(pick_device(device))
     grid = Grid(
         tuple(int(number) for number in given.numbers(hidden, "--hidden")),
         given.numbers(lambdas, "--lambda"),
         SAEConfig(1, 1, penalty=penalty, reduction=reduction, decoder=decoder, standardise=standardise),
         TrainingOptions(
-            steps=steps, batch=batch, learning_rate=lr, resample_every=resample_every, precision=precision, seed=seed
+            steps=steps,
+            batch=batch,
+            learning_rate=lr,
+            resample_every=resample_every,
+            precision=pick_precision(precision, place),
+            seed=seed,
         ),
-        ProbeOptions(epochs=epochs, log_rms=log_rms, baselines=False, precision=precision, seed=seed),
+        ProbeOptions(
+            epochs=epochs, log_rms=log_rms, baselines=False, precision=pick_precision(precision, place), seed=seed
+        ),
     )
     opened = [Corpus.open(path) for path in corpus]
-    place = local_device(pick_device(device))
     tables = {}
     with progress_bar(not as_json) as bar:
         for one in opened:

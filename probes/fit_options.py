@@ -36,7 +36,7 @@ Decay = Annotated[float, typer.Option("--decay", help="Share of the steps, the l
 Resample = Annotated[
     int, typer.Option("--resample-every", help="Give dead features a new start every so many steps; 0 for never.")
 ]
-Precision = Annotated[str, typer.Option("--precision", help="Of the matmuls: fp32 or bf16.")]
+Precision = Annotated[str, typer.Option("--precision", help="Of the matmuls in training: fp32, bf16 or auto.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the weights and the order of the data.")]
 Attributes = Annotated[
     str | None,

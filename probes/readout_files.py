@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from probes.errors import InputError
-from probes.hub import read_json
+from probes.files import read_json, write_whole
 from probes.linear import LinearProbes
 from probes.sae.build import make_sae
 from probes.sae.config import SAEConfig
@@ -24,7 +24,12 @@ SHIPPED = {"mini": Path(__file__).parent / "weights" / "mini-readout"}
 
 def locate(source: str | Path) -> str:
     """The folder of a readout that comes with the package, anything else unchanged."""
-    return str(SHIPPED.get(str(source), source))
+    if str(source) not in SHIPPED:
+        return str(source)
+    folder = SHIPPED[str(source)]
+    if not folder.is_dir():
+        raise InputError(f"this installation brings no readout named {source}: give the folder of one")
+    return str(folder)
 
 
 def describe(readout: Readout) -> dict[str, Any]:
@@ -48,12 +53,12 @@ def fingerprint(readout: Readout) -> str:
 
 
 def write_readout(readout: Readout, folder: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in readout.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors")
+    write_whole(folder / "model.safetensors", save(tensors))
     config = describe(readout) | {"report": readout.report}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_whole(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
 
 
 def read_readout(config_path: Path, weights_path: Path) -> Readout:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +12,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.files import write_whole
 from probes.interrupts import stop_request
 from probes.sae.base import SparseAutoencoder, StepLoss
 from probes.sae.build import make_sae
@@ -23,6 +21,7 @@ from probes.sae_starts import geometric_median, resample
 from probes.sampling import FrameSampler
 
 CHECKPOINT = "checkpoint.safetensors"
+LOG_EVERY = 100  # steps
 
 
 @dataclass(frozen=True)
@@ -103,6 +102,7 @@ class SAETrainer:
         self.since_fired = torch.zeros(config.hidden, dtype=torch.int64, device=device)
         self.generator = torch.Generator().manual_seed(options.seed)
         self.steps_done = 0
+        self.history: list[dict[str, float]] = []
 
     @property
     def finished(self) -> bool:
@@ -133,9 +133,21 @@ class SAETrainer:
         self.since_fired += len(x)
         self.since_fired[loss.fired] = 0
         self.steps_done += 1
+        if self.steps_done % LOG_EVERY == 0 or self.finished:
+            self.history.append(self._record(loss))
         if self._resampling_due():
             self.since_fired[resample(self.sae, self.optimiser, x, self.dead(), self.generator)] = 0
         return loss
+
+    def _record(self, loss: StepLoss) -> dict[str, float]:
+        horizons = self.options.dead_frames
+        dead = {f"dead_{horizon}": float(self.dead(i).float().mean()) for i, horizon in enumerate(horizons)}
+        return {
+            "step": self.steps_done,
+            "loss": float(loss.total),
+            "error": float(loss.error),
+            "penalty": float(loss.penalty),
+        } | dead
 
     def _resampling_due(self) -> bool:
         options = self.options
@@ -155,7 +167,7 @@ class SAETrainer:
                 tensors[f"adam.{name}.{part}"] = value
         tensors["since_fired"] = self.since_fired
         tensors["generator"] = self.generator.get_state()
-        record = self._identity() | {"steps_done": self.steps_done}
+        record = self._identity() | {"steps_done": self.steps_done, "history": self.history}
         data = save(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
             {"record": json.dumps(record)},
@@ -196,6 +208,7 @@ class SAETrainer:
         self.since_fired.copy_(tensors["since_fired"])
         self.generator.set_state(tensors["generator"])
         self.steps_done = record["steps_done"]
+        self.history = record["history"]
         return True
 
     def _identity(self) -> dict[str, Any]:
@@ -239,23 +252,6 @@ def train(
                 for trainer, folder in zip(trainers, places):
                     trainer.save(folder)
                 break
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is either the old one or the new one, whatever happens. A full disk is an InputError."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror)
-        raise InputError(f"cannot write {path}: {reason}") from error
 
 
 def _difference(theirs: Any, mine: Any) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from probes.corpus import Corpus
+from probes.files import write_whole
 from probes.fit import METRICS, fit_bins, held_out, is_finished, make_trainer, write_figures
 from probes.probe_training import ProbeOptions
 from probes.sae.base import SparseAutoencoder
 from probes.sae.config import SAEConfig
-from probes.sae_training import SAETrainer, TrainingOptions, train, write_whole
+from probes.sae_training import SAETrainer, TrainingOptions, train
 from probes.sampling import FrameSampler
 
 HIDDEN = (2048, 4096, 8192, 12288, 16384)

@@ -11,7 +11,8 @@ from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
 from probes.errors import InputError
-from probes.hub import fetch_files, read_json
+from probes.files import read_json, write_whole
+from probes.hub import fetch_files
 from probes.sae.config import SAEConfig
 
 
@@ -134,11 +135,12 @@ class SparseAutoencoder(
         self.dictionary.div_(self.dictionary.norm(dim=1, keepdim=True).clamp_min(1e-12))
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        save_file(tensors, save_directory / "model.safetensors")
-        (save_directory / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
+        write_whole(save_directory / "model.safetensors", save(tensors))
+        text = json.dumps(self.config.to_dict(), indent=2) + "\n"
+        write_whole(save_directory / "config.json", text.encode())
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # the mixin's would feed config.json to __init__

@@ -34,7 +34,8 @@ def trainer_for(data: np.ndarray, lam: float = 0.02, hidden: int = 64, architect
 
 def same_state(a: SAETrainer, b: SAETrainer) -> bool:
     weights = all(torch.equal(p, q) for p, q in zip(a.sae.state_dict().values(), b.sae.state_dict().values()))
-    return weights and torch.equal(a.since_fired, b.since_fired) and a.steps_done == b.steps_done
+    counts = torch.equal(a.since_fired, b.since_fired) and a.steps_done == b.steps_done
+    return weights and counts and a.history == b.history
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -163,6 +164,15 @@ def test_resampled_features_fire_and_their_optimiser_state_is_empty():
 def test_geometric_median_resists_outliers():
     points = torch.cat([torch.randn(200, 3) * 0.1 + 2, torch.full((20, 3), 1000.0)])
     assert (geometric_median(points) - 2).abs().max() < 0.1
+
+
+def test_the_history_holds_losses_and_dead_features():
+    data = sparse_data()
+    trainer = trainer_for(data, steps=250, learning_rate=3e-3)
+    train([trainer], FrameSampler([data], 128))
+    assert [row["step"] for row in trainer.history] == [100, 200, 250]
+    assert trainer.history[-1]["error"] < trainer.history[0]["error"]
+    assert {"loss", "penalty", "dead_100000", "dead_1000000"} <= set(trainer.history[0])
 
 
 def test_schedule():
