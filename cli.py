@@ -5,6 +5,7 @@ Heavy imports happen inside the commands, so that `trace --help` answers at once
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -238,6 +239,7 @@ def show(run: "Run", as_json: bool) -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 a mistake in what was given, 130 interrupted, 1 anything else."""
+    warnings.formatwarning = lambda message, *_: f"trace: {message}\n"  # type: ignore[assignment]
     try:
         code = app(standalone_mode=False)
     except InputError as error:
