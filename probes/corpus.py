@@ -145,7 +145,7 @@ class Corpus:
             path = shard_folder(self.path, file.shard) / f"{name}.npy"
             try:
                 self._arrays[key] = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:
                 raise InputError(f"the corpus {self.path} is damaged: {path.name} in shard {file.shard}") from error
         return self._arrays[key][file.start : file.start + file.frames]
 

@@ -17,10 +17,10 @@ def assign(
 ) -> list[str]:
     """The split of each file.
 
-    A given split stands. The others go by their hash: the lowest tenth of all possible hashes is "val", the
-    next tenth "test", the rest "train", so files added later do not move those already there. One exception:
-    when that leaves "val" or "test" empty and it had three files or more to place, the train file with the
-    lowest hash goes there.
+    A given split stands. The others go by their hash: the lowest tenth of all possible hashes is "val", the next
+    tenth "test", the rest "train", so files added later do not move those already there. One exception: when a split
+    stays empty and there were three files or more to place, the one with the lowest hash of the fullest split goes
+    there.
 
     Args:
         content_hashes: Hexadecimal, one per file.
@@ -33,8 +33,10 @@ def assign(
     for index in free:
         at = position(content_hashes[index])
         splits[index] = "val" if at < val else "test" if at < val + test else "train"
-    for wanted in ("val", "test"):
-        train = [index for index in free if splits[index] == "train"]
-        if wanted not in splits and len(free) >= 3 and len(train) > 1:
-            splits[min(train, key=lambda index: content_hashes[index])] = wanted
+    for wanted in SPLITS:
+        if wanted not in splits and len(free) >= 3:
+            placed = [splits[index] for index in free]
+            fullest = max(SPLITS, key=placed.count)
+            rest = [index for index in free if splits[index] == fullest]
+            splits[min(rest, key=lambda index: content_hashes[index])] = wanted
     return [split for split in splits if split is not None]

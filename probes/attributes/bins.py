@@ -157,8 +157,8 @@ class Bins:
             level = re.fullmatch(rf"({NUMBER})\s*dB(?:FS)?", word, re.IGNORECASE)
             if level:
                 return float(10 ** (float(level[1]) / 20))
-        elif self.unit == "Hz":
-            return frequency(word)
+        elif self.unit == "Hz" and (hertz := frequency(word)):
+            return hertz
         return float(word) if re.fullmatch(NUMBER, word) else None
 
 
