@@ -18,7 +18,7 @@ def fetch_files(
     local_files_only: bool = False,
     token: str | bool | None = None,
 ) -> dict[str, Path]:
-    """Local paths of `names` in `source`, a folder or a hub id (at `revision` when given).
+    """Local paths of `names` in `source`, a folder or a hub id (at `revision` when given, also written id@revision).
 
     Raises InputError when the folder lacks a file, or the Hub cannot give one.
     """
@@ -28,6 +28,7 @@ def fetch_files(
         if missing:
             raise InputError(f"{source} has no {', '.join(missing)}: give a folder that save_pretrained wrote")
         return {name: folder / name for name in names}
+    repository, _, pinned = source.partition("@")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -35,9 +36,9 @@ def fetch_files(
         return {
             name: Path(
                 hf_hub_download(
-                    source,
+                    repository,
                     name,
-                    revision=revision,
+                    revision=revision or pinned or None,
                     cache_dir=cache_dir,
                     force_download=force_download,
                     local_files_only=local_files_only,

@@ -224,6 +224,27 @@ def test_wrong_inputs_are_told():
         Readout(readout.sae, LinearProbes({"pitch": 66}, 128), LinearProbes(classes, 128), bins, ["mini"])
 
 
+@pytest.mark.parametrize(("source", "revision"), [("someone/readout@v1", None), ("someone/readout", "v1")])
+def test_a_hub_id_is_fetched_at_its_pinned_revision(source, revision, monkeypatch, tmp_path):
+    tiny_readout().save_pretrained(tmp_path)
+    asked = []
+
+    def download(repository, name, revision, **_):
+        asked.append((repository, name, revision))
+        return str(tmp_path / name)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    found = Readout.from_pretrained(source, revision=revision)
+    assert found.fingerprint() == tiny_readout().fingerprint()
+    assert asked == [("someone/readout", name, "v1") for name in ("config.json", "model.safetensors")]
+
+
+def test_a_shipped_name_without_its_files_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr("probes.readout_files.SHIPPED", {"mini": tmp_path / "absent"})
+    with pytest.raises(InputError, match="brings no readout named mini"):
+        Readout.from_pretrained("mini")
+
+
 def test_pushing_uploads_what_saving_writes(monkeypatch):
     uploaded = {}
 
