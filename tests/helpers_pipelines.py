@@ -248,7 +248,7 @@ def stable_audio3(distilled: bool = True) -> Any:
 def longcat_audio() -> Any:
     return diffusers.LongCatAudioDiTPipeline(
         vae=diffusers.LongCatAudioDiTVae(
-            channels=8,
+            channels=16,
             c_mults=[1, 1],
             strides=[4, 8],
             latent_dim=8,

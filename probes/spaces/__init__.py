@@ -18,6 +18,13 @@ SPACES = {
     "stable-audio": "probes.spaces.stable_audio:StableAudioSpace",
     "encodec": "probes.spaces.encodec:EncodecSpace",
     "wavtokenizer": "probes.spaces.wavtokenizer:WavTokenizerSpace",
+    "ace-step": "probes.spaces.ace_step:AceStepSpace",
+    "audioldm": "probes.spaces.audioldm:AudioLDMSpace",
+    "audioldm2": "probes.spaces.audioldm:AudioLDM2Space",
+    "musicldm": "probes.spaces.audioldm:MusicLDMSpace",
+    "stable-audio-3": "probes.spaces.waveform_vae:StableAudio3Space",
+    "longcat-audio": "probes.spaces.waveform_vae:LongCatAudioSpace",
+    "rave": "probes.spaces.rave:RaveSpace",
 }
 
 

@@ -1,0 +1,180 @@
+"""Every generator and latent space at a glance: licence, size, memory, what to install, where the weights are."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One generator or latent space."""
+
+    kind: str
+    """"generator" or "space"."""
+    name: str
+    """As `--model` or `--space` takes it."""
+    what: str
+    licence: str
+    """Of the released weights."""
+    parameters: str
+    memory: str
+    """Memory that inference takes, as far as it is known; "-" where nobody has published it."""
+    source: str | None
+    """Hub id of the weights that are taken when none are given; None for bundled or for the user's own."""
+    space: str | None = None
+    """Latent space of a generator."""
+    extra: str | None = None
+    """Extra of this package beyond the plain installation."""
+    modules: tuple[str, ...] = ()
+    """What that extra must make importable."""
+    file: str = "model_index.json"
+    """A file of the repository that is there when the weights are."""
+    note: str = ""
+
+
+GATED = "gated: accept the licence on huggingface.co"
+ENTRIES = [
+    Entry(
+        "generator", "mini", "bundled rectified flow on rendered music", "Apache-2.0", "a few million", "< 1 GB", None,
+        "mini",
+    ),
+    Entry(
+        "generator", "diffrhythm", "song-length rectified flow, 95 or 285 s", "Apache-2.0", "1.1 B", "8 to 15 GB",
+        "ASLP-lab/DiffRhythm-1_2", "diffrhythm", file="cfm_model.pt",
+        note="style vectors: `trace styles` with the extra [diffrhythm] in an environment of its own",
+    ),
+    Entry(
+        "generator", "stable-audio", "Stable Audio Open 1.0, 47 s", "Stability AI Community", "1.3 B", "-",
+        "stabilityai/stable-audio-open-1.0", "stable-audio", extra="stable-audio", modules=("torchsde",), note=GATED,
+    ),
+    Entry(
+        "generator", "stable-audio-3", "Stable Audio 3 medium, distilled or base", "Stability AI Community", "-", "-",
+        "stabilityai/stable-audio-3-medium", "stable-audio-3", note=GATED,
+    ),
+    Entry(
+        "generator", "audioldm", "AudioLDM, mel latents", "CC-BY-NC-SA-4.0", "0.65 B", "-", "cvssp/audioldm-m-full",
+        "audioldm", note="also cvssp/audioldm-s-full-v2 (0.42 B), -l-full (0.98 B)",
+    ),
+    Entry(
+        "generator", "audioldm2", "AudioLDM 2, mel latents", "CC-BY-NC-SA-4.0", "1.1 B", "-", "cvssp/audioldm2-music",
+        "audioldm2", note="also cvssp/audioldm2, audioldm2-large (1.5 B)",
+    ),
+    Entry(
+        "generator", "musicldm", "MusicLDM, mel latents", "CC-BY-NC-SA-4.0", "-", "-", "ucsd-reach/musicldm",
+        "musicldm",
+    ),
+    Entry(
+        "generator", "ace-step", "ACE-Step 1.5, up to 10 min", "MIT", "4 to 5 B (XL)", "12 to 20 GB (XL)",
+        "ACE-Step/acestep-v15-xl-turbo-diffusers", "ace-step",
+        note="one prompt at a time; ACE-Step 1.0 objects can be hooked through `hooks.capture`",
+    ),
+    Entry(
+        "generator", "longcat-audio", "LongCat-AudioDiT, up to 30 s; made for speech first", "MIT", "1 B", "-",
+        "ruixiangma/LongCat-AudioDiT-1B-Diffusers", "longcat-audio", note="one prompt at a time",
+    ),
+    Entry("space", "mini", "22.05 kHz mono, 64 x 21.5 Hz", "Apache-2.0", "a few million", "< 1 GB", None),
+    Entry(
+        "space", "diffrhythm", "44.1 kHz stereo, 64 x 21.5 Hz", "Stability AI Community", "156 M", "-",
+        "ASLP-lab/DiffRhythm-vae", file="vae_model.pt",
+    ),
+    Entry(
+        "space", "stable-audio", "44.1 kHz stereo, 64 x 21.5 Hz", "Stability AI Community", "156 M", "-",
+        "stabilityai/stable-audio-open-1.0", file="vae/config.json", note=GATED,
+    ),
+    Entry(
+        "space", "encodec", "24 kHz mono, 128 x 75 Hz", "CC-BY-NC-4.0", "15 M", "< 1 GB", None,
+        note="downloaded from dl.fbaipublicfiles.com",
+    ),
+    Entry(
+        "space", "wavtokenizer", "24 kHz mono, 512 x 40 or 75 Hz", "MIT", "81 M", "< 1 GB",
+        "novateur/WavTokenizer-large-unify-40token", file="wavtokenizer_large_unify_600_24k.ckpt",
+    ),
+    Entry(
+        "space", "ace-step", "48 kHz stereo, 64 x 25 Hz", "MIT", "169 M", "-",
+        "ACE-Step/acestep-v15-xl-turbo-diffusers", file="vae/config.json",
+    ),
+    Entry(
+        "space", "audioldm", "16 kHz mono, 128 x 25 Hz", "CC-BY-NC-SA-4.0", "55 M", "-", "cvssp/audioldm-m-full",
+        file="vae/config.json",
+    ),
+    Entry(
+        "space", "audioldm2", "16 kHz mono, 128 x 25 Hz", "CC-BY-NC-SA-4.0", "55 M", "-", "cvssp/audioldm2-music",
+        file="vae/config.json",
+    ),
+    Entry(
+        "space", "musicldm", "16 kHz mono, 128 x 25 Hz", "CC-BY-NC-SA-4.0", "55 M", "-", "ucsd-reach/musicldm",
+        file="vae/config.json",
+    ),
+    Entry(
+        "space", "stable-audio-3", "44.1 kHz stereo, 256 x 10.8 Hz", "Stability AI Community", "-", "-",
+        "stabilityai/stable-audio-3-medium", file="vae/config.json", note=GATED,
+    ),
+    Entry(
+        "space", "longcat-audio", "24 kHz mono, 64 x 11.7 Hz", "MIT", "-", "-",
+        "ruixiangma/LongCat-AudioDiT-1B-Diffusers", file="vae/config.json",
+    ),
+    Entry(
+        "space", "rave", "any export, often 8 to 32 x 21.5 Hz", "mostly CC-BY-NC-4.0", "-", "< 1 GB", None,
+        note="give a .ts file: acids-ircam.github.io/rave_models_download",
+    ),
+]  # fmt: skip
+
+PACKAGES = Path(__file__).parents[2]
+BUNDLED = {
+    ("generator", "mini"): PACKAGES / "tracer" / "generators" / "mini" / "weights" / "model.safetensors",
+    ("space", "mini"): PACKAGES / "probes" / "weights" / "mini-codec" / "model.safetensors",
+}
+
+
+def here(entry: Entry) -> str:
+    """Whether the weights are on this machine: "yes", "no", or "your own" where there are no released ones."""
+    if (entry.kind, entry.name) in BUNDLED:
+        return "yes" if BUNDLED[entry.kind, entry.name].is_file() else "no"
+    if entry.name == "encodec":
+        cache = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))
+        return "yes" if any((cache / "hub" / "checkpoints").glob("encodec_24khz-*.th")) else "no"
+    if entry.source is None:
+        return "your own"
+    from huggingface_hub import try_to_load_from_cache
+
+    return "yes" if isinstance(try_to_load_from_cache(entry.source, entry.file), str) else "no"
+
+
+def missing(entry: Entry) -> bool:
+    """Whether the extra that an entry needs is not installed."""
+    return any(find_spec(module) is None for module in entry.modules)
+
+
+def lines(entry: Entry) -> list[str]:
+    """What there is to say of an entry, beside its name."""
+    state = {"yes": "here", "no": "not on this machine", "your own": "your own weights"}[here(entry)]
+    source = entry.source or ("bundled" if (entry.kind, entry.name) in BUNDLED else "")
+    facts = [f"licence {entry.licence}", f"{entry.parameters} parameters", f"{entry.memory} memory", source, state]
+    said = [entry.what, "; ".join(fact for fact in facts if fact and not fact.startswith("- "))]
+    if entry.extra is not None:
+        installed = "not installed: " if missing(entry) else ""
+        said.append(f"extra [{entry.extra}] ({installed}pip install 'generation-tracer[{entry.extra}]')")
+    return [*said, entry.note] if entry.note else said
+
+
+def print_catalogue(as_json: bool = False) -> None:
+    """Print every generator and latent space, for people or as one JSON list."""
+    if as_json:
+        rows = [
+            {key: value for key, value in asdict(entry).items() if key not in ("modules", "file")}
+            | {"here": here(entry), "installed": not missing(entry)}
+            for entry in ENTRIES
+        ]
+        print(json.dumps(rows, indent=1))
+        return
+    for kind, title in (("generator", "Generators (--model)"), ("space", "Latent spaces (--space)")):
+        print(f"{title}\n")
+        for entry in ENTRIES:
+            if entry.kind == kind:
+                first, *rest = lines(entry)
+                print(f"  {entry.name:<15} {first}")
+                print("".join(f"{'':<18}{line}\n" for line in rest))
