@@ -163,8 +163,6 @@ EncodeAll = Callable[[Iterable[Source]], Iterator[Encoded]]
 @contextlib.contextmanager
 def workplace(recipe: Recipe, workers: int) -> Iterator[tuple[dict[str, Any], EncodeAll]]:
     """The corpus's description, and a function that encodes sources as they come, in any order."""
-    if workers < 1:
-        raise InputError(f"--workers must be at least 1, not {workers}")
     if workers == 1:
         encoder = Encoder(recipe)
         yield encoder.describe(), lambda sources: map(encoder.encode, sources)

@@ -49,6 +49,8 @@ def encode_corpus(options: EncodeOptions) -> dict[str, Any]:
     """
     if (options.audio is None) == (options.latents is None):
         raise InputError("give either --audio or --latents")
+    if options.workers < 1:
+        raise InputError(f"--workers must be at least 1, not {options.workers}")
     if options.latents is not None:
         from probes.ready_latents import import_latents
 

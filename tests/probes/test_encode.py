@@ -175,7 +175,7 @@ def test_a_killed_run_continues(music: Path, vae: str, tmp_path: Path) -> None:
     )
     out = tmp_path / "c"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen([sys.executable, script, music, vae, out], env=environment, start_new_session=True)
+    process = subprocess.Popen([sys.executable, script, music, vae, out], env=environment, process_group=0)
     index = out / "files.jsonl"
     while process.poll() is None and not (index.exists() and index.read_text().count("\n")):
         time.sleep(0.02)
@@ -323,7 +323,7 @@ def test_folders_without_music(vae: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no audio"):
         encode_corpus(options(empty, vae, tmp_path / "c"))
     (empty / "broken.wav").write_bytes(b"no")
-    with pytest.raises(InputError, match="none of the 1 files could be encoded; the first: .*broken"):
+    with pytest.raises(InputError, match=r"none of the 1 files could be encoded; the first: .*broken"):
         encode_corpus(options(empty, vae, tmp_path / "c"))
 
 
