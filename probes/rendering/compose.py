@@ -114,11 +114,11 @@ def _instrument(rng: np.random.Generator, candidates: tuple[Instrument, ...], re
 
 
 def draw_facts(rng: np.random.Generator) -> Facts:
-    """Draw what a piece is to be: about half of them are solos, so that one pitch is heard at a time."""
+    """Draw what a piece is to be: most of them are solos, so that one pitch is heard at a time."""
     register = _pick(rng, ("low", "middle", "high"), [0.3, 0.4, 0.3])
     tone = _pick(rng, ("dark", "neutral", "bright"), [0.25, 0.5, 0.25])
     dynamics = _pick(rng, ("quiet", "medium", "loud"), [0.3, 0.4, 0.3])
-    voices = _pick(rng, (1, 2, 3, 4), [0.5, 0.2, 0.17, 0.13])
+    voices = _pick(rng, (1, 2, 3, 4), [0.7, 0.14, 0.09, 0.07])
     lead = _instrument(rng, INSTRUMENTS, register, tone)
     parts = [Part("melody", lead)]
     chords_register = {"low": "low", "middle": "middle", "high": "high" if rng.random() < 0.7 else "middle"}[register]

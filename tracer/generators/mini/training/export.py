@@ -22,6 +22,7 @@ def write(tensors: dict[str, Tensor], config: dict[str, object], folder: Path) -
     folder.mkdir(parents=True, exist_ok=True)
     halves = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
     save_file(halves, folder / "model.safetensors")
+    (folder / "model.safetensors").chmod(0o644)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
@@ -62,7 +63,8 @@ def export_codec(checkpoint: Path, folder: Path, cache: Path) -> None:
 def export_flow(checkpoint: Path, folder: Path) -> None:
     """The averaged weights of a flow checkpoint: network and text encoder in one file, vocabulary in the config."""
     state = torch.load(checkpoint, weights_only=True)
-    write(state["average"], {"network": state["network"], "text": state["text"]}, folder)
+    weights = {name: tensor for name, tensor in state["average"].items() if not name.startswith("meaning.")}
+    write(weights, {"network": state["network"], "text": state["text"]}, folder)
 
 
 def main() -> None:
