@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from probes.readout import Readout
     from probes.spaces import Space
 
-ALPHAS = (1.0, 10.0, 20.0, 30.0)
+ALPHAS = (0.03, 0.1, 0.3, 1.0)
 
 
 def edit_audio(
@@ -64,7 +64,7 @@ def edit_audio(
     """
     specs = [with_hold(parse_edit(edit) if isinstance(edit, str) else edit, hold) for edit in edits]
     if not specs or not len(alphas) or not np.isfinite(alphas).all():
-        raise InputError("give at least one edit and one finite alpha, such as --alpha 1,10,20,30")
+        raise InputError("give at least one edit and one finite alpha, such as --alpha 0.03,0.1,0.3")
     samples, sample_rate = read_audio(audio)
     seconds = samples.shape[1] / sample_rate
     first, last = (0.0 if start is None else start), (seconds if stop is None else stop)
