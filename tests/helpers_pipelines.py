@@ -150,7 +150,7 @@ def audioldm2() -> Any:
 
 def oobleck(ratios: tuple[int, ...], rate: int) -> Any:
     return diffusers.AutoencoderOobleck(
-        encoder_hidden_size=4, downsampling_ratios=list(ratios), channel_multiples=[1] * len(ratios),
+        encoder_hidden_size=16, downsampling_ratios=list(ratios), channel_multiples=[1] * len(ratios),
         decoder_channels=4, decoder_input_channels=8, audio_channels=2, sampling_rate=rate,
     )  # fmt: skip
 

@@ -89,7 +89,9 @@ def trace_batch(job: Job, store: RunStore, prompts: Sequence[Prompt]) -> TraceBu
         for prompt, clip in zip(prompts, audio):
             # 24 bits and a clip at full scale: what the model made, not normalised, so that loudness can be compared.
             path = store.path / "audio" / f"{prompt.index:05d}.wav"
-            soundfile.write(path, np.clip(clip, -1, 1).T, model.sample_rate, subtype="PCM_24")
+            # Some models make a latent of fixed length and cut the audio to what was asked for.
+            asked = clip[:, : round(job.seconds * model.sample_rate)]
+            soundfile.write(path, np.clip(asked, -1, 1).T, model.sample_rate, subtype="PCM_24")
         if "pitch" in job.readout.attributes:
             buffer.restrict("pitch", np.stack([voiced(job, clip, latents.shape[1]) for clip in audio]))
     return buffer
