@@ -102,7 +102,7 @@ def find_sources(options: EncodeOptions, audio: str) -> "list[Source] | Iterator
     if audio == "rendered":
         from probes.spaces import space_class
 
-        return rendered_sources(options.hours, space_class(options.space).sample_rate)
+        return rendered_sources(options.hours, getattr(space_class(options.space), "sample_rate", 44100))
     return audio_sources(audio, config=options.config, part=options.part)
 
 

@@ -49,7 +49,13 @@ def import_latents(
 
 
 def description(space: Any) -> dict[str, Any]:
-    """`Space.describe()` of a class whose weights are not at hand."""
+    """`Space.describe()` of a class whose weights are not at hand.
+
+    Raises:
+        InputError: its size depends on its weights.
+    """
+    if not hasattr(space, "channels"):
+        raise InputError(f"the size of {space.name} depends on its weights: encode audio instead of giving --latents")
     return {
         "name": space.name,
         "spaces": [space.name, *space.compatible],

@@ -238,6 +238,8 @@ def test_wrong_ready_latents(tmp_path: Path) -> None:
     (folder / "a.npy").write_bytes(b"hello")
     with pytest.raises(InputError, match="cannot read latents"):
         import_latents(folder, tmp_path / "c3", "diffrhythm")
+    with pytest.raises(InputError, match="size of rave depends on its weights"):
+        import_latents(folder, tmp_path / "c5", "rave")
     with pytest.raises(InputError, match="no file is called song"):
         import_latents(folder, tmp_path / "c4", "diffrhythm", hold_out=["song"])
 
