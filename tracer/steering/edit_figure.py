@@ -6,6 +6,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from probes.audio_files import to_mono
 
@@ -49,6 +50,9 @@ def draw_edit(
     for ax in axes.flat:
         ax.tick_params(labelsize=7)
     axes[2, 0].set_yscale("log")
+    axes[2, 0].yaxis.set_major_locator(LogLocator(base=2, numticks=6))
+    axes[2, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    axes[2, 0].yaxis.set_minor_locator(NullLocator())
     figure.suptitle(f"{title} (grey: alpha 0, the codec alone)", fontsize=9)
     figure.savefig(path, dpi=85)
 
