@@ -56,14 +56,14 @@ def augment(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     n = audio.shape[-1]
     if rng.random() < 0.3:  # play faster or slower by up to a whole tone, from the start again where the end is reached
         speed = 2.0 ** rng.uniform(-2 / 12, 2 / 12)
-        audio = np.asarray(np.interp((np.arange(n) * speed) % (n - 1), np.arange(n), audio))
+        audio = np.interp((np.arange(n) * speed) % (n - 1), np.arange(n), audio)
     if rng.random() < 0.25:
         tilt = rng.uniform(-0.5, 0.5)  # one-tap filter: negative darkens, positive brightens
         audio = audio - tilt * np.concatenate([[0.0], audio[:-1]]).astype(np.float32)
     if rng.random() < 0.5:
         audio = audio * np.float32(10 ** rng.uniform(-0.5, 0.3))
     if rng.random() < 0.15:
-        audio = audio + rng.normal(size=n).astype(np.float32) * np.float32(10 ** rng.uniform(-4.5, -3.0))
+        audio = audio + rng.normal(size=(n,)).astype(np.float32) * np.float32(10 ** rng.uniform(-4.5, -3.0))
     return np.clip(audio, -1, 1).astype(np.float32)
 
 
