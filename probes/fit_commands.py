@@ -246,7 +246,7 @@ def sweep_command(
     reduction: given.Reduction = "sum",
     decoder: given.Decoder = "unit",
     standardise: given.Standardise = True,
-    steps: given.Steps = 1500,
+    steps: given.Steps = 2000,
     batch: given.Batch = 1024,
     lr: given.Rate = 1e-3,
     resample_every: given.Resample = 0,
