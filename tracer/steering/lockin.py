@@ -216,11 +216,16 @@ def shares(clips: Sequence[Mapping[str, Any]], spec: EditSpec, windows: int) -> 
         for how in ("heard", "read"):
             effect, whole = (np.array([entry[how] for entry in own[key]]) for key in (window, "end"))
             row[f"{how}_shift"] = float(np.nanmedian(effect))
-            row[f"{how}_share"] = float(np.nanmedian(effect) / np.nanmedian(whole))
-            resampled = np.nanmedian(effect[draws], 1) / np.nanmedian(whole[draws], 1)
+            row[f"{how}_share"] = float(ratio(np.nanmedian(effect), np.nanmedian(whole)))
+            resampled = ratio(np.nanmedian(effect[draws], 1), np.nanmedian(whole[draws], 1))
             row[f"{how}_low"], row[f"{how}_high"] = (float(v) for v in np.nanpercentile(resampled, [2.5, 97.5]))
         rows.append(row)
     return rows
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, NaN where the whole is 0: an edit without an effect on the finished latent has no share."""
+    return part / np.where(whole == 0, np.nan, whole)
 
 
 def emergence_rows(plain: Plain) -> list[dict[str, Any]]:

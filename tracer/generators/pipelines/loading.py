@@ -57,7 +57,6 @@ def load_pipeline(
     """
     pipeline_config(source, class_name, revision)
     import diffusers
-
     from diffusers.utils import logging
 
     folder, verbosity = local(source), logging.get_verbosity()
