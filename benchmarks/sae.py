@@ -18,6 +18,7 @@ import torch
 from probes.sae import SAEConfig
 from probes.sae.base import SparseAutoencoder
 from probes.sae_training import SAETrainer, TrainingOptions
+from probes.torchaudio_stub import ensure_torchaudio
 
 CHANNELS = 64
 STEPS = 10  # a round
@@ -33,6 +34,7 @@ def ours(hidden: int, x: torch.Tensor, fused: bool, precision: str = "fp32") -> 
 
 
 def saelens(hidden: int, x: torch.Tensor) -> Callable[[], None]:
+    ensure_torchaudio()  # SAELens imports transformers' audio utilities on the way
     from sae_lens.saes.sae import TrainStepInput
     from sae_lens.saes.standard_sae import StandardTrainingSAE, StandardTrainingSAEConfig
 
