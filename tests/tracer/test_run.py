@@ -160,7 +160,14 @@ def test_killed_and_started_again(released: Path, traced: Callable[..., Run], tm
 def test_interrupted_by_the_user(released: Path, tmp_path: Path) -> None:
     options = ["--n", "20", "--steps", "8", "--seconds", "3", "--batch-size", "1"]
     arguments = [sys.executable, "-m", "cli", *command(released, tmp_path / "run", *options)]
-    process = subprocess.Popen(arguments, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        arguments,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        # A job in the background is born deaf to the interrupt.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not list((tmp_path / "run").glob("shards/*.parquet")):
         assert process.poll() is None
         time.sleep(0.01)
