@@ -19,7 +19,7 @@ DPI = 100
 
 
 def draw_dose(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Dose-response: a column per target attribute, a row per measured one; quartiles shaded, random band in grey."""
+    """Dose-response: a column per target attribute, a row per measured one; quartiles shaded, random band as grey bars."""
     targets = list(dict.fromkeys(row["attribute"] for row in rows))
     figure = Figure(figsize=(3.4 * len(targets) + 0.6, 6.4), layout="constrained")
     axes = figure.subplots(len(MEASURED), len(targets), squeeze=False, sharex="col")
@@ -34,7 +34,7 @@ def draw_dose(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
                 low, high = ([row[f"{side}_{name}"] for row in own] for side in ("low", "high"))
                 ax.fill_between(alphas, low, high, color=COLOURS[k % 6], alpha=0.2, lw=0)
                 band = np.array([row[f"band_{name}"] for row in own])
-                ax.fill_between(alphas, -band, band, color="0.5", alpha=0.25, lw=0, zorder=0)
+                ax.vlines(alphas, -band, band, color="0.5", alpha=0.3, lw=6, zorder=0)
             ax.axhline(0, color="0.4", lw=0.6)
             ax.set_xscale("log")
             if column == 0:
@@ -45,7 +45,7 @@ def draw_dose(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             if name == target:
                 ax.set_facecolor("#f6f6ee")
         axes[-1, column].set_xlabel("alpha")
-    figure.suptitle("grey: band of random pushes of equal size; shaded: quartiles over prompts", fontsize=8)
+    figure.suptitle("grey bars: band of random pushes of equal size; shaded: quartiles over prompts", fontsize=8)
     figure.savefig(path, dpi=DPI)
 
 
