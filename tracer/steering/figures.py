@@ -19,7 +19,7 @@ DPI = 100
 
 
 def draw_dose(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Dose-response: a column per target attribute, a row per measured one; quartiles shaded, random band as grey bars."""
+    """Dose-response: a column per target attribute, a row per measured one; quartiles shaded, random band in grey."""
     targets = list(dict.fromkeys(row["attribute"] for row in rows))
     figure = Figure(figsize=(3.4 * len(targets) + 0.6, 6.4), layout="constrained")
     axes = figure.subplots(len(MEASURED), len(targets), squeeze=False, sharex="col")
