@@ -239,6 +239,9 @@ def show(run: "Run", as_json: bool) -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 a mistake in what was given, 130 interrupted, 1 anything else."""
+    # Our own warnings are for the user, those of libraries for developers.
+    warnings.filterwarnings("ignore")
+    warnings.filterwarnings("default", module=r"(tracer|probes|hooks)(\.|$)")
     warnings.formatwarning = lambda message, *_: f"trace: {message}\n"  # type: ignore[assignment]
     try:
         code = app(standalone_mode=False)
