@@ -1,5 +1,6 @@
 """The autoencoders of Stable Audio 3 and LongCat-AudioDiT, through diffusers."""
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,7 +42,12 @@ class WaveformVaeSpace(Space):
         self.vae = load_part(self.weights, self.architecture, subfolder, revision).to(self.device)
         self.revision = commit(self.weights, subfolder, revision)
         self.channels = self.vae.config.latent_dim
+        self.sample_rate, self.audio_channels, self.hop = self._shape()
         self.mean, self.std = torch.zeros(self.channels), torch.ones(self.channels)
+
+    @abstractmethod
+    def _shape(self) -> tuple[int, int, int]:
+        """Sample rate in Hz, audio channels, and samples per frame of the loaded autoencoder."""
 
     def _decode(self, latents: Tensor) -> Tensor:
         audio: Tensor = self.vae.decode(latents.transpose(1, 2)).sample
@@ -55,16 +61,8 @@ class StableAudio3Space(WaveformVaeSpace):
     repo = "stabilityai/stable-audio-3-medium"
     architecture = "AutoencoderSAME"
 
-    def __init__(
-        self,
-        weights: str | None = None,
-        device: str | torch.device = "cpu",
-        revision: str | None = None,
-        subfolder: str = "vae",
-    ) -> None:
-        super().__init__(weights, device, revision, subfolder)
-        self.sample_rate, self.audio_channels = self.vae.config.sampling_rate, self.vae.config.audio_channels
-        self.hop = self.vae.downsampling_ratio
+    def _shape(self) -> tuple[int, int, int]:
+        return self.vae.config.sampling_rate, self.vae.config.audio_channels, self.vae.downsampling_ratio
 
     def _encode(self, audio: Tensor) -> Tensor:
         latents: Tensor = self.vae.encode(audio).latents
@@ -79,16 +77,9 @@ class LongCatAudioSpace(WaveformVaeSpace):
     repo = "ruixiangma/LongCat-AudioDiT-1B-Diffusers"
     architecture = "LongCatAudioDiTVae"
 
-    def __init__(
-        self,
-        weights: str | None = None,
-        device: str | torch.device = "cpu",
-        revision: str | None = None,
-        subfolder: str = "vae",
-    ) -> None:
-        super().__init__(weights, device, revision, subfolder)
-        self.sample_rate, self.audio_channels = self.vae.config.sample_rate, self.vae.config.in_channels
-        self.hop = self.vae.config.downsampling_ratio
+    def _shape(self) -> tuple[int, int, int]:
+        config = self.vae.config
+        return config.sample_rate, config.in_channels, config.downsampling_ratio
 
     def _encode(self, audio: Tensor) -> Tensor:
         latents: Tensor = self.vae.encode(audio, sample_posterior=False).latents

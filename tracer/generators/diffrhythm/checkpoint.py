@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.spaces.weights import first_line
 
 # What a released checkpoint needs besides its tensors. v1.0 was trained and published with causal attention.
 RELEASED: dict[str, dict[str, Any]] = {
@@ -91,8 +92,3 @@ def download(repo: str, filename: str, revision: str | None) -> Path:
             f"cannot get {filename} of {repo} from the hub ({first_line(error)}); "
             f"download it elsewhere and pass its path"
         ) from None
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, for messages of one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
