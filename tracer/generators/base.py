@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Generator(ABC):
@@ -70,3 +73,10 @@ def prompt_seed(run_seed: int, prompt_index: int) -> int:
     """
     digest = hashlib.blake2b(f"{run_seed}:{prompt_index}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+def precision(dtype: str, device: str, on_gpu: str) -> torch.dtype:
+    """The type a name stands for; "auto" is `on_gpu` on a GPU and float32 elsewhere."""
+    if dtype == "auto":
+        dtype = on_gpu if str(device).startswith("cuda") else "float32"
+    return DTYPES[dtype]

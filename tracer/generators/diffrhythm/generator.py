@@ -12,7 +12,7 @@ from torch import Tensor
 
 from probes.errors import InputError
 
-from ..base import Generator
+from ..base import Generator, precision
 from .lyrics import lyric_ids, read_lyrics
 from .model import DiffRhythm
 from .style import StyleCache, read_style
@@ -20,7 +20,6 @@ from .style import StyleCache, read_style
 if TYPE_CHECKING:
     from probes.spaces.base import Space
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEFAULT_WEIGHTS = {2048: "ASLP-lab/DiffRhythm-1_2", 6144: "ASLP-lab/DiffRhythm-1_2-full"}
 FULL_SECONDS = {2048: 95, 6144: 285}
 
@@ -150,7 +149,6 @@ def load(
         max_frames: 2048 or 6144; None is what the weights imply.
         exact_rotary: "true" keeps exact rotary frequencies in float16.
     """
-    precision = ("float16" if str(device).startswith("cuda") else "float32") if dtype == "auto" else dtype
     if max_frames is not None and max_frames not in ("2048", "6144"):
         raise InputError(f"max_frames must be 2048 or 6144, got {max_frames}")
     frames = None if max_frames is None else int(max_frames)
@@ -159,7 +157,7 @@ def load(
         config=config,
         max_frames=frames,
         device=device,
-        dtype=DTYPES[precision],
+        dtype=precision(dtype, device, on_gpu="float16"),
         exact_rotary=flag("exact_rotary", exact_rotary),
     )
     beside = Path(weights or ".")

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from probes.errors import InputError
 
+from ..base import precision
 from .base import PipelineGenerator
-from .loading import load_pipeline, precision
+from .loading import load_pipeline
 
 REPO = "ACE-Step/acestep-v15-xl-turbo-diffusers"
 

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .loading import load_pipeline, precision
+from ..base import precision
+from .loading import load_pipeline
 from .mel import MelPipelineGenerator, text_features
 
 AUDIOLDM = "cvssp/audioldm-m-full"

@@ -7,7 +7,8 @@ from torch.nn.functional import pad
 from probes.errors import InputError
 from probes.spaces.weights import first_line, local
 
-from .loading import load_pipeline, pipeline_config, precision
+from ..base import precision
+from .loading import load_pipeline, pipeline_config
 from .mel import MelPipelineGenerator
 
 REPO = "cvssp/audioldm2-music"

@@ -8,15 +8,6 @@ from probes.errors import InputError
 from probes.spaces.weights import first_line, hub_message, local
 from probes.torchaudio_stub import ensure_torchaudio
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-def precision(dtype: str, device: str, on_gpu: str) -> torch.dtype:
-    """The type a name stands for; "auto" is `on_gpu` on a GPU and float32 elsewhere."""
-    if dtype == "auto":
-        dtype = on_gpu if str(device).startswith("cuda") else "float32"
-    return DTYPES[dtype]
-
 
 def pipeline_config(source: str, class_name: str, revision: str | None = None) -> dict[str, Any]:
     """The `model_index.json` of a saved pipeline.

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from ..base import precision
 from .base import PipelineGenerator
-from .loading import load_pipeline, precision
+from .loading import load_pipeline
 
 REPO = "ruixiangma/LongCat-AudioDiT-1B-Diffusers"
 

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from probes.errors import InputError
 
+from ..base import precision
 from .base import PipelineGenerator
-from .loading import load_pipeline, pipeline_config, precision
+from .loading import load_pipeline, pipeline_config
 
 REPO = "stabilityai/stable-audio-open-1.0"
 

@@ -5,8 +5,9 @@ import math
 import torch
 from torch import Tensor
 
+from ..base import precision
 from .base import PipelineGenerator
-from .loading import load_pipeline, precision
+from .loading import load_pipeline
 
 REPO = "stabilityai/stable-audio-3-medium"
 
