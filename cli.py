@@ -226,14 +226,16 @@ def styles_command(
 
 def show(run: "Run", as_json: bool) -> None:
     """Print what a run came to."""
-    from tracer.summary import summary_json, summary_table
+    from tracer.summary import summary_json, summary_table, truth_table
 
     if as_json:
         typer.echo(json.dumps(summary_json(run)))
         return
     from rich.console import Console
 
-    Console().print(summary_table(run))
+    for table in (summary_table(run), truth_table(run)):
+        if table is not None:
+            Console().print(table)
     typer.echo(f"curves, clips and readings: {run.path}")
 
 

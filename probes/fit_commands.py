@@ -268,10 +268,10 @@ def sweep_command(
     from probes.report import print_table, progress_bar
     from probes.sae.config import SAEConfig
     from probes.sae_training import TrainingOptions
-    from probes.sweep import Grid, local_device, run_sweep
+    from probes.sweep import Grid, run_sweep
     from probes.sweep_plot import plot_sweeps
 
-    place = local_device(pick_device(device))
+    place = pick_device(device)
     grid = Grid(
         tuple(int(number) for number in given.numbers(hidden, "--hidden")),
         given.numbers(lambdas, "--lambda"),
@@ -293,7 +293,7 @@ def sweep_command(
     with progress_bar(not as_json) as bar:
         for one in opened:
             folder = out / one.path.name if len(opened) > 1 else out
-            tables[one.space if len(opened) == 1 else one.path.name] = run_sweep(one, folder, grid, place, bar)
+            tables[one.space if len(opened) == 1 else one.path.name] = run_sweep(one, folder, grid, device, bar)
     if not all(tables.values()):
         return  # another process of the same launch writes the results
     plot_sweeps(tables, out / "figure3")

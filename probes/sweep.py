@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from probes.sae.base import SparseAutoencoder
 from probes.sae.config import SAEConfig
 from probes.sae_training import SAETrainer, TrainingOptions, train
 from probes.sampling import FrameSampler
+from probes.workers import join_launch
 
 HIDDEN = (2048, 4096, 8192, 12288, 16384)
 LAMBDAS = (0.005, 0.01, 0.05, 0.1, 0.15)
@@ -56,8 +56,8 @@ def run_sweep(
     Returns:
         The table: one row per finished point; none in the other processes.
     """
-    rank, world = process_number()
-    mine = grid.points()[rank::world]
+    workers, device = join_launch(device)
+    mine = grid.points()[workers.process_index :: workers.num_processes]
     sampler = FrameSampler.of_corpus(corpus, "train", grid.training.batch, grid.training.seed)
     split = held_out(corpus)
     statistics = corpus.statistics("train")
@@ -77,8 +77,8 @@ def run_sweep(
             write_figures(folder, trainer, corpus, split)
     if corpus.attributes:
         judge_probes(corpus, [place(out, point) for point in mine], grid.probes, device, progress)
-    wait_for_everyone(world)
-    if rank:
+    workers.wait_for_everyone()
+    if not workers.is_main_process:
         return []
     rows = collect(out, grid.points())
     write_table(out / TABLE, rows)
@@ -116,32 +116,6 @@ def free_memory(device: str) -> int:
     import psutil
 
     return int(psutil.virtual_memory().available)
-
-
-def process_number() -> tuple[int, int]:
-    """This process's number and how many there are, under `accelerate launch`; 0 and 1 otherwise."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return 0, 1
-    from accelerate import PartialState
-
-    state = PartialState()
-    return state.process_index, state.num_processes
-
-
-def local_device(device: str) -> str:
-    """The GPU of this process where several share out a launch; `device` otherwise."""
-    if process_number()[1] == 1 or device != "cuda":
-        return device
-    from accelerate import PartialState
-
-    return str(PartialState().device)
-
-
-def wait_for_everyone(world: int) -> None:
-    if world > 1:
-        from accelerate import PartialState
-
-        PartialState().wait_for_everyone()
 
 
 def judge_probes(

@@ -44,7 +44,6 @@ def plot_runs(
     stem: str | Path,
     measures: Sequence[str] = ("paper", "agreement"),
     axis: str | None = None,
-    probe: str = TRAINED,
 ) -> list[Path]:
     """Draw the emergence figure of one run, or of several laid over each other, to ``stem``.png and .svg.
 
@@ -53,7 +52,6 @@ def plot_runs(
     measures : one row each; a run without classes per frame has "l1" in the place of "agreement".
     axis : "index" (state index, flow time on top), "t" or "logsnr"; when None, the state index, or flow time when
         runs have different numbers of states.
-    probe : "trained", or "measured" (on decoded audio) where the run has it.
 
     Returns
     -------
@@ -83,7 +81,7 @@ def plot_runs(
                 for number, (run, table) in enumerate(zip(runs, tables)):
                     mine = table[(table["view"] == view) & (table["measure"] == measure)]
                     _draw_control(panel, mine, axis, number, len(runs))
-                    _draw_lines(panel, mine, run, view, measure, axis, probe, number, len(runs), attributes)
+                    _draw_lines(panel, mine, run, view, measure, axis, number, len(runs), attributes)
                 _finish_panel(panel, measure)
             panels[row, 0].set_ylabel(_measure_label(measure, runs))
             _set_limits(panels[row], measure)
@@ -95,7 +93,7 @@ def plot_runs(
             panel.set_xlabel(_AXIS_LABELS[axis])
             if axis == "index":
                 panel.xaxis.get_major_locator().set_params(integer=True)
-        handles, columns = _legend(attributes, runs, probe)
+        handles, columns = _legend(attributes, runs)
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.6, columnspacing=1.6)
         return save(figure, Path(stem))
 
@@ -127,16 +125,15 @@ def _draw_lines(
     view: str,
     measure: str,
     axis: str,
-    probe: str,
     number: int,
     runs: int,
     attributes: list[str],
 ) -> None:
     settled = run.results.settled
-    settled = settled[(settled["view"] == view) & (settled["measure"] == measure) & (settled["probe"] == probe)]
+    settled = settled[(settled["view"] == view) & (settled["measure"] == measure) & (settled["probe"] == TRAINED)]
     style = looks(attributes)
     for place, attribute in enumerate(attributes):
-        line = table[(table["attribute"] == attribute) & (table["probe"] == probe)]
+        line = table[(table["attribute"] == attribute) & (table["probe"] == TRAINED)]
         line = line[np.isfinite(_x(line, axis))]
         if line.empty:
             continue
@@ -257,7 +254,7 @@ def _flow_time_on_top(panel: Axes, table: pd.DataFrame) -> None:
     top.set_ticks([0, 0.25, 0.5, 0.75, 1.0])
 
 
-def _legend(attributes: list[str], runs: Sequence[Run], probe: str) -> tuple[list[Any], int]:
+def _legend(attributes: list[str], runs: Sequence[Run]) -> tuple[list[Any], int]:
     """Handles and number of columns: attributes in a row, and runs in the next when there are several."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -275,8 +272,6 @@ def _legend(attributes: list[str], runs: Sequence[Run], probe: str) -> tuple[lis
     first.append(control)
     within = f"settled: within {THRESHOLD:g} of the end"
     first.append(Line2D([], [], color="black", marker="o", ls="", markersize=6, label=within))
-    if probe != TRAINED:
-        first.append(Patch(facecolor="none", label="lines: measured on audio"))
     if not several:
         return first, len(first)
     second: list[Any] = []

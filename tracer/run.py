@@ -81,16 +81,14 @@ def trace(
     """
     check(n, steps, seconds, guidance, seed, batch_size, dtype, views)
     chosen = choose_prompts(prompts, n, seed, balanced)
-    import torch
-    from accelerate import PartialState
+    from probes.workers import join_launch
 
     from .batches import Job, trace_batches
     from .generators import Generator, load_generator
     from .run_view import Run, finish_run
     from .store import RunStore
 
-    workers = PartialState(cpu=device == "cpu" or (device == "auto" and not torch.accelerator.is_available()))
-    place = str(workers.device) if device == "auto" else checked_device(device)
+    workers, place = join_launch(device)
     if isinstance(generator, Generator):
         model = generator
     else:
@@ -188,17 +186,6 @@ def choose_prompts(prompts: str | Sequence[str], n: int | None, seed: int, balan
     if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
         raise InputError("prompts must be a source name, a file, or a list of captions that are not empty")
     return [Prompt(index, f"caption-{index:03d}", caption) for index, caption in enumerate(captions)]
-
-
-def checked_device(device: str) -> str:
-    """The device name, if torch knows it and it is here."""
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
-    return device
 
 
 def load_readout(readout: "str | Path | Readout | None", model: "Generator", device: str) -> "Readout":

@@ -12,7 +12,7 @@ import numpy as np
 from probes.errors import InputError
 from tracer.compute import MEASURES, Results, compute_progress, load_results
 from tracer.prompts import Prompt
-from tracer.shards import MEASURED, TRAINED, Curve
+from tracer.shards import TRAINED, Curve
 from tracer.store import RunReader
 
 if TYPE_CHECKING:
@@ -136,12 +136,12 @@ class Run:
 def finish_run(folder: str | os.PathLike[str]) -> None:
     """Compute a run's curves anew and draw them: `progress.csv`, `settled.csv`, `commitment.npz`, `emergence.*`.
 
-    Where the attributes were measured on decoded audio too, the same figure of those is `emergence-measured.*`.
+    Where the attributes were measured on decoded audio too, `ground-truth.*` says how well the probes follow.
     """
     from tracer.plots import plot_runs
+    from tracer.truth import write_truth
 
     compute_progress(RunReader(folder))
     run = Run(folder)
     plot_runs([run], run.path / "emergence")
-    if (run.results.progress["probe"] == MEASURED).any():
-        plot_runs([run], run.path / "emergence-measured", probe=MEASURED)
+    write_truth(run)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tracer.progress import THRESHOLD
+from tracer.shards import CONTROL, TRAINED
+from tracer.truth import against_audio, brief
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,5 +57,29 @@ def summary_table(run: Run) -> Table:
 
 
 def summary_json(run: Run) -> dict[str, Any]:
-    """The same for machines: run folder, finished prompts, threshold and the rows of `Run.summary`."""
-    return {"run": str(run.path), "n": run.n, "threshold": THRESHOLD, "settled": run.summary()}
+    """The same for machines: run folder, finished prompts, threshold and the rows of `Run.summary`.
+
+    A run with ground truth has the rows of `truth.against_audio` too.
+    """
+    content: dict[str, Any] = {"run": str(run.path), "n": run.n, "threshold": THRESHOLD, "settled": run.summary()}
+    rows = against_audio(run.results.progress)
+    return content | ({"ground_truth": rows} if rows else {})
+
+
+def truth_table(run: Run) -> Table | None:
+    """How well the probes' agreement follows the audio's, as a rich table; None in a run without ground truth."""
+    from rich.table import Table
+
+    rows = [row for row in against_audio(run.results.progress) if row["measure"] == "agreement"]
+    if not rows:
+        return None
+    table = Table(title="probes beside the decoded audio, mean agreement curves", title_justify="left")
+    table.add_column("attribute")
+    for name in ("correlation", "its control", "mean |difference|", "its control"):
+        table.add_column(name, justify="right", style="dim" if name == "its control" else None)
+    for attribute in run.attributes:
+        mine = {row["probe"]: row for row in rows if row["attribute"] == attribute}
+        if mine:
+            figures = ("correlation", "difference")
+            table.add_row(attribute, *[brief(mine[probe][key]) for key in figures for probe in (TRAINED, CONTROL)])
+    return table

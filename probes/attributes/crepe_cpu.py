@@ -35,9 +35,9 @@ class Layer(NamedTuple):
 
 
 def has_matrix_units() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware (AMX)."""
+    """Whether this processor multiplies bfloat16 numbers in hardware (AMX, or AVX-512's dot products)."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("amx_bf16", False))
+    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def infer(windows: Tensor, size: str) -> Tensor:

@@ -18,7 +18,8 @@ from tracer.compute import FILES, compute_progress
 from tracer.progress import l1, paper, settled_at
 from tracer.run_view import Run, finish_run
 from tracer.shards import Curve
-from tracer.summary import summary_json, summary_table
+from tracer.summary import summary_json, summary_table, truth_table
+from tracer.truth import against_audio
 
 PROMPTS = 16
 
@@ -224,7 +225,46 @@ def test_measured_classes_have_curves_and_a_figure(tmp_path):
     assert (measured[first]["mean"] <= 0).all()
     ratio = run.progress(measure="l1", probe="measured")
     assert (ratio["n"] == 0).all()  # without a distribution at the start there is no way to measure
-    assert (tmp_path / "run" / "emergence-measured.png").exists()
+    # The audio says what the probe says wherever there is any: the report finds no difference there.
+    report = pd.read_csv(tmp_path / "run" / "ground-truth.csv").set_index(["attribute", "measure", "probe"])
+    assert (tmp_path / "run" / "ground-truth.png").exists()
+    for attribute in run.attributes:
+        assert report.loc[attribute, "js", "trained"]["difference"] == pytest.approx(0, abs=1e-6)
+        assert report.loc[attribute, "agreement", "trained"]["difference"] < 0.05
+        assert report.loc[attribute, "agreement", "trained"]["correlation"] > 0.9
+    assert len(summary_json(run)["ground_truth"]) == len(report)
+    assert truth_table(run).row_count == len(run.attributes)
+
+
+def test_the_report_beside_audio_is_plain_arithmetic():
+    def curve(probe, values):
+        return pd.DataFrame(
+            {
+                "view": "endpoint",
+                "attribute": "pitch",
+                "measure": "agreement",
+                "probe": probe,
+                "index": range(4),
+                "mean": values,
+            }
+        )
+
+    rows = against_audio(
+        pd.concat(
+            [
+                curve("trained", [0.1, 0.3, 0.5, 1]),
+                curve("control", [1, 1, 1, 1]),
+                curve("measured", [np.nan, 0.2, 0.4, 0.9]),
+            ]
+        )
+    )
+    trained, control = rows
+    assert (trained["probe"], trained["states"], control["probe"]) == ("trained", 3, "control")
+    assert trained["correlation"] == pytest.approx(1)
+    assert trained["difference"] == pytest.approx(0.1)
+    assert control["correlation"] is None
+    assert control["difference"] == pytest.approx(0.5)
+    assert against_audio(curve("trained", [0, 0, 0, 1])) == []
 
 
 def test_wrong_names_and_empty_runs(run, tmp_path):

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from probes.audio_files import read_audio, resample
+from probes.devices import pick_device
 from probes.errors import InputError
 
 from .build import displacement
 from .dose import with_hold, write_csv
 from .measure import Tracks, measure
-from .setup import resolve_device
 from .spec import EditSpec, parse_edit
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def edit_audio(
         raise InputError(f"--from and --to must lie inside the recording, 0 <= from < to <= {seconds:.2f} seconds")
     if crepe not in ("full", "tiny"):
         raise InputError(f"--crepe is full or tiny, not {crepe!r}")
-    place = resolve_device(device)
+    place = pick_device(device)
     codec = open_space(space, weights, place, options)
     reader = open_readout(readout, codec, place)
     for spec in specs:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from probes.devices import pick_device
 from probes.errors import InputError
 from tracer.prompts import Prompt
-from tracer.run import check, checked_device, choose_prompts, load_readout
+from tracer.run import check, choose_prompts, load_readout
 
 from .paired import Setting
 
@@ -45,7 +46,7 @@ def open_setting(
     if crepe not in ("full", "tiny"):
         raise InputError(f"--crepe is full or tiny, not {crepe!r}")
     chosen = choose_prompts(prompts, n, seed, balanced)
-    place = resolve_device(device)
+    place = pick_device(device)
     model = (
         generator
         if isinstance(generator, Generator)
@@ -58,12 +59,3 @@ def open_setting(
     length = model.default_seconds if seconds is None else seconds
     model.frames(length)  # refuses impossible lengths
     return Setting(model, reader, seed, model.default_steps if steps is None else steps, length, scale, crepe), chosen
-
-
-def resolve_device(device: str) -> str:
-    """ "auto" is the GPU where there is one."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return checked_device(device)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from probes.spaces.mini import read_codec
 from probes.spaces.mini_codec import Codec, CodecConfig, log_rms
 from tracer.generators.mini.training.data import HOP, PITCHES, SAMPLE_RATE
 
@@ -121,6 +122,15 @@ def head_loss(
     return torch.stack(losses).sum()
 
 
+def freeze_encoder(model: Trainee, folder: Path) -> None:
+    """Take over a finished codec and leave only its decoder to be trained: its latents stay what they are."""
+    codec = read_codec(folder)
+    model.codec.load_state_dict(codec.state_dict())
+    model.normalise.running_mean, model.normalise.running_var = codec.mean.clone(), codec.std.square()
+    for part in (model.codec.enter, model.codec.encoder, model.codec.to_latent, model.heads):
+        part.requires_grad_(False)
+
+
 def save(path: Path, model: Trainee, optimiser: torch.optim.Optimizer, step: int, seconds: float) -> None:
     state = {
         "model": model.state_dict(),
@@ -134,27 +144,34 @@ def save(path: Path, model: Trainee, optimiser: torch.optim.Optimizer, step: int
 
 
 def train(
-    cache: Path, out: Path, minutes: float, batch: int, frames: int, seed: int, decoder_only: bool, compiled: bool
+    cache: Path, out: Path, minutes: float, batch: int, frames: int, seed: int, finished: Path | None, compiled: bool
 ) -> None:
-    """Train until the clock says stop; the learning rate falls as a cosine over the whole time."""
+    """Train until the clock says stop; the learning rate falls as a cosine over the whole time.
+
+    With `finished`, the folder of a finished codec, its decoder alone is trained further.
+    """
     audio, pitches = np.load(cache / "audio.npy", mmap_mode="r"), np.load(cache / "pitches.npy")
     torch.manual_seed(seed)
     model = Trainee(CodecConfig())
-    if decoder_only:
-        for part in (model.codec.enter, model.codec.encoder, model.codec.to_latent, model.heads):
-            part.requires_grad_(False)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    if finished:
+        freeze_encoder(model, finished)
+    peak_rate = 8e-4 if finished else 1.5e-3
+    optimiser = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad],
+        lr=peak_rate,
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        fused=True,
+    )
     step, spent = 0, 0.0
     if out.exists():
         state = torch.load(out, weights_only=True)
         model.load_state_dict(state["model"])
-        step = state["step"]
-        if not decoder_only:
-            optimiser.load_state_dict(state["optimiser"])
-            spent = state["seconds"]
+        optimiser.load_state_dict(state["optimiser"])
+        step, spent = state["step"], state["seconds"]
     rng = np.random.default_rng((seed, step))
     model.train()
-    if decoder_only:
+    if finished:
         model.normalise.eval()
 
     def forward(spectra: Tensor) -> tuple[Tensor, Tensor]:
@@ -164,25 +181,27 @@ def train(
 
     if compiled:  # joins the many passes over whole spectra; needs a C++ compiler
         forward = torch.compile(forward)
+    recent: list[float] = []
     begun, first_step = time.monotonic() - spent, step
     while (now := time.monotonic() - begun) < minutes * 60:
-        rate = (4e-4 if decoder_only else 1.5e-3) * float(
-            0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * now / (minutes * 60)))
-        )
+        rate = peak_rate * float(0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * now / (minutes * 60))))
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step - first_step + 1) / 200)
         clips, classes = draw_batch(audio, pitches, batch, frames, rng)
         spectra = model.codec.spectra(clips)
         latent, loss = forward(spectra)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            aux = head_loss(model.heads, latent, clips, spectra, classes, model.codec.config)
+        aux = torch.zeros(())
+        if not finished:  # the heads shape the latent, which a frozen encoder no longer moves
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                aux = head_loss(model.heads, latent, clips, spectra, classes, model.codec.config)
         optimiser.zero_grad()
         (loss + 0.05 * aux).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         step += 1
+        recent.append(loss.item())
         if step % 50 == 0:
-            print(f"{now:6.0f} s  step {step}  loss {loss.item():.4f}  heads {aux.item():.3f}", flush=True)
+            print(f"{now:6.0f} s  step {step}  loss {np.mean(recent[-50:]):.4f}  heads {aux.item():.3f}", flush=True)
         if step % 500 == 0:
             save(out, model, optimiser, step, now)
     save(out, model, optimiser, step, minutes * 60)
@@ -196,7 +215,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=27)
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--decoder-only", action="store_true", help="leave the encoder, and so the latents, alone")
+    parser.add_argument("--decoder-of", type=Path, help="folder of a finished codec: train only its decoder further")
     parser.add_argument("--compile", action="store_true", help="torch.compile: half the time per step")
     options = parser.parse_args()
     train(
@@ -206,7 +225,7 @@ def main() -> None:
         options.batch,
         options.frames,
         options.seed,
-        options.decoder_only,
+        options.decoder_of,
         options.compile,
     )
 

@@ -49,7 +49,8 @@ def export_codec(checkpoint: Path, folder: Path, cache: Path) -> None:
     codec = Codec(config)
     prefix = "codec."
     codec.load_state_dict({k[len(prefix) :]: v for k, v in state["model"].items() if k.startswith(prefix)})
-    standardise(codec, np.load(cache / "audio.npy", mmap_mode="r"))
+    if not codec.mean.any():  # else the encoder is that of a finished codec, whose latents must not move
+        standardise(codec, np.load(cache / "audio.npy", mmap_mode="r"))
     running_mean = state["model"]["normalise.running_mean"]
     running_std = (state["model"]["normalise.running_var"] + 1e-5).sqrt()
     with torch.no_grad():
