@@ -1,24 +1,38 @@
-"""Files of a saved model, from a folder or from the Hugging Face Hub."""
+"""Files of saved models: from a folder, or from the Hugging Face Hub and its cache."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from probes.errors import InputError
 
 
-def fetch_files(
-    source: str,
-    names: Sequence[str],
-    *,
-    revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    force_download: bool = False,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-) -> dict[str, Path]:
-    """Local paths of `names` in `source`, a folder or a hub id (at `revision` when given, also written id@revision).
+def from_hub(repo: str, filename: str, revision: str | None = None, **download: Any) -> Path:
+    """One file of a hub repository, from the local cache when it is there.
+
+    Args:
+        revision: Branch, tag or commit; an id may bring its own, as owner/name@revision.
+        download: cache_dir, force_download, local_files_only, token, as for `huggingface_hub.hf_hub_download`.
+
+    Raises:
+        InputError: one line on why the Hub did not give it, and what to do.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    name, revision = pinned(repo, revision)
+    try:
+        return Path(hf_hub_download(name, filename, revision=revision, **download))
+    except HFValidationError as error:
+        raise InputError(f"{repo} is neither a path that exists nor a hub id (owner/name)") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise InputError(hub_message(repo, filename, error)) from error
+
+
+def fetch_files(source: str, names: Sequence[str], revision: str | None = None, **download: Any) -> dict[str, Path]:
+    """Local paths of `names` in `source`, a folder or a hub id; `revision` and `download` as in `from_hub`.
 
     Raises InputError when the folder lacks a file, or the Hub cannot give one.
     """
@@ -28,25 +42,22 @@ def fetch_files(
         if missing:
             raise InputError(f"{source} has no {', '.join(missing)}: give a folder that save_pretrained wrote")
         return {name: folder / name for name in names}
-    repository, _, pinned = source.partition("@")
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    return {name: from_hub(source, name, revision, **download) for name in names}
 
-    try:
-        return {
-            name: Path(
-                hf_hub_download(
-                    repository,
-                    name,
-                    revision=revision or pinned or None,
-                    cache_dir=cache_dir,
-                    force_download=force_download,
-                    local_files_only=local_files_only,
-                    token=token,
-                )
-            )
-            for name in names
-        }
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{source} is neither a folder nor a model the hub can give: {reason}") from error
+
+def pinned(source: str, revision: str | None) -> tuple[str, str | None]:
+    """A hub id and its revision, which may stand in the id itself: "owner/name@revision"."""
+    name, _, at = source.partition("@")
+    return name, at or revision
+
+
+def hub_message(source: str, filename: str, error: Exception) -> str:
+    """One line on why the Hub did not give a file, and what to do."""
+    kind = type(error).__name__
+    if kind == "GatedRepoError":
+        return f"{source} is gated: accept its licence on huggingface.co and run `hf auth login`, then try again"
+    if kind == "RevisionNotFoundError":
+        return f"{source} has no such revision: give a branch, tag or commit that exists"
+    if kind in ("RepositoryNotFoundError", "RemoteEntryNotFoundError"):
+        return f"{source} on the Hub has no {filename}, or needs a login: check the id, or pass a path to the weights"
+    return f"cannot download {filename} of {source} ({kind}): go online once, or pass a path to the weights"

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.hub import hub_message, pinned
 from probes.spaces.base import Space
 from probes.spaces.oobleck import MEAN, STD
-from probes.spaces.weights import commit_of, few, first_line, hub_message, local, pinned
+from probes.spaces.weights import commit_of, few, first_line, local
 from probes.torchaudio_stub import ensure_torchaudio
 
 REPO = "stabilityai/stable-audio-open-1.0"

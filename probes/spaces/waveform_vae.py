@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.hub import hub_message
 from probes.spaces.base import Space
-from probes.spaces.weights import commit_of, few, first_line, hub_message, local
+from probes.spaces.weights import commit_of, few, first_line, local
 from probes.torchaudio_stub import ensure_torchaudio
 
 

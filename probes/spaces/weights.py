@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from probes.errors import InputError
+from probes.hub import from_hub
 
 
 def weights_file(weights: str | None, repo: str, filename: str, revision: str | None) -> tuple[Path, str | None]:
@@ -27,14 +28,7 @@ def weights_file(weights: str | None, repo: str, filename: str, revision: str | 
         if not (path / filename).is_file():
             raise InputError(f"{path} has no {filename}: give the file itself or the folder that holds it")
         return path / filename, None
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    source, revision = pinned(weights or repo, revision)
-    try:
-        path = Path(hf_hub_download(source, filename, revision=revision))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise InputError(hub_message(source, filename, error)) from error
+    path = from_hub(weights or repo, filename, revision)
     return path, commit_of(path)
 
 
@@ -50,24 +44,6 @@ def local(weights: str) -> Path | None:
     if weights.count("/") != 1 or weights.startswith((".", "/", "~")) or path.suffix in (".pt", ".th", ".ckpt"):
         raise InputError(f"no such file or folder: {weights}")
     return None
-
-
-def pinned(source: str, revision: str | None) -> tuple[str, str | None]:
-    """A hub id and its revision, which may stand in the id itself: "owner/name@revision"."""
-    name, _, at = source.partition("@")
-    return name, at or revision
-
-
-def hub_message(source: str, filename: str, error: Exception) -> str:
-    """One line on why the Hub did not give a file, and what to do."""
-    kind = type(error).__name__
-    if kind == "GatedRepoError":
-        return f"{source} is gated: accept its licence on huggingface.co and run `hf auth login`, then try again"
-    if kind == "RevisionNotFoundError":
-        return f"{source} has no such revision: give a branch, tag or commit that exists"
-    if kind in ("RepositoryNotFoundError", "RemoteEntryNotFoundError"):
-        return f"{source} on the Hub has no {filename}, or needs a login: check the id, or pass a path to the weights"
-    return f"cannot download {filename} of {source} ({kind}): go online once, or pass a path to the weights"
 
 
 def commit_of(path: Path) -> str | None:

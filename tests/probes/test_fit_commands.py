@@ -70,7 +70,7 @@ def test_sweep(corpus, tmp_path):
         (["sae", "--out", "x", "--hidden", "0"], "at least 1"),
         (["sae", "--out", "x", "--penalty", "l2"], "penalty must be one of"),
         (["probes", "--out", "x"], "give --sae"),
-        (["probes", "--out", "x", "--sae", "absent/deep/down"], "neither a folder nor a model"),
+        (["probes", "--out", "x", "--sae", "absent/deep/down"], "neither a path that exists nor a hub id"),
         (["probes", "--out", "x", "--sae", "y", "--classes", "pitch"], "ATTRIBUTE=VALUE"),
         (["probes", "--out", "x", "--sae", "y", "--classes", "pitch=many"], "whole number"),
         (["probes", "--out", "x", "--sae", "y", "--attributes", "tempo"], "tempo"),

@@ -184,7 +184,7 @@ def test_the_model_card_says_what_goes_in_and_what_was_measured(tmp_path):
 
 
 def test_wrong_files_are_told(tmp_path):
-    with pytest.raises(InputError, match="neither a folder nor a model"):
+    with pytest.raises(InputError, match="neither a path that exists nor a hub id"):
         Readout.from_pretrained(str(tmp_path / "absent" / "deep" / "down"))
     tiny_readout().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.hub import from_hub
 from probes.spaces.weights import first_line
 
 # What a released checkpoint needs besides its tensors. v1.0 was trained and published with causal attention.
@@ -71,24 +72,10 @@ def locate(source: str | Path) -> tuple[Path, dict[str, Any]]:
             if (path / name).is_file():
                 return path / name, {}
         raise InputError(f"folder {path} holds neither {' nor '.join(FILES)}")
-    repo, _, revision = str(source).partition("@")
+    repo = str(source).partition("@")[0]
     if str(source).startswith((".", "/", "~")) or repo.count("/") != 1 or path.suffix in (".pt", ".safetensors"):
         raise InputError(
             f"no weights at {source}: give a file, a folder with cfm_model.pt, or a hub id "
             f"such as {next(iter(RELEASED))}"
         )
-    return download(repo, FILES[1], revision or REVISIONS.get(repo)), RELEASED.get(repo, {})
-
-
-def download(repo: str, filename: str, revision: str | None) -> Path:
-    """One file of a hub repository, from the local cache when it is there."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(repo, filename, revision=revision))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(
-            f"cannot get {filename} of {repo} from the hub ({first_line(error)}); "
-            f"download it elsewhere and pass its path"
-        ) from None
+    return from_hub(str(source), FILES[1], REVISIONS.get(repo)), RELEASED.get(repo, {})

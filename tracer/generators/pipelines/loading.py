@@ -5,7 +5,8 @@ from typing import Any
 import torch
 
 from probes.errors import InputError
-from probes.spaces.weights import first_line, hub_message, local
+from probes.hub import hub_message
+from probes.spaces.weights import first_line, local
 from probes.torchaudio_stub import ensure_torchaudio
 
 
