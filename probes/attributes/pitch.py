@@ -8,6 +8,7 @@ from torch import Tensor
 
 from probes.attributes.base import SILENCE, Attribute
 from probes.errors import InputError
+from probes.precision import cpu_multiplies_bf16
 from probes.torchaudio_stub import ensure_torchaudio
 
 RATE = 16000
@@ -82,7 +83,7 @@ class Pitch(Attribute):
 
         from probes.attributes import crepe_cpu
 
-        if self.device.type == "cpu" and crepe_cpu.has_matrix_units():
+        if self.device.type == "cpu" and cpu_multiplies_bf16():
             return crepe_cpu.infer(windows, self.model)
         salience: Tensor = torchcrepe.infer(windows, self.model, self.device)
         return salience
