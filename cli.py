@@ -92,7 +92,9 @@ def trace_command(
     ] = "state,endpoint",
     steer: Annotated[
         list[str] | None,
-        typer.Option(help='Control vector, e.g. "pitch=C5,alpha=0.1,from=0.3,to=0.7"; repeatable.', show_default=False),
+        typer.Option(
+            help='Control vector, e.g. "pitch=C5,alpha=0.02,from=0.3,to=0.7"; repeatable.', show_default=False
+        ),
     ] = None,
     balanced: Annotated[bool, typer.Option("--balanced", help="Choose from MusicCaps' balanced subset.")] = False,
     ground_truth: Annotated[

@@ -63,7 +63,7 @@ def trace(
         batch_size: prompts generated together.
         device, dtype: "auto" takes a GPU where there is one, and the generator's usual type there.
         views: "state", the sampler's state, and "endpoint", the clean latent that the model expects.
-        steer: control vectors, such as "pitch=C5,alpha=0.1,from=0.3,to=0.7".
+        steer: control vectors, such as "pitch=C5,alpha=0.02,from=0.3,to=0.7".
         balanced: choose from MusicCaps' balanced subset.
         ground_truth: also decode the endpoint at every state and measure the attributes on that audio.
         save_audio: decode and keep each clip; pitch is then read on its voiced frames alone.

@@ -45,7 +45,9 @@ def steer_command(
     target: TargetOption = None,
     alpha: Annotated[
         str | None,
-        typer.Option(help="Doses, separated by commas.", show_default="0.02,0.05,0.1,0.2; with --when the edits' own"),
+        typer.Option(
+            help="Doses, separated by commas.", show_default="0.002,0.005,0.01,0.03; with --when the edits' own"
+        ),
     ] = None,
     hold: HoldOption = None,
     when: Annotated[
@@ -122,7 +124,7 @@ def edit_command(
     ] = None,
     alpha: Annotated[
         str, typer.Option(help="Doses, separated by commas: a version of the recording each.")
-    ] = "0.03,0.1,0.3,1",
+    ] = "0.01,0.03,0.1,0.3",
     hold: HoldOption = None,
     from_: Annotated[
         float | None, typer.Option("--from", help="Second at which the edit begins.", show_default="the beginning")

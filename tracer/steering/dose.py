@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from probes.readout import Readout
     from tracer.generators import Generator
 
-ALPHAS = (0.02, 0.05, 0.1, 0.2)
+ALPHAS = (0.002, 0.005, 0.01, 0.03)
 RANDOM = ("all", "strongest")
 EDITS = ("pitch=+", "pitch=-", "loudness=+", "loudness=-", "timbre=+", "timbre=-")
 
@@ -82,7 +82,7 @@ def run_dose(
     specs = [with_hold(parse_edit(edit) if isinstance(edit, str) else edit, hold) for edit in edits]
     alphas = sorted(set(alphas))
     if not specs or not alphas or not all(np.isfinite(alphas)) or alphas[0] <= 0:
-        raise InputError("give at least one edit and one finite alpha above 0, such as --alpha 0.02,0.05,0.1")
+        raise InputError("give at least one edit and one finite alpha above 0, such as --alpha 0.005,0.01,0.03")
     if random not in RANDOM:
         raise InputError(f"--random must be one of {', '.join(RANDOM)}, not {random!r}")
     controlled = alphas if random == "all" else alphas[-1:]

@@ -1,4 +1,4 @@
-"""What one edit is, as it is written on the command line: `pitch=C5,alpha=0.1,from=0.3,to=0.7,hold=loudness`."""
+"""What one edit is, as it is written on the command line: `pitch=C5,alpha=0.02,from=0.3,to=0.7,hold=loudness`."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from probes.errors import InputError
 
-EXAMPLE = "pitch=C5,alpha=0.1,from=0.3,to=0.7"
+EXAMPLE = "pitch=C5,alpha=0.02,from=0.3,to=0.7"
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class EditSpec:
     """What is to change: a name that the readout knows."""
     target: str
     """A class index, a note name, a value with its unit (`-20dB`, `2000Hz`), or `+` / `-` along the classes."""
-    alpha: float = 0.1
+    alpha: float = 0.02
     """Dose. vector centred or plain: f' = f + alpha w, so what counts is ||alpha w|| / ||f||. closed: rise of the
     reading, in its own units."""
     start: float = 0.2

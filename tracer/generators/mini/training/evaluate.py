@@ -2,6 +2,7 @@
 
 python -m tracer.generators.mini.training.evaluate codec
 python -m tracer.generators.mini.training.evaluate notes --audio FOLDER
+python -m tracer.generators.mini.training.evaluate readout
 python -m tracer.generators.mini.training.evaluate prompts
 python -m tracer.generators.mini.training.evaluate instruments
 """
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from probes.attributes import get_attribute
+from probes.readout import Readout
 from probes.rendering.compose import Part, compose, draw_facts
 from probes.rendering.example import render_example
 from probes.rendering.instruments import BY_NAME
@@ -89,6 +91,36 @@ def held_out(count: int, seconds: float, solo: bool) -> Iterator[np.ndarray]:
             found += 1
         if found == count:
             return
+
+
+def accuracies(clips: Iterator[np.ndarray]) -> dict[str, dict[str, float]]:
+    """What the readout that comes with the model reads from clips, against their labels; CREPE full for pitch.
+
+    Its corpus was labelled by CREPE's small model, in a twentieth of the time; this is the check by the large one.
+    """
+    space, readout = load_space("mini"), Readout.from_pretrained("mini")
+    attributes = {name: get_attribute(name, **({"model": "full"} if name == "pitch" else {})) for name in readout.bins}
+    right: dict[str, list[np.ndarray]] = {name: [] for name in attributes}
+    near: dict[str, list[np.ndarray]] = {name: [] for name in attributes}
+    for audio in clips:
+        audio = audio[: len(audio) // HOP * HOP]
+        read = readout.read(space.encode(torch.from_numpy(audio)[None, None]))
+        for name, attribute in attributes.items():
+            values, valid = attribute.measure(audio, SAMPLE_RATE, len(audio) // HOP, HOP)
+            off = read.classes[name][0].numpy()[valid] - readout.bins[name].classes(values)[valid]
+            right[name].append(off == 0)
+            near[name].append(np.abs(off) <= 1)
+    report = {}
+    for name, rows in right.items():
+        rng = np.random.default_rng(0)
+        draws = [np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))]).mean() for _ in range(500)]
+        low, high = np.quantile(draws, [0.025, 0.975])
+        found = {
+            "accuracy": np.concatenate(rows).mean(), "low": low, "high": high,
+            "within_one": np.concatenate(near[name]).mean(), "frames": sum(map(len, rows)), "clips": len(rows),
+        }  # fmt: skip
+        report[name] = {key: round(float(value), 4) for key, value in found.items()}
+    return report
 
 
 def recordings(folder: Path, limit: int | None) -> Iterator[np.ndarray]:
@@ -194,7 +226,7 @@ def confusion(seeds: int, seconds: float, guidance: float | None) -> dict[str, o
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("codec", "notes", "prompts", "instruments"))
+    parser.add_argument("what", choices=("codec", "notes", "readout", "prompts", "instruments"))
     parser.add_argument("--audio", type=Path, help="folder of recordings (notes)")
     parser.add_argument("--codec", help="folder of codec weights; the bundled ones without it (codec, notes)")
     parser.add_argument("--count", type=int, default=32, help="clips, or seeds of each wording")
@@ -208,6 +240,8 @@ def main() -> None:
         }
     elif options.what == "notes":
         result = dict(reconstruction(recordings(options.audio, options.count), options.codec))
+    elif options.what == "readout":
+        result = dict(accuracies(render_example(HELD_OUT + i, options.seconds).audio for i in range(options.count)))
     elif options.what == "prompts":
         result = prompt_effects(options.count, options.seconds, options.guidance)
     else:

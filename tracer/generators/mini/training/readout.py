@@ -1,8 +1,10 @@
 """Train the readout that comes with the model: rendered music through the bundled codec, autoencoder, probes.
 
-    python -m tracer.generators.mini.training.readout --work FOLDER --hours 1.2
+    python -m tracer.generators.mini.training.readout --work FOLDER --hours 6
 
 The same as `trace fit encode --audio rendered` and `trace fit readout`, with the settings of the shipped readout.
+Pitch labels are those of CREPE's small model: many pieces help more than exact labels, and `evaluate readout` asks
+the large one.
 """
 
 import argparse
@@ -16,13 +18,15 @@ SHIPPED = Path(__file__).resolve().parents[4] / "probes" / "weights" / "mini-rea
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the corpus; the same one resumes")
-    parser.add_argument("--hours", type=float, default=1.2, help="of rendered music")
+    parser.add_argument("--hours", type=float, default=6.0, help="of rendered music")
     parser.add_argument("--out", type=Path, default=SHIPPED)
     options = parser.parse_args()
     trace = [sys.executable, "-m", "cli", "fit"]
     corpus = str(options.work / "corpus")
-    encode = ["encode", "--audio", "rendered", "--space", "mini", "--hours", str(options.hours), "--out", corpus]
-    readout = ["readout", "--corpus", corpus, "--hidden", "4096", "--steps", "1500", "--precision", "bf16"]
+    encode = ["encode", "--audio", "rendered", "--space", "mini", "--crepe", "tiny"]
+    encode += ["--hours", str(options.hours), "--out", corpus]
+    readout = ["readout", "--corpus", corpus, "--hidden", "4096", "--lambda", "0.005", "--steps", "1500"]
+    readout += ["--precision", "bf16"]
     for command in (encode, [*readout, "--out", str(options.out)]):
         subprocess.run([*trace, *command], check=True)
 
