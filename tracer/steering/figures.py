@@ -9,6 +9,7 @@ import matplotlib
 matplotlib.use("Agg")
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from .measure import MEASURED
 
@@ -37,6 +38,7 @@ def draw_dose(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
                 ax.vlines(alphas, -band, band, color="0.5", alpha=0.3, lw=6, zorder=0)
             ax.axhline(0, color="0.4", lw=0.6)
             ax.set_xscale("log")
+            ax.xaxis.set_minor_formatter(NullFormatter())  # doses within one decade would be labelled over each other
             if column == 0:
                 ax.set_ylabel(f"shift of\n{LABELS[name]}")
             if line == 0:
