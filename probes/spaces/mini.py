@@ -41,8 +41,8 @@ class MiniSpace(Space):
 
     def __init__(self, weights: str | None = None, device: str | torch.device = "cpu") -> None:
         super().__init__(weights, device)
-        folder = BUNDLED if weights is None else Path(weights)
-        self.weights = weights or "bundled"
+        self.weights = weights or "bundled"  # the word that a corpus records, and gives back
+        folder = BUNDLED if self.weights == "bundled" else Path(self.weights)
         self.codec = read_codec(folder).to(self.device)
         config = self.codec.config
         if (config.channels, config.sample_rate, config.hop) != (self.channels, self.sample_rate, self.hop):

@@ -27,6 +27,14 @@ def corpus(tmp_path_factory):
     return tiny_corpus(tmp_path_factory.mktemp("cli") / "corpus", frames=120).path
 
 
+def test_the_audio_test_finds_the_bundled_codec_again(tmp_path):
+    run("encode", "--audio", "rendered", "--hours", 0.01, "--crepe", "tiny", "--out", tmp_path / "corpus", "--json")
+    figures = run("sae", "--corpus", tmp_path / "corpus", "--out", tmp_path / "sae", *SMALL, "--audio-test")
+    assert figures["audio"]["seconds"] > 10
+    assert 0 <= figures["audio"]["pitch_within_50_cents"] <= 1
+    assert figures["audio"]["stft_distance"] > 0
+
+
 def test_sae_then_probes_then_explain(corpus, tmp_path):
     figures = run("sae", "--corpus", corpus, "--out", tmp_path / "sae", *SMALL, "--architecture", "topk", "--k", "4")
     assert figures["l0"] <= 4
