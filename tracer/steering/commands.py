@@ -13,7 +13,7 @@ EditOption = Annotated[
     typer.Option(
         "--edit",
         help='An edit, such as "pitch=C5,from=0.3,to=0.7,hold=loudness+timbre"; repeatable, each on its own.',
-        show_default="up and down for each of pitch, loudness, timbre",
+        show_default="up and down for each of pitch (C5, C3), loudness and timbre",
     ),
 ]
 AttributeOption = Annotated[

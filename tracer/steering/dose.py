@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ALPHAS = (0.002, 0.005, 0.01, 0.03)
 RANDOM = ("all", "strongest")
-EDITS = ("pitch=+", "pitch=-", "loudness=+", "loudness=-", "timbre=+", "timbre=-")
+EDITS = ("pitch=C5", "pitch=C3", "loudness=+", "loudness=0", "timbre=+", "timbre=-")
 
 
 def run_dose(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from probes.readout import Readout
     from tracer.generators import Generator
 
-EDITS = ("pitch=+", "loudness=+", "timbre=+")
+EDITS = ("pitch=C5", "loudness=+", "timbre=+")
 RESAMPLES = 1000
 
 
