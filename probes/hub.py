@@ -60,4 +60,4 @@ def hub_message(source: str, filename: str, error: Exception) -> str:
         return f"{source} has no such revision: give a branch, tag or commit that exists"
     if kind in ("RepositoryNotFoundError", "RemoteEntryNotFoundError"):
         return f"{source} on the Hub has no {filename}, or needs a login: check the id, or pass a path to the weights"
-    return f"cannot download {filename} of {source} from the hub ({kind}): go online once, or pass a path to the weights"
+    return f"cannot download {filename} of {source} from the hub ({kind}): go online once, or pass a path instead"
