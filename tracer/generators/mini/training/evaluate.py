@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from probes.attributes import get_attribute
+from probes.probe_metrics import accuracy, bootstrap_interval, within_one
 from probes.readout import Readout
 from probes.rendering.compose import Part, compose, draw_facts
 from probes.rendering.example import render_example
@@ -100,26 +101,25 @@ def accuracies(clips: Iterator[np.ndarray]) -> dict[str, dict[str, float]]:
     """
     space, readout = load_space("mini"), Readout.from_pretrained("mini")
     attributes = {name: get_attribute(name, **({"model": "full"} if name == "pitch" else {})) for name in readout.bins}
-    right: dict[str, list[np.ndarray]] = {name: [] for name in attributes}
-    near: dict[str, list[np.ndarray]] = {name: [] for name in attributes}
+    labels: dict[str, list[np.ndarray]] = {name: [] for name in attributes}
+    classes: dict[str, list[np.ndarray]] = {name: [] for name in attributes}
     for audio in clips:
         audio = audio[: len(audio) // HOP * HOP]
         read = readout.read(space.encode(torch.from_numpy(audio)[None, None]))
         for name, attribute in attributes.items():
             values, valid = attribute.measure(audio, SAMPLE_RATE, len(audio) // HOP, HOP)
-            off = read.classes[name][0].numpy()[valid] - readout.bins[name].classes(values)[valid]
-            right[name].append(off == 0)
-            near[name].append(np.abs(off) <= 1)
+            labels[name].append(readout.bins[name].classes(values)[valid].astype(np.int64))
+            classes[name].append(read.classes[name][0].numpy()[valid].astype(np.int64))
     report = {}
-    for name, rows in right.items():
-        rng = np.random.default_rng(0)
-        draws = [np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))]).mean() for _ in range(500)]
-        low, high = np.quantile(draws, [0.025, 0.975])
-        found = {
-            "accuracy": np.concatenate(rows).mean(), "low": low, "high": high,
-            "within_one": np.concatenate(near[name]).mean(), "frames": sum(map(len, rows)), "clips": len(rows),
+    for name in attributes:
+        wanted, found = np.concatenate(labels[name]), np.concatenate(classes[name])
+        files = np.repeat(np.arange(len(labels[name])), [len(row) for row in labels[name]])
+        low, high = bootstrap_interval(wanted == found, files)
+        figures = {
+            "accuracy": accuracy(wanted, found), "low": low, "high": high, "within_one": within_one(wanted, found),
+            "frames": len(wanted), "clips": len(labels[name]),
         }  # fmt: skip
-        report[name] = {key: round(float(value), 4) for key, value in found.items()}
+        report[name] = {key: round(float(value), 4) for key, value in figures.items()}
     return report
 
 
