@@ -36,7 +36,7 @@ class CodecConfig:
     channels: int = 64
     width: int = 384
     encoder_blocks: int = 2
-    decoder_blocks: int = 3
+    decoder_blocks: int = 4
     head: int = 1024
     noise: float = 0.2
 

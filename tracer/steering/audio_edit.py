@@ -14,8 +14,9 @@ from probes.devices import pick_device
 from probes.errors import InputError
 
 from .build import displacement
-from .dose import with_hold, write_csv
+from .dose import with_hold
 from .measure import Tracks, measure
+from .rows import write_csv
 from .spec import EditSpec, parse_edit
 
 if TYPE_CHECKING:

@@ -44,9 +44,10 @@ def steer_command(
     attribute: AttributeOption = None,
     target: TargetOption = None,
     alpha: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Doses, separated by commas.", show_default="0.002,0.005,0.01,0.03; with --when the edits' own"
+            help="Doses, separated by commas; once for all edits, or once for each of them, in their order.",
+            show_default="0.002,0.005,0.01,0.03; with --when the edits' own",
         ),
     ] = None,
     hold: HoldOption = None,
@@ -84,7 +85,8 @@ def steer_command(
     """Measure what control vectors do: dose-response, leakage and cost, beside a random push of equal size.
 
     Every prompt is generated plain, with each edit at each dose, and with a random push of equal size, from the same
-    noise; pitch (CREPE), level and centroid are measured on the audio.
+    noise; pitch (CREPE), level and centroid are measured on the audio. Stop it with Ctrl-C and start it again with the
+    same options: it goes on where it was.
     """
     from .spec import parse_hold, parse_numbers
 
@@ -96,20 +98,20 @@ def steer_command(
     edits = all_edits(edit, attribute, target)
     if edits:
         shared["edits"] = edits
-    doses = parse_numbers(alpha) if alpha else None
+    doses = [parse_numbers(text) for text in alpha or ()]
     if when:
         from .lockin import run_lockin
 
-        if doses is not None and len(doses) != 1:
+        if doses and [len(own) for own in doses] != [1]:
             raise InputError("--when takes one --alpha for all edits, or each edit's own alpha=")
-        dose = None if doses is None else doses[0]
+        dose = doses[0][0] if doses else None
         folder = run_lockin(model, prompts, n, windows=windows, alpha=dose, out=out or Path("runs/lockin"), **shared)
         show(folder, "lockin", as_json)
         return
     from .dose import run_dose
 
-    if doses is not None:
-        shared["alphas"] = doses
+    if doses:
+        shared["alphas"] = doses[0] if len(doses) == 1 else doses
     folder = run_dose(model, prompts, n, random=random, save_audio=save_audio, out=out or Path("runs/steer"), **shared)
     show(folder, "equal-effect", as_json)
 

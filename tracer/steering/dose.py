@@ -1,12 +1,10 @@
 """`trace steer`: what each edit does to the sound at each dose, beside a random push of equal size."""
 
-import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
@@ -21,12 +19,12 @@ from .build import displacement, make_edit, resolve_target
 from .dose_tables import equal_effects, leakage, table
 from .measure import Tracks, distortion
 from .paired import Setting, Weighed, generate_weighed
-from .setup import open_setting
+from .rows import open_run, read_csv, write_csv
+from .setup import SettingOptions, open_setting
 from .spec import EditSpec, parse_edit
 from .vectors import RandomDisplacement
 
 if TYPE_CHECKING:
-    from probes.readout import Readout
     from tracer.generators import Generator
 
 ALPHAS = (0.002, 0.005, 0.01, 0.03)
@@ -40,34 +38,23 @@ def run_dose(
     n: int = 32,
     *,
     edits: Sequence[str | EditSpec] = EDITS,
-    alphas: Sequence[float] = ALPHAS,
+    alphas: Sequence[float] | Sequence[Sequence[float]] = ALPHAS,
     hold: Sequence[str] = (),
-    weights: str | None = None,
-    readout: "str | Path | Readout | None" = None,
-    steps: int | None = None,
-    seconds: float | None = None,
-    guidance: float | None = None,
-    seed: int = 0,
-    batch_size: int = 8,
-    device: str = "auto",
-    dtype: str = "auto",
-    balanced: bool = False,
-    crepe: str = "full",
     random: str = "all",
     save_audio: bool = True,
-    options: Mapping[str, str] | None = None,
     out: str | Path = "runs/steer",
     progress_bar: bool = True,
+    **given: Unpack[SettingOptions],
 ) -> Path:
     """Generate every prompt plain, with each edit at each dose, and with a random push of equal size; measure all.
 
+    A run that was interrupted goes on in the same folder with the prompts that are missing.
+
     Args:
-        generator, prompts, n, weights, readout, steps, seconds, guidance, seed, batch_size, device, dtype, balanced,
-            options: as in `tracer.run.trace`.
-        edits: one after the other, each on its own; their alpha is replaced by each of `alphas`.
-        alphas: doses, above 0.
+        generator, prompts, n, given: as in `tracer.run.trace`; and `crepe`, CREPE's size for measuring pitch.
+        edits: one after the other, each on its own; their alpha is replaced by each of their doses.
+        alphas: doses, above 0: those of every edit, or a sequence for each edit.
         hold: attributes to hold in every edit that does not aim at them, on top of the edits' own hold=.
-        crepe: CREPE's size for measuring pitch, full or tiny.
         random: doses that get a random push beside them: "all", or "strongest", which halves the work.
         save_audio: keep every clip.
         out: folder for clips.csv (one row per clip), dose.csv (per edit and dose), equal-effect.csv, leakage.csv,
@@ -80,44 +67,57 @@ def run_dose(
         InputError: anything in the arguments that cannot work, before anything is generated.
     """
     specs = [with_hold(parse_edit(edit) if isinstance(edit, str) else edit, hold) for edit in edits]
-    alphas = sorted(set(alphas))
-    if not specs or not alphas or not all(np.isfinite(alphas)) or alphas[0] <= 0:
-        raise InputError("give at least one edit and one finite alpha above 0, such as --alpha 0.005,0.01,0.03")
+    doses = doses_of(specs, alphas)
     if random not in RANDOM:
         raise InputError(f"--random must be one of {', '.join(RANDOM)}, not {random!r}")
-    controlled = alphas if random == "all" else alphas[-1:]
-    setting, chosen = open_setting(
-        generator, prompts, n, weights=weights, readout=readout, steps=steps, seconds=seconds, guidance=guidance,
-        seed=seed, batch_size=batch_size, device=device, dtype=dtype, balanced=balanced, crepe=crepe, options=options,
-        branches=[spec.branch for spec in specs],
-    )  # fmt: skip
+    setting, chosen = open_setting(generator, prompts, n, [spec.branch for spec in specs], **given)
     for spec in specs:
         displacement(spec, setting.readout)  # refuses unknown targets before anything is generated
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    clips: list[dict[str, Any]] = []
-    steps_rows: list[dict[str, Any]] = []
-    batches = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
+    about = setting.about(chosen) | {
+        "edits": [str(spec) for spec in specs], "alphas": [doses[spec] for spec in specs], "random": random,
+        "save_audio": save_audio,
+    }  # fmt: skip
+    open_run(folder, "steer.json", about)
+    clips = read_csv(folder / "clips.csv")
+    done = {row["prompt"] for row in clips}
+    steps_rows = [row for row in read_csv(folder / "steps.csv") if row["prompt"] in done]
+    missing = [prompt for prompt in chosen if prompt.index not in done]
     with prompt_bar(len(chosen)) if progress_bar else nullcontext() as advance:
-        for batch in batches:
-            for clip_rows, step_rows in dose_batch(
-                setting, batch, specs, alphas, controlled, folder if save_audio else None
-            ):
+        if advance is not None:
+            advance(len(chosen) - len(missing))
+        for batch in setting.batches(missing):
+            for clip_rows, step_rows in dose_batch(setting, batch, doses, random, folder if save_audio else None):
                 clips += clip_rows
                 steps_rows += step_rows
-            write_csv(folder / "clips.csv", clips)
+            write_csv(folder / "steps.csv", steps_rows)
+            write_csv(folder / "clips.csv", clips)  # last: what it holds is done
             if advance is not None:
                 advance(len(batch))
-    about = {
-        "model": setting.generator.name, "generator": setting.generator.fingerprint(),
-        "readout": setting.readout.fingerprint(), "prompts": [prompt.caption for prompt in chosen],
-        "edits": [str(spec) for spec in specs], "alphas": alphas, "seed": seed, "steps": setting.steps,
-        "seconds": setting.seconds, "cfg": setting.guidance, "crepe": crepe, "random": random,
-    }  # fmt: skip
-    (folder / "steer.json").write_text(json.dumps(about, indent=2) + "\n")
-    write_csv(folder / "steps.csv", steps_rows)
-    report(folder, clips, specs)
+    report(folder, read_csv(folder / "clips.csv"), specs)  # as written, so that resuming changes no digit
     return folder
+
+
+def doses_of(
+    specs: Sequence[EditSpec], alphas: Sequence[float] | Sequence[Sequence[float]]
+) -> dict[EditSpec, list[float]]:
+    """The doses of each edit, rising.
+
+    Raises:
+        InputError: no edit, two that tables could not tell apart, no dose, doses that are not finite and above 0, or as
+            many sequences of doses as there are not edits.
+    """
+    lists: list[Sequence[float]] = [[a] if isinstance(a, int | float) else a for a in alphas]
+    if all(isinstance(a, int | float) for a in alphas):
+        lists = [[a for one in lists for a in one]] * len(specs)
+    if len(lists) != len(specs):
+        raise InputError(f"give --alpha once for all edits or once for each: {len(lists)} for {len(specs)} edits")
+    if not specs or not all(len(own) and np.isfinite(own).all() and min(own) > 0 for own in lists):
+        raise InputError("give at least one edit and one finite alpha above 0, such as --alpha 0.005,0.01,0.03")
+    labels = [spec.label for spec in specs]
+    if len(set(labels)) < len(labels):
+        raise InputError("two of the edits differ in nothing but dose or hold: give them to two runs")
+    return {spec: sorted(set(own)) for spec, own in zip(specs, lists)}
 
 
 def report(folder: Path, clips: list[dict[str, Any]], specs: Sequence[EditSpec]) -> None:
@@ -143,9 +143,8 @@ def with_hold(spec: EditSpec, hold: Sequence[str]) -> EditSpec:
 def dose_batch(
     setting: Setting,
     prompts: Sequence[Prompt],
-    specs: Sequence[EditSpec],
-    alphas: Sequence[float],
-    controlled: Sequence[float],
+    doses: Mapping[EditSpec, Sequence[float]],
+    random: str,
     folder: Path | None,
 ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
     """Rows of clips.csv and of steps.csv for each version of a batch of prompts, the plain one first."""
@@ -153,11 +152,11 @@ def dose_batch(
     keep_audio(folder, setting, prompts, "plain", plain_audio)
     yield [clip_row(prompt, None, 0.0, "plain", tracks) for prompt, tracks in zip(prompts, plain)], []
     directions = [prompt_seed(setting.seed + 1, prompt.index) for prompt in prompts]
-    for spec in specs:
+    for spec, alphas in doses.items():
         note = target_note(spec, setting)
         for alpha in alphas:
             own = displacement(spec.at(alpha), setting.readout)
-            for kind in ("steered", "random") if alpha in controlled else ("steered",):
+            for kind in ("steered", "random") if random == "all" or alpha == alphas[-1] else ("steered",):
                 displace = own if kind == "steered" else RandomDisplacement(setting.readout, own, directions)
                 weighed = Weighed(displace)
                 latents = generate_weighed(setting, prompts, make_edit(spec.at(alpha), weighed), weighed)
@@ -231,13 +230,3 @@ def keep_audio(folder: Path | None, setting: Setting, prompts: Sequence[Prompt],
     for prompt, clip in zip(prompts, audio):
         path = folder / "audio" / f"{prompt.index:05d}-{name}.wav"
         soundfile.write(path, np.clip(clip, -1, 1).T, setting.generator.sample_rate, subtype="PCM_24")
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows with the union of their columns, in order of appearance."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .measure import MEASURED
+from .rows import Row
 from .spec import EditSpec
 
 EFFECTS = {"pitch": 2.0, "loudness": 6.0, "timbre": float(np.log2(1.5))}
@@ -13,8 +14,6 @@ EFFECTS = {"pitch": 2.0, "loudness": 6.0, "timbre": float(np.log2(1.5))}
 compared where half of the frames sit on that note."""
 BAND = 68.0
 """Percentile of |shift| under a random push that makes the random-vector band: one standard deviation of a Gaussian."""
-
-Row = dict[str, Any]
 
 
 def numbers(rows: Sequence[Mapping[str, Any]], column: str) -> np.ndarray:

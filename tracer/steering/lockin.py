@@ -6,13 +6,12 @@ finished clip is compared with that of the same displacement of the finished lat
 means that the model washed the edit out, 1 that it let it stand, more than 1 that it took it up and went further.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from torch import Tensor
@@ -24,27 +23,18 @@ from tracer.bars import prompt_bar
 from tracer.prompts import Prompt
 
 from .build import displacement, make_edit
-from .dose import target_note, with_hold, write_csv
+from .dose import target_note, with_hold
 from .measure import Tracks
 from .paired import Setting
-from .setup import open_setting
+from .rows import Row, open_run, read_csv, write_csv
+from .setup import SettingOptions, open_setting
 from .spec import EditSpec, parse_edit
 
 if TYPE_CHECKING:
-    from probes.readout import Readout
     from tracer.generators import Generator
 
 EDITS = ("pitch=C5", "loudness=+", "timbre=+")
 RESAMPLES = 1000
-
-
-@dataclass
-class Plain:
-    """Of the unedited generations: the time grid, and the class of every frame at every state by attribute."""
-
-    times: list[float] = field(default_factory=list)
-    classes: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    """attribute -> per prompt uint8 [states, frames], clean estimates"""
 
 
 def run_lockin(
@@ -56,28 +46,20 @@ def run_lockin(
     windows: int = 10,
     alpha: float | None = None,
     hold: Sequence[str] = (),
-    weights: str | None = None,
-    readout: "str | Path | Readout | None" = None,
-    steps: int | None = None,
-    seconds: float | None = None,
-    guidance: float | None = None,
-    seed: int = 0,
-    batch_size: int = 8,
-    device: str = "auto",
-    dtype: str = "auto",
-    balanced: bool = False,
-    crepe: str = "full",
-    options: Mapping[str, str] | None = None,
     out: str | Path = "runs/lockin",
     progress_bar: bool = True,
+    **given: Unpack[SettingOptions],
 ) -> Path:
     """Slide each edit over flow time and measure how much of its effect the finished clip keeps.
+
+    A run that was interrupted goes on in the same folder with the prompts that are missing.
 
     Args:
         edits: each on its own; from, to and schedule are the window's affair here.
         windows: number of equal windows of flow time.
         alpha: dose in place of the edits' own.
-        out: folder for lockin.csv (per edit and window), clips.csv, emergence.csv, lockin.png and lockin.json.
+        out: folder for lockin.csv (per edit and window), clips.csv, emergence.csv, states/ (classes of every prompt
+            at every state), lockin.png and lockin.json.
         The others as in `tracer.steering.run_dose`.
 
     Returns:
@@ -92,35 +74,31 @@ def run_lockin(
         raise InputError("--when needs edits with an alpha other than 0")
     if any(spec.site != "endpoint" or spec.branch != "both" for spec in specs):
         raise InputError("--when slides edits of site=endpoint and branch=both: leave those options out")
-    setting, chosen = open_setting(
-        generator, prompts, n, weights=weights, readout=readout, steps=steps, seconds=seconds, guidance=guidance,
-        seed=seed, batch_size=batch_size, device=device, dtype=dtype, balanced=balanced, crepe=crepe, options=options,
-    )  # fmt: skip
+    setting, chosen = open_setting(generator, prompts, n, **given)
     if not 2 <= windows < setting.steps:
         raise InputError(f"--windows must lie between 2 and one less than the {setting.steps} states, not {windows}")
     for spec in specs:
         displacement(spec, setting.readout)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    plain, clips = Plain(), []
-    batches = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
+    about = setting.about(chosen) | {"edits": [str(spec) for spec in specs], "windows": windows}
+    open_run(folder, "lockin.json", about)
+    clips = read_csv(folder / "clips.csv")
+    done = {row["prompt"] for row in clips}
+    missing = [prompt for prompt in chosen if prompt.index not in done]
     with prompt_bar(len(chosen)) if progress_bar else nullcontext() as advance:
-        for batch in batches:
-            clips += lockin_batch(setting, batch, specs, windows, plain)
+        if advance is not None:
+            advance(len(chosen) - len(missing))
+        for batch in setting.batches(missing):
+            finished, times = watch(setting, batch, folder / "states")
+            clips += lockin_batch(setting, batch, specs, windows, finished, times)
+            write_csv(folder / "clips.csv", clips)  # last: what it holds is done
             if advance is not None:
                 advance(len(batch))
-    write_csv(folder / "clips.csv", clips)
+    clips = read_csv(folder / "clips.csv")  # as written, so that resuming changes no digit
     rows = [row for spec in specs for row in shares(clips, spec, windows)]
     write_csv(folder / "lockin.csv", rows)
-    emergence = emergence_rows(plain)
+    emergence = emergence_rows([folder / "states" / file_name(prompt) for prompt in chosen])
     write_csv(folder / "emergence.csv", emergence)
-    about = {
-        "model": setting.generator.name, "generator": setting.generator.fingerprint(),
-        "readout": setting.readout.fingerprint(), "prompts": [prompt.caption for prompt in chosen],
-        "edits": [str(spec) for spec in specs], "windows": windows, "seed": seed, "steps": setting.steps,
-        "seconds": setting.seconds, "cfg": setting.guidance, "crepe": crepe,
-    }  # fmt: skip
-    (folder / "lockin.json").write_text(json.dumps(about, indent=2) + "\n")
     from .figures import draw_lockin
 
     draw_lockin(rows, emergence, folder / "lockin.png")
@@ -128,10 +106,14 @@ def run_lockin(
 
 
 def lockin_batch(
-    setting: Setting, prompts: Sequence[Prompt], specs: Sequence[EditSpec], windows: int, plain: Plain
-) -> list[dict[str, Any]]:
+    setting: Setting,
+    prompts: Sequence[Prompt],
+    specs: Sequence[EditSpec],
+    windows: int,
+    finished: Tensor,
+    times: Sequence[float],
+) -> list[Row]:
     """One row per prompt, edit and window (and for the finished latent, window "end") of a batch."""
-    finished = watch(setting, prompts, plain)
     _, before = setting.listen(finished)
     read_before = read(setting, finished)
     rows = []
@@ -142,7 +124,7 @@ def lockin_batch(
             if window == windows:
                 latents = finished + displace(finished)
             else:
-                latents = setting.generate(prompts, [window_edit(spec, displace, window, windows, plain.times)])
+                latents = setting.generate(prompts, [window_edit(spec, displace, window, windows, times)])
             _, after = setting.listen(latents)
             read_after = read(setting, latents)
             for k, prompt in enumerate(prompts):
@@ -156,8 +138,12 @@ def lockin_batch(
     return rows
 
 
-def watch(setting: Setting, prompts: Sequence[Prompt], plain: Plain) -> Tensor:
-    """Generate without edits; time grid and classes go into `plain`."""
+def file_name(prompt: Prompt) -> str:
+    return f"{prompt.index:05d}.npz"
+
+
+def watch(setting: Setting, prompts: Sequence[Prompt], folder: Path) -> tuple[Tensor, list[float]]:
+    """Generate without edits: latents and time grid. The classes at every state go into a file per prompt."""
     times: list[float] = []
     states: dict[str, list[np.ndarray]] = {}
 
@@ -169,10 +155,11 @@ def watch(setting: Setting, prompts: Sequence[Prompt], plain: Plain) -> Tensor:
 
     with capture(setting.generator.sampler, sink):
         latents = setting.generate(prompts)
-    plain.times = times
-    for name, rows in states.items():
-        plain.classes.setdefault(name, []).extend(np.stack(rows, 1))
-    return latents
+    folder.mkdir(exist_ok=True)
+    for k, prompt in enumerate(prompts):
+        own: dict[str, Any] = {name: np.stack([at[k] for at in classes]) for name, classes in states.items()}
+        np.savez(folder / file_name(prompt), times=np.array(times), **own)
+    return latents, times
 
 
 def window_edit(spec: EditSpec, displace: Any, window: int, windows: int, times: Sequence[float]) -> Edit:
@@ -218,7 +205,8 @@ def shares(clips: Sequence[Mapping[str, Any]], spec: EditSpec, windows: int) -> 
             row[f"{how}_shift"] = float(np.nanmedian(effect))
             row[f"{how}_share"] = float(ratio(np.nanmedian(effect), np.nanmedian(whole)))
             resampled = ratio(np.nanmedian(effect[draws], 1), np.nanmedian(whole[draws], 1))
-            row[f"{how}_low"], row[f"{how}_high"] = (float(v) for v in np.nanpercentile(resampled, [2.5, 97.5]))
+            known = resampled[np.isfinite(resampled)]
+            row[f"{how}_low"], row[f"{how}_high"] = np.percentile(known, [2.5, 97.5]) if known.size else [np.nan] * 2
         rows.append(row)
     return rows
 
@@ -228,17 +216,20 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return part / np.where(whole == 0, np.nan, whole)
 
 
-def emergence_rows(plain: Plain) -> list[dict[str, Any]]:
+def emergence_rows(files: Sequence[Path]) -> list[Row]:
     """Agreement of the clean estimate with the finished clip, per attribute and state, mean over prompts."""
+    with np.load(files[0]) as first:
+        times, names = first["times"], [name for name in first.files if name != "times"]
     rows = []
-    for name, prompts in plain.classes.items():
+    for name in names:
+        prompts = [np.load(file)[name] for file in files]
         finals = Finals()
         for classes in prompts:
             finals.add(classes[-1])
         curves = np.stack([agreement(classes, finals).values for classes in prompts])
         rows += [
-            {"attribute": name, "t": t, "agreement": float(value)}
-            for t, value in zip(plain.times, np.nanmean(curves, 0))
+            {"attribute": name, "t": float(t), "agreement": float(value)}
+            for t, value in zip(times, np.nanmean(curves, 0))
         ]
     return rows
 

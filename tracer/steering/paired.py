@@ -1,8 +1,8 @@
 """The same prompts and the same noise, with and without an edit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -28,6 +28,7 @@ class Setting:
     seconds: float
     guidance: float
     crepe: str = "full"
+    batch_size: int = 8
 
     def generate(self, prompts: Sequence["Prompt"], edits: Sequence[Edit] = ()) -> Tensor:
         """Final latents [B, F, C] of the prompts, each from its own noise."""
@@ -39,6 +40,20 @@ class Setting:
                 seconds=self.seconds,
                 guidance=self.guidance,
             )
+
+    def batches(self, prompts: Sequence["Prompt"]) -> Iterator[Sequence["Prompt"]]:
+        """The prompts, as many at a time as are generated together."""
+        for start in range(0, len(prompts), self.batch_size):
+            yield prompts[start : start + self.batch_size]
+
+    def about(self, prompts: Sequence["Prompt"]) -> dict[str, Any]:
+        """What the run's tables depend on, for its JSON file; how many prompts go together is not of it."""
+        return {
+            "model": self.generator.name, "generator": self.generator.fingerprint(),
+            "readout": self.readout.fingerprint(), "prompts": [prompt.caption for prompt in prompts],
+            "indices": [prompt.index for prompt in prompts], "seed": self.seed, "steps": self.steps,
+            "seconds": self.seconds, "cfg": self.guidance, "crepe": self.crepe,
+        }  # fmt: skip
 
     def listen(self, latents: Tensor) -> tuple[np.ndarray, list[Tracks]]:
         """Audio [B, channels, n] of latents, and what is measured on each clip."""

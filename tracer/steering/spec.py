@@ -64,12 +64,12 @@ class EditSpec:
 
     @property
     def label(self) -> str:
-        """Short name for tables and files, such as `pitch=C5`."""
-        return f"{self.attribute}={self.target}"
+        """Name for tables and files, such as `pitch=C5`: the edit without its dose and without what it holds."""
+        return str(replace(self, alpha=DEFAULTS["alpha"], hold=()))
 
     def __str__(self) -> str:
         """The text that `parse_edit` reads back."""
-        parts = [self.label]
+        parts = [f"{self.attribute}={self.target}"]
         for option, name in OPTIONS.items():
             value = getattr(self, name)
             if value != DEFAULTS[name]:

@@ -53,7 +53,7 @@ def test_dose_response_is_the_shift_of_the_known_flow(dose_folder):
     weights = np.linspace(-1, 1, 20)
     direction = 2 * math.sqrt(np.mean(weights**2))  # of the positive and the negative part, decoded
     for row in rows_of(dose_folder / "dose.csv"):
-        sign = 1 if row["edit"] == "loudness=+" else -1
+        sign = 1 if row["edit"].startswith("loudness=+") else -1
         wanted = sign * float(row["alpha"]) * direction * unit * 20 / math.log(10)
         assert float(row["shift_loudness"]) == pytest.approx(wanted, rel=0.02, abs=0.05)
         assert abs(float(row["shift_pitch"])) < 0.1
@@ -68,7 +68,7 @@ def test_dose_folder_holds_everything(dose_folder):
     for row in rows_of(dose_folder / "steps.csv"):
         assert 0 < float(row["ratio"]) < 10
         assert 0 <= float(row["t"]) < 1
-    assert json.loads((dose_folder / "steer.json").read_text())["alphas"] == [0.1, 0.4]
+    assert json.loads((dose_folder / "steer.json").read_text())["alphas"] == [[0.1, 0.4]] * 2
     for figure in ("dose.png", "leakage.png"):
         assert (dose_folder / figure).stat().st_size > 2000
 
@@ -85,6 +85,44 @@ def test_a_clip_is_the_same_whatever_the_batch_size(dose_folder, tmp_path):
     before = {key(row): row for row in rows_of(dose_folder / "clips.csv")}
     for row in rows_of(other / "clips.csv"):
         assert float(row["loudness"]) == pytest.approx(float(before[key(row)]["loudness"]), abs=1e-3)
+
+
+def test_each_edit_may_have_doses_of_its_own(tmp_path):
+    folder = run_dose(
+        SineGenerator(), ["a"], 1, edits=["loudness=+", "loudness=-", "loudness=+,vector=plain"],
+        alphas=[[0.2, 0.1], [0.3], [0.1]], readout=louder_readout(), crepe="tiny", progress_bar=False,
+        save_audio=False, out=tmp_path,
+    )  # fmt: skip
+    doses = [(row["edit"], float(row["alpha"])) for row in rows_of(folder / "dose.csv")]
+    assert doses == [("loudness=+", 0.1), ("loudness=+", 0.2), ("loudness=-", 0.3), ("loudness=+,vector=plain", 0.1)]
+
+
+class Stopped(SineGenerator):
+    """Is interrupted when it is asked for a prompt."""
+
+    def generate(self, captions, *args, **kwargs):
+        if "c" in captions:
+            raise KeyboardInterrupt
+        return super().generate(captions, *args, **kwargs)
+
+
+@pytest.mark.parametrize("run", [run_dose, run_lockin])
+def test_an_interrupted_run_goes_on_where_it_was(run, tmp_path):
+    given = {
+        "edits": ["loudness=+,alpha=0.4", "pitch=C5,alpha=0.1"], "readout": louder_readout(), "crepe": "tiny",
+        "batch_size": 1, "progress_bar": False,
+    } | ({"alphas": [0.1, 0.4], "save_audio": False} if run is run_dose else {"windows": 3})  # fmt: skip
+    whole = run(SineGenerator(), ["a", "b", "c"], 3, out=tmp_path / "whole", **given)
+    with pytest.raises(KeyboardInterrupt):
+        run(Stopped(), ["a", "b", "c"], 3, out=tmp_path / "again", **given)
+    kept = (tmp_path / "again" / "clips.csv").read_text().splitlines()
+    assert len(kept) > 1
+    again = run(SineGenerator(), ["a", "b", "c"], 3, out=tmp_path / "again", **given)
+    for wanted in whole.glob("*.csv"):
+        assert (again / wanted.name).read_bytes() == wanted.read_bytes(), wanted.name
+    assert (again / "clips.csv").read_text().splitlines()[: len(kept)] == kept
+    with pytest.raises(InputError, match="other options: seed: choose another --out"):
+        run(SineGenerator(), ["a", "b", "c"], 3, out=tmp_path / "again", seed=1, **given)
 
 
 @pytest.mark.parametrize("window", range(4))
@@ -129,6 +167,9 @@ def test_lockin_tells_how_much_of_an_edit_survives(tmp_path):
         ({"edits": []}, "at least one edit"),
         ({"alphas": []}, "finite alpha"),
         ({"alphas": [0.0]}, "above 0"),
+        ({"alphas": [[1.0], [2.0]], "edits": ["pitch=+"]}, "once for each: 2 for 1"),
+        ({"alphas": [[1.0], []], "edits": ["pitch=+", "pitch=-"]}, "finite alpha"),
+        ({"edits": ["pitch=+,alpha=1", "pitch=+,alpha=2"]}, "differ in nothing but dose"),
         ({"alphas": [float("nan")]}, "finite alpha"),
         ({"edits": ["tempo=3"]}, "no attribute"),
         ({"hold": ["tempo"]}, "cannot hold"),

@@ -20,6 +20,8 @@ from tracer.generators.mini.training.data import HOP, PITCHES, SAMPLE_RATE
 LEVELS = 20  # classes of the auxiliary heads for loudness and brightness
 LOUDEST = 0.30  # RMS where the last loudness class begins
 BRIGHTEST = 5000.0  # hertz where the last brightness class begins
+PITCHED = 1400.0  # hertz below which magnitudes decide what pitch is heard
+LIGHT_NOISE = 0.15  # most noise on a latent while the decoder alone is trained: a finished encoder's latents are exact
 
 
 class Heads(nn.Module):
@@ -45,10 +47,11 @@ class Trainee(nn.Module):
         self.normalise = nn.BatchNorm1d(config.channels, affine=False, momentum=0.02)
         self.heads = Heads(config.channels)
 
-    def forward(self, spectra: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, spectra: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents with `noise` [B, 1, 1] times Gaussian noise, and log-magnitudes decoded from them."""
         mean = self.codec.to_mean(spectra)
         latent = self.normalise(mean.float().flatten(0, 1)).view(mean.shape)
-        latent = latent + self.codec.config.noise * torch.randn_like(latent)
+        latent = latent + noise * torch.randn_like(latent)
         return latent, self.codec.decode(latent)
 
 
@@ -71,9 +74,14 @@ def augment(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def draw_batch(
     audio: np.ndarray, pitches: np.ndarray, batch: int, frames: int, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Audio [batch, frames * HOP] and pitch classes [batch, frames], -1 where they must not be used."""
+    """Audio [batch, frames * HOP] and pitch classes [batch, frames], -1 where they must not be used.
+
+    Half of the clips are solos, half have several parts, whatever the cache has more of.
+    """
     clips, classes = [], []
-    for i in rng.integers(len(audio), size=batch):
+    solo = pitches.any(axis=1)
+    chance = np.where(solo, 0.5 / max(1, solo.sum()), 0.5 / max(1, (~solo).sum()))
+    for i in rng.choice(len(audio), size=batch, p=chance / chance.sum()):
         first = int(rng.integers(pitches.shape[1] - frames + 1))
         piece = audio[i, first * HOP : (first + frames) * HOP].astype(np.float32) / 32767
         known = pitches[i, first : first + frames].astype(np.int64)
@@ -89,9 +97,10 @@ def draw_batch(
 def spectrum_loss(predicted: Tensor, target: Tensor, subframes: int) -> Tensor:
     """Distance of two sets of log-magnitudes `[B, F, subframes * bins]`.
 
-    Three parts: log-magnitudes, counted more where the target has energy, so that partials matter and the floor
+    Four parts: log-magnitudes, counted more where the target has energy, so that partials matter and the floor
     between them little; square roots of magnitudes relative to the clip's, which punish sound where there should
-    be none; and the level of each spectrum.
+    be none; the level of each spectrum; and once more the magnitudes below `PITCHED`, where the originals' own would
+    mend nearly all that a listener for pitch gets wrong.
     """
     predicted, target = (x.unflatten(-1, (subframes, -1)) for x in (predicted, target))
     root, wanted = (0.5 * predicted.clamp(max=7.0)).exp(), (0.5 * target).exp()
@@ -99,7 +108,16 @@ def spectrum_loss(predicted: Tensor, target: Tensor, subframes: int) -> Tensor:
     log_part = ((predicted - target).abs() * (0.3 + weight)).mean()
     root_part = ((root - wanted).abs() / (wanted.mean((1, 2, 3), keepdim=True) + 0.02)).mean()
     level_part = (log_rms(predicted) - log_rms(target)).abs().mean()
-    return log_part / 3.0 + 0.5 * root_part + 0.3 * level_part
+    low = round(PITCHED / (SAMPLE_RATE / 2) * predicted.shape[-1])
+    return log_part / 3.0 + 0.5 * root_part + 0.3 * level_part + low_loss(predicted[..., :low], target[..., :low])
+
+
+def low_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Distance of log-magnitudes `[..., bins]` of the lowest bins: share of the magnitude that is wrong, and log."""
+    magnitude, wanted = predicted.clamp(max=7.0).exp(), target.exp()
+    share = ((magnitude - wanted).abs().sum(-1) / (wanted.sum(-1) + 0.5)).mean()
+    weight = wanted / wanted.mean(-1, keepdim=True)
+    return share + 0.3 * ((predicted - target).abs() * weight).mean()
 
 
 def head_loss(
@@ -174,9 +192,9 @@ def train(
     if finished:
         model.normalise.eval()
 
-    def forward(spectra: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(spectra: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            latent, predicted = model(spectra)
+            latent, predicted = model(spectra, noise)
             return latent, spectrum_loss(predicted, spectra, model.codec.config.subframes)
 
     if compiled:  # joins the many passes over whole spectra; needs a C++ compiler
@@ -189,7 +207,8 @@ def train(
             group["lr"] = rate * min(1.0, (step - first_step + 1) / 200)
         clips, classes = draw_batch(audio, pitches, batch, frames, rng)
         spectra = model.codec.spectra(clips)
-        latent, loss = forward(spectra)
+        noise = torch.full((batch, 1, 1), model.codec.config.noise)
+        latent, loss = forward(spectra, LIGHT_NOISE * torch.rand(batch, 1, 1) if finished else noise)
         aux = torch.zeros(())
         if not finished:  # the heads shape the latent, which a frozen encoder no longer moves
             with torch.autocast("cpu", dtype=torch.bfloat16):
