@@ -30,8 +30,8 @@ def write(tensors: dict[str, Tensor], config: dict[str, object], folder: Path) -
 def standardise(codec: Codec, audio: np.ndarray, clips: int = 400) -> None:
     """Set the codec's mean and std to those of its own latents on the first `clips` clips of a cache."""
     latents = []
-    for first in range(0, clips, 20):
-        batch = torch.from_numpy(audio[first : first + 20].astype(np.float32) / 32767)
+    for first in range(0, min(clips, len(audio)), 20):
+        batch = torch.from_numpy(audio[first : min(first + 20, clips)].astype(np.float32) / 32767)
         latents.append(codec.to_mean(codec.spectra(batch)).flatten(0, 1))
     frames = torch.cat(latents)
     codec.mean.copy_(frames.mean(0))

@@ -124,7 +124,7 @@ def fact_classes(lines: Path) -> np.ndarray:
     return np.array(rows, dtype=np.int64)
 
 
-def teach_words(model: Flow, corpus: Corpus, rng: np.random.Generator, steps: int = 700, batch: int = 128) -> None:
+def teach_words(model: Flow, corpus: Corpus, rng: np.random.Generator, steps: int, batch: int = 128) -> None:
     """Train the text encoder alone to tell what captions say, before the flow has to follow it."""
     parameters = [*model.text.parameters(), *model.meaning.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.01, fused=True)
@@ -174,7 +174,7 @@ class MasterWeights:
             self.average[name].lerp_(self.present[name], 1 - decay)
 
 
-def train(caches: list[Path], out: Path, minutes: float, seed: int, compiled: bool) -> None:
+def train(caches: list[Path], out: Path, minutes: float, seed: int, compiled: bool, word_steps: int) -> None:
     """Train until the clock says stop; the learning rate falls as a cosine over the whole time."""
     corpus = Corpus(caches)
     torch.manual_seed(seed)
@@ -182,7 +182,7 @@ def train(caches: list[Path], out: Path, minutes: float, seed: int, compiled: bo
     vocabulary = state["text"]["vocabulary"] if state else corpus.vocabulary()
     model = Flow(NETWORK, vocabulary)
     if state is None:
-        teach_words(model, corpus, np.random.default_rng(seed))
+        teach_words(model, corpus, np.random.default_rng(seed), word_steps)
     master = MasterWeights(model)
     weights = list(master.present.values())
     optimiser = torch.optim.AdamW(weights, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
@@ -258,9 +258,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--word-steps", type=int, default=700, help="of the text encoder alone, before the flow")
     parser.add_argument("--compile", action="store_true", help="torch.compile: two thirds of the time per step")
     options = parser.parse_args()
-    train(options.caches, options.out, options.minutes, options.seed, options.compile)
+    train(options.caches, options.out, options.minutes, options.seed, options.compile, options.word_steps)
 
 
 if __name__ == "__main__":
