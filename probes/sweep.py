@@ -57,6 +57,7 @@ def run_sweep(
         The table: one row per finished point; none in the other processes.
     """
     workers, device = join_launch(device)
+    progress = progress if workers.is_main_process else None  # one bar on the screen that all share
     mine = grid.points()[workers.process_index :: workers.num_processes]
     sampler = FrameSampler.of_corpus(corpus, "train", grid.training.batch, grid.training.seed)
     split = held_out(corpus)

@@ -1,6 +1,6 @@
 """Train the readout that comes with the model: rendered music through the bundled codec, autoencoder, probes.
 
-    python -m tracer.generators.mini.training.readout --work FOLDER --hours 6
+    python -m tracer.generators.mini.training.readout --work FOLDER --hours 12
 
 The same as `trace fit encode --audio rendered` and `trace fit readout`, with the settings of the shipped readout.
 Pitch labels are those of CREPE's small model: many pieces help more than exact labels, and `evaluate readout` asks
@@ -18,7 +18,7 @@ SHIPPED = Path(__file__).resolve().parents[4] / "probes" / "weights" / "mini-rea
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the corpus; the same one resumes")
-    parser.add_argument("--hours", type=float, default=6.0, help="of rendered music")
+    parser.add_argument("--hours", type=float, default=12.0, help="of rendered music")
     parser.add_argument("--out", type=Path, default=SHIPPED)
     options = parser.parse_args()
     trace = [sys.executable, "-m", "cli", "fit"]
