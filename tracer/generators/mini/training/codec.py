@@ -108,16 +108,20 @@ def spectrum_loss(predicted: Tensor, target: Tensor, subframes: int) -> Tensor:
     log_part = ((predicted - target).abs() * (0.3 + weight)).mean()
     root_part = ((root - wanted).abs() / (wanted.mean((1, 2, 3), keepdim=True) + 0.02)).mean()
     level_part = (log_rms(predicted) - log_rms(target)).abs().mean()
-    low = round(PITCHED / (SAMPLE_RATE / 2) * predicted.shape[-1])
-    return log_part / 3.0 + 0.5 * root_part + 0.3 * level_part + low_loss(predicted[..., :low], target[..., :low])
+    return log_part / 3.0 + 0.5 * root_part + 0.3 * level_part + low_loss(predicted, target)
 
 
 def low_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Distance of log-magnitudes `[..., bins]` of the lowest bins: share of the magnitude that is wrong, and log."""
-    magnitude, wanted = predicted.clamp(max=7.0).exp(), target.exp()
+    """Distance of log-magnitudes `[..., bins]` below `PITCHED`: share of the magnitude that is wrong, and log.
+
+    By a mask, not by a slice: compiled, the slice left the bin behind its end with a wrong gradient, and the decoder
+    learned a whistle there.
+    """
+    low = (torch.arange(predicted.shape[-1]) < PITCHED / (SAMPLE_RATE / 2) * predicted.shape[-1]).to(predicted)
+    magnitude, wanted = low * predicted.clamp(max=7.0).exp(), low * target.exp()
     share = ((magnitude - wanted).abs().sum(-1) / (wanted.sum(-1) + 0.5)).mean()
-    weight = wanted / wanted.mean(-1, keepdim=True)
-    return share + 0.3 * ((predicted - target).abs() * weight).mean()
+    weight = wanted / wanted.sum(-1, keepdim=True)
+    return share + 0.3 * ((predicted - target).abs() * weight).sum(-1).mean()
 
 
 def head_loss(
