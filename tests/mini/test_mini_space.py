@@ -119,3 +119,14 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"breadth": 3}')
     with pytest.raises(InputError, match="does not describe"):
         MiniSpace(str(tmp_path))
+
+
+def test_no_frequency_whistles(space: Space) -> None:
+    """A bin that is wrong by itself, unlike its neighbours, is a tone that no music asked for."""
+    assert isinstance(space, MiniSpace)
+    audio = torch.from_numpy(np.stack([render_example(SEED + i, 6.0).audio[: 128 * 1024] for i in range(8)]))
+    spectra = space.codec.spectra(audio)
+    decoded = space.codec.decode(space.codec.encode(spectra))
+    error = (decoded - spectra).view(-1, space.codec.config.bins).mean(0)
+    alone = error[1:-1] - (error[:-2] + error[2:]) / 2
+    assert alone.abs().max() < 0.4

@@ -114,8 +114,8 @@ def spectrum_loss(predicted: Tensor, target: Tensor, subframes: int) -> Tensor:
 def low_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """Distance of log-magnitudes `[..., bins]` below `PITCHED`: share of the magnitude that is wrong, and log.
 
-    By a mask, not by a slice: compiled, the slice left the bin behind its end with a wrong gradient, and the decoder
-    learned a whistle there.
+    By a mask, not by a slice: after training with a compiled slice the first bin behind its end was far too loud,
+    for a reason that was not found.
     """
     low = (torch.arange(predicted.shape[-1]) < PITCHED / (SAMPLE_RATE / 2) * predicted.shape[-1]).to(predicted)
     magnitude, wanted = low * predicted.clamp(max=7.0).exp(), low * target.exp()
