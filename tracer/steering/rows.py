@@ -1,12 +1,14 @@
 """Tables of a steering run, and how a run that was interrupted goes on from them."""
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from probes.errors import InputError
+from probes.files import read_json, write_whole
 
 Row = dict[str, Any]
 
@@ -15,13 +17,12 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows with the union of their columns, the fullest row's first; numbers to six digits. Whole or not at all."""
     fullest: Mapping[str, Any] = max(rows, key=len, default={})
     columns = list(dict.fromkeys(column for row in (fullest, *rows) for column in row))
-    beside = path.with_suffix(".tmp")
-    with beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
-    beside.replace(path)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+    write_whole(path, text.getvalue().encode())
 
 
 def read_csv(path: Path) -> list[Row]:
@@ -47,16 +48,10 @@ def open_run(folder: Path, name: str, about: Mapping[str, Any]) -> None:
         InputError: it holds a run with other options, or cannot be written.
     """
     text = json.dumps(about, indent=2) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / name).exists():
-            (folder / name).write_text(text, encoding="utf-8")
-            return
-        found = json.loads((folder / name).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --out") from error
-    except ValueError as error:
-        raise InputError(f"{folder / name} cannot be read: choose another --out") from error
+    if not (folder / name).exists():
+        write_whole(folder / name, text.encode())
+        return
+    found = read_json(folder / name)
     wanted = json.loads(text)
     differing = [key for key in wanted if key not in found or found[key] != wanted[key]]
     if differing:
