@@ -120,18 +120,24 @@ class Corpus:
 
     def statistics(self, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation per channel, float64 `[channels]`, in one pass over a split."""
-        count, mean, squares = 0, np.zeros(self.channels), np.zeros(self.channels)
+        mean, covariance = self.moments(split)
+        return mean, np.sqrt(covariance.diagonal())
+
+    def moments(self, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
+        """Mean `[channels]` and covariance `[channels, channels]` of a split's frames, float64, in one pass."""
+        count, mean, squares = 0, np.zeros(self.channels), np.zeros((self.channels, self.channels))
         for file in self.files(split):
-            # Chan et al. (1983): merging means and sums of squared deviations stays exact for large counts.
+            # Chan et al. (1983): merging means and sums of products of deviations stays exact for large counts.
             part = np.asarray(self.latents(file), dtype=np.float64)
             shift = part.mean(0) - mean
             total = count + len(part)
-            squares += ((part - part.mean(0)) ** 2).sum(0) + shift**2 * count * len(part) / total
+            deviations = part - part.mean(0)
+            squares += deviations.T @ deviations + np.outer(shift, shift) * (count * len(part) / total)
             mean += shift * len(part) / total
             count = total
         if not count:
             raise InputError(f"the corpus {self.path} has no file in its {split} split: add files")
-        return mean, np.sqrt(squares / count)
+        return mean, squares / count
 
     @property
     def summary(self) -> dict[str, Any]:

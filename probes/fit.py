@@ -221,7 +221,10 @@ def fit_probes(
             "options": asdict(options),
         },
     }
-    readout = Readout(sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), bins, spaces, fitted.log_rms, report)
+    covariance = torch.from_numpy(corpus.moments("train")[1]).float()
+    readout = Readout(
+        sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), bins, spaces, fitted.log_rms, report, covariance
+    )
     try:
         readout.save_pretrained(out)
     except OSError as error:

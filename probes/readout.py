@@ -52,7 +52,13 @@ class Readout(
         log_rms: (mean, std) of log rms(h) over the training data when the probes have that as their last input, the
             one thing RMSNorm takes away; None when they have not.
         report: What was measured about it, for the model card. JSON values.
+        covariance: [C, C] of the training latents, raw units: in which directions latents really differ. Steering moves
+            along these; None when it is not known.
     """
+
+    covariance: Tensor | None
+    covariance_root: Tensor | None
+    """[C, C] symmetric, its square is the covariance."""
 
     def __init__(
         self,
@@ -63,14 +69,17 @@ class Readout(
         spaces: Sequence[str],
         log_rms: tuple[float, float] | None = None,
         report: Mapping[str, Any] | None = None,
+        covariance: Tensor | None = None,
     ) -> None:
         super().__init__()
-        hidden = sae.config.hidden
+        hidden, channels = sae.config.hidden, sae.config.channels
         inputs = hidden + (log_rms is not None)
         if probes.classes != controls.classes or list(probes.classes) != list(bins):
             raise InputError("probes, controls and bins must have the same attributes and classes")
         if probes.weight.shape[1] != inputs or controls.weight.shape[1] != inputs:
             raise InputError(f"the probes must have {inputs} inputs, as many as this autoencoder gives")
+        if covariance is not None and not (covariance.shape == (channels, channels) and covariance.isfinite().all()):
+            raise InputError(f"the covariance of the latents must be {channels} x {channels} finite numbers")
         if max(probes.classes.values()) > 256:
             raise InputError("an attribute has more than 256 classes: use fewer bins")
         self.sae = sae
@@ -81,6 +90,9 @@ class Readout(
         self.attributes = probes.attributes
         self.log_rms = log_rms
         self.report = dict(report or {})
+        self.register_buffer("covariance", covariance, persistent=False)
+        root = None if covariance is None else square_root(covariance)
+        self.register_buffer("covariance_root", root, persistent=False)
         rows = [probes.weight, controls.weight]
         stacked = torch.cat([*(weight[:, :hidden] for weight in rows), sae.dictionary.t()])
         self._reader = LinearReader(sae, stacked)
@@ -195,8 +207,11 @@ class Readout(
         from probes.readout_files import locate, read_readout
 
         source = locate(pretrained_model_name_or_path)
-        files = fetch_files(source, ("config.json", "model.safetensors"), revision=revision, **download)
-        return read_readout(files["config.json"], files["model.safetensors"])
+
+        def fetch(name: str) -> Path:
+            return fetch_files(source, (name,), revision=revision, **download)[name]
+
+        return read_readout(fetch)
 
     def _inputs(self, latents: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         channels = self.sae.config.channels
@@ -229,6 +244,12 @@ class Readout(
             assert rms is not None
             logits = logits + ((rms.log() - mean) / std)[:, None] * self._level[:rows]
         return logits
+
+
+def square_root(covariance: Tensor) -> Tensor:
+    """The symmetric square root of a positive semidefinite matrix."""
+    values, vectors = torch.linalg.eigh(covariance.double())
+    return ((vectors * values.clamp_min(0).sqrt()) @ vectors.t()).to(covariance)
 
 
 def _pool(sums: Tensor, values: Tensor, valid: Tensor, start: int, frames: int) -> None:

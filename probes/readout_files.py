@@ -1,9 +1,10 @@
-"""A readout's folder: config.json and model.safetensors."""
+"""A readout's folder: config.json, model.safetensors and, where it is known, covariance.safetensors."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +42,15 @@ def describe(readout: Readout) -> dict[str, Any]:
         "classes": readout.probes.classes,
         "log_rms": list(readout.log_rms) if readout.log_rms else None,
         "sae": readout.sae.config.to_dict(),
-    }
+    } | ({} if readout.covariance is None else {"covariance": True})
 
 
 def fingerprint(readout: Readout) -> str:
     digest = hashlib.sha256(json.dumps(describe(readout), sort_keys=True).encode())
-    for name, tensor in sorted(readout.state_dict().items()):
+    tensors = readout.state_dict()
+    if readout.covariance is not None:
+        tensors["covariance"] = readout.covariance
+    for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
@@ -57,18 +61,25 @@ def write_readout(readout: Readout, folder: Path) -> None:
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in readout.state_dict().items()}
     write_whole(folder / "model.safetensors", save(tensors))
+    if readout.covariance is not None:
+        covariance = {"covariance": readout.covariance.detach().float().cpu().contiguous()}
+        write_whole(folder / "covariance.safetensors", save(covariance))
     config = describe(readout) | {"report": readout.report}
     write_whole(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
 
 
-def read_readout(config_path: Path, weights_path: Path) -> Readout:
-    """Raises InputError when the files are not those of a readout or do not belong together."""
+def read_readout(fetch: Callable[[str], Path]) -> Readout:
+    """The readout whose files `fetch` gives by their names.
+
+    Raises InputError when the files are not those of a readout or do not belong together.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from probes.attributes import Bins
     from probes.readout import Readout
 
+    config_path, weights_path = fetch("config.json"), fetch("model.safetensors")
     config = read_json(config_path)
     if config.get("kind") != KIND:
         raise InputError(f"{config_path} does not describe a readout: give a folder that `trace fit readout` wrote")
@@ -79,7 +90,10 @@ def read_readout(config_path: Path, weights_path: Path) -> Readout:
         "probes": LinearProbes(config["classes"], inputs),
         "controls": LinearProbes(config["classes"], inputs),
     }
+    covariance = None
     try:
+        if config.get("covariance"):
+            covariance = load_file(fetch("covariance.safetensors"))["covariance"].float()
         tensors = load_file(weights_path)
         for prefix, part in parts.items():
             own = {
@@ -88,7 +102,7 @@ def read_readout(config_path: Path, weights_path: Path) -> Readout:
                 if name.startswith(f"{prefix}.")
             }
             part.load_state_dict({name: value.float() for name, value in own.items()})
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, KeyError, RuntimeError) as error:
         message = " ".join(str(error).split())
         raise InputError(f"{weights_path} does not hold the weights its config.json describes: {message}") from error
     finite = all(bool(torch.isfinite(value).all()) for value in tensors.values())
@@ -102,4 +116,5 @@ def read_readout(config_path: Path, weights_path: Path) -> Readout:
         config["spaces"],
         tuple(config["log_rms"]) if config["log_rms"] else None,
         config.get("report"),
+        covariance,
     )

@@ -25,6 +25,7 @@ def tiny_readout(
     seed: int = 0,
     architecture: str = "relu",
     log_rms: bool = False,
+    covariance: torch.Tensor | None = None,
 ) -> Readout:
     """A readout of pitch (66), loudness (20) and timbre (20) with random weights; the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
@@ -38,4 +39,4 @@ def tiny_readout(
     for probes in both:
         probes.weight.data = torch.randn(probes.weight.shape, generator=generator) * 0.3
         probes.bias.data = torch.randn(probes.bias.shape, generator=generator)
-    return Readout(sae, *both, bins, spaces, (-1.0, 0.5) if log_rms else None)
+    return Readout(sae, *both, bins, spaces, (-1.0, 0.5) if log_rms else None, covariance=covariance)

@@ -113,6 +113,8 @@ def test_statistics_equal_numpy(tmp_path: Path) -> None:
     mean, std = corpus.statistics()
     np.testing.assert_allclose(mean, everything.mean(0))
     np.testing.assert_allclose(std, everything.std(0))
+    _, covariance = corpus.moments()
+    np.testing.assert_allclose(covariance, np.cov(everything.T, bias=True), atol=1e-12)
     values = corpus.train_values("pitch")
     assert len(values) == sum(corpus.labels(file, "pitch")[1].sum() for file in corpus.files("train"))
 

@@ -49,6 +49,13 @@ def test_the_readout_reads_unseen_files(fitted):
             assert hits > 0.6 > 0.35 > misses
 
 
+def test_the_readout_knows_how_its_training_latents_spread(fitted):
+    corpus, folder, _ = fitted
+    frames = np.concatenate([corpus.latents(file) for file in corpus.files("train")])
+    covariance = Readout.from_pretrained(folder).covariance
+    np.testing.assert_allclose(covariance, np.cov(frames.T, bias=True), rtol=1e-3, atol=1e-4)
+
+
 def test_the_report_sets_accuracy_beside_its_baselines(fitted):
     corpus, _, readout = fitted
     for name in ("pitch", "loudness"):

@@ -147,6 +147,23 @@ def test_saved_and_loaded_reads_the_same(architecture, tmp_path):
     ]
 
 
+def test_the_covariance_of_the_latents_travels_with_the_readout(tmp_path):
+    factor = torch.randn(64, 3)
+    readout = tiny_readout(covariance=factor @ factor.T)
+    readout.save_pretrained(tmp_path)
+    again = Readout.from_pretrained(tmp_path)
+    assert torch.equal(again.covariance, readout.covariance)
+    torch.testing.assert_close(again.covariance_root @ again.covariance_root, readout.covariance, atol=1e-3, rtol=1e-3)
+    assert again.fingerprint() == readout.fingerprint() != tiny_readout().fingerprint()
+    assert again.to(torch.float64).covariance_root.dtype == torch.float64
+    (tmp_path / "covariance.safetensors").unlink()
+    with pytest.raises(InputError, match=r"no covariance\.safetensors"):
+        Readout.from_pretrained(tmp_path)
+    for wrong in (torch.eye(63), torch.full((64, 64), float("nan"))):
+        with pytest.raises(InputError, match="64 x 64 finite"):
+            tiny_readout(covariance=wrong)
+
+
 def test_the_fingerprint_knows_weights_bins_and_spaces():
     prints = {
         tiny_readout().fingerprint(),

@@ -14,7 +14,7 @@ from probes.devices import pick_device
 from probes.errors import InputError
 
 from .build import displacement
-from .dose import with_hold
+from .dose import usual_doses, with_hold
 from .measure import Tracks, measure
 from .rows import write_csv
 from .spec import EditSpec, parse_edit
@@ -23,14 +23,12 @@ if TYPE_CHECKING:
     from probes.readout import Readout
     from probes.spaces import Space
 
-ALPHAS = (0.03, 0.1, 0.3, 1.0)
-
 
 def edit_audio(
     audio: str | Path,
     edits: Sequence[str | EditSpec],
     *,
-    alphas: Sequence[float] = ALPHAS,
+    alphas: Sequence[float] | None = None,
     space: "str | Space" = "mini",
     weights: str | None = None,
     readout: "str | Path | Readout | None" = None,
@@ -48,7 +46,8 @@ def edit_audio(
         audio: file in any format that libsndfile reads.
         edits: all applied together, one after the other; from, to, site, branch and schedule are a sampler's affair and
             count for nothing here.
-        alphas: doses, each a version of its own. Beside them stands alpha 0: what the codec alone does.
+        alphas: doses, each a version of its own; None for the `usual_doses` of the first edit. Beside them stands
+            alpha 0: what the codec alone does.
         space: latent space, by name or loaded; weights and options as in `probes.spaces.load_space`.
         readout: folder, hub id or `Readout` of that space; None is the bundled one.
         start, stop: seconds between which frames are edited; None is the beginning and the end.
@@ -64,8 +63,11 @@ def edit_audio(
         InputError: no such file, unknown space, attribute or target, or seconds outside the recording.
     """
     specs = [with_hold(parse_edit(edit) if isinstance(edit, str) else edit, hold) for edit in edits]
-    if not specs or not len(alphas) or not np.isfinite(alphas).all():
-        raise InputError("give at least one edit and one finite alpha, such as --alpha 0.03,0.1,0.3")
+    if not specs:
+        raise InputError("give at least one edit, such as loudness=2")
+    alphas = usual_doses(specs[0]) if alphas is None else alphas
+    if not len(alphas) or not np.isfinite(alphas).all():
+        raise InputError("give at least one finite alpha, such as --alpha 0.01,0.03")
     samples, sample_rate = read_audio(audio)
     seconds = samples.shape[1] / sample_rate
     first, last = (0.0 if start is None else start), (seconds if stop is None else stop)

@@ -8,12 +8,14 @@ import typer
 from probes.errors import InputError
 from probes.key_values import key_values
 
+DOSES = "0.002,0.005,0.01,0.03; for vector=closed 0.5,1,2,3, towards a note 5,10,15,20"
+
 EditOption = Annotated[
     list[str] | None,
     typer.Option(
         "--edit",
         help='An edit, such as "pitch=C5,from=0.3,to=0.7,hold=loudness+timbre"; repeatable, each on its own.',
-        show_default="up and down for each of pitch (C5, C3), loudness and timbre",
+        show_default="up and down for each of pitch, loudness and timbre, and C5 and C3, in the closed form",
     ),
 ]
 AttributeOption = Annotated[
@@ -47,7 +49,7 @@ def steer_command(
         list[str] | None,
         typer.Option(
             help="Doses, separated by commas; once for all edits, or once for each of them, in their order.",
-            show_default="0.002,0.005,0.01,0.03; with --when the edits' own",
+            show_default=f"{DOSES}; with --when the edits' own",
         ),
     ] = None,
     hold: HoldOption = None,
@@ -125,8 +127,12 @@ def edit_command(
         typer.Option(help='The same in one: "loudness=2,vector=closed,hold=pitch"; repeatable.', show_default=False),
     ] = None,
     alpha: Annotated[
-        str, typer.Option(help="Doses, separated by commas: a version of the recording each.")
-    ] = "0.01,0.03,0.1,0.3",
+        str | None,
+        typer.Option(
+            help="Doses, separated by commas: a version of the recording each.",
+            show_default=f"{DOSES}; those of the first edit",
+        ),
+    ] = None,
     hold: HoldOption = None,
     from_: Annotated[
         float | None, typer.Option("--from", help="Second at which the edit begins.", show_default="the beginning")
@@ -158,7 +164,7 @@ def edit_command(
     folder = edit_audio(
         audio,
         edits,
-        alphas=parse_numbers(alpha),
+        alphas=None if alpha is None else parse_numbers(alpha),
         space=space,
         weights=weights,
         readout=readout,

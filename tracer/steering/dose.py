@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from tracer.prompts import Prompt
 
 from .build import displacement, make_edit, resolve_target
 from .dose_tables import equal_effects, leakage, table
+from .hold import UNORDERED
 from .measure import Tracks, distortion
 from .paired import Setting, Weighed, generate_weighed
 from .rows import open_run, read_csv, write_csv
@@ -27,9 +28,19 @@ from .vectors import RandomDisplacement
 if TYPE_CHECKING:
     from tracer.generators import Generator
 
-ALPHAS = (0.002, 0.005, 0.01, 0.03)
 RANDOM = ("all", "strongest")
-EDITS = ("pitch=C5", "pitch=C3", "loudness=+", "loudness=0", "timbre=+", "timbre=-")
+CONTROLS: dict[str, Literal["features", "data"]] = {"random": "features", "random-data": "data"}
+"""Kinds of clips with a random push, and what the push is like."""
+EDITS = (
+    "pitch=+,vector=closed,hold=loudness+timbre",
+    "pitch=-,vector=closed,hold=loudness+timbre",
+    "pitch=C5,vector=closed,hold=loudness+timbre",
+    "pitch=C3,vector=closed,hold=loudness+timbre",
+    "loudness=+,vector=closed,hold=pitch+timbre",
+    "loudness=0,vector=closed,hold=pitch+timbre",
+    "timbre=+,vector=closed,hold=pitch+loudness",
+    "timbre=0,from=0,vector=closed,hold=pitch+loudness",
+)
 
 
 def run_dose(
@@ -38,7 +49,7 @@ def run_dose(
     n: int = 32,
     *,
     edits: Sequence[str | EditSpec] = EDITS,
-    alphas: Sequence[float] | Sequence[Sequence[float]] = ALPHAS,
+    alphas: Sequence[float] | Sequence[Sequence[float]] | None = None,
     hold: Sequence[str] = (),
     random: str = "all",
     save_audio: bool = True,
@@ -53,9 +64,11 @@ def run_dose(
     Args:
         generator, prompts, n, given: as in `tracer.run.trace`; and `crepe`, CREPE's size for measuring pitch.
         edits: one after the other, each on its own; their alpha is replaced by each of their doses.
-        alphas: doses, above 0: those of every edit, or a sequence for each edit.
+        alphas: doses, above 0: those of every edit, or a sequence for each edit; None for those that `usual_doses`
+            gives each.
         hold: attributes to hold in every edit that does not aim at them, on top of the edits' own hold=.
-        random: doses that get a random push beside them: "all", or "strongest", which halves the work.
+        random: doses that get a random push beside them: "all", or "strongest", which halves the work. The strongest
+            gets a second one that is shaped like the training data, where the readout knows their covariance.
         save_audio: keep every clip.
         out: folder for clips.csv (one row per clip), dose.csv (per edit and dose), equal-effect.csv, leakage.csv,
             steps.csv (||dx|| / ||x|| per state), dose.png, leakage.png, steer.json and audio/.
@@ -99,7 +112,7 @@ def run_dose(
 
 
 def doses_of(
-    specs: Sequence[EditSpec], alphas: Sequence[float] | Sequence[Sequence[float]]
+    specs: Sequence[EditSpec], alphas: Sequence[float] | Sequence[Sequence[float]] | None
 ) -> dict[EditSpec, list[float]]:
     """The doses of each edit, rising.
 
@@ -107,6 +120,7 @@ def doses_of(
         InputError: no edit, two that tables could not tell apart, no dose, doses that are not finite and above 0, or as
             many sequences of doses as there are not edits.
     """
+    alphas = [usual_doses(spec) for spec in specs] if alphas is None else alphas
     lists: list[Sequence[float]] = [[a] if isinstance(a, int | float) else a for a in alphas]
     if all(isinstance(a, int | float) for a in alphas):
         lists = [[a for one in lists for a in one]] * len(specs)
@@ -118,6 +132,15 @@ def doses_of(
     if len(set(labels)) < len(labels):
         raise InputError("two of the edits differ in nothing but dose or hold: give them to two runs")
     return {spec: sorted(set(own)) for spec, own in zip(specs, lists)}
+
+
+def usual_doses(spec: EditSpec) -> tuple[float, ...]:
+    """Doses to begin with: nats towards a note and classes for the closed form, else what suits probes whose class
+    vectors are longer than their features."""
+    if spec.vector != "closed":
+        return (0.002, 0.005, 0.01, 0.03)
+    towards_a_note = spec.attribute in UNORDERED and spec.target not in ("+", "-")
+    return (5.0, 10.0, 15.0, 20.0) if towards_a_note else (0.5, 1.0, 2.0, 3.0)
 
 
 def report(folder: Path, clips: list[dict[str, Any]], specs: Sequence[EditSpec]) -> None:
@@ -156,8 +179,10 @@ def dose_batch(
         note = target_note(spec, setting)
         for alpha in alphas:
             own = displacement(spec.at(alpha), setting.readout)
-            for kind in ("steered", "random") if random == "all" or alpha == alphas[-1] else ("steered",):
-                displace = own if kind == "steered" else RandomDisplacement(setting.readout, own, directions)
+            for kind in ("steered", *controls(setting, random, alpha == alphas[-1])):
+                displace = (
+                    RandomDisplacement(setting.readout, own, directions, CONTROLS[kind]) if kind in CONTROLS else own
+                )
                 weighed = Weighed(displace)
                 latents = generate_weighed(setting, prompts, make_edit(spec.at(alpha), weighed), weighed)
                 check_finite(latents, spec, alpha)
@@ -182,6 +207,16 @@ def dose_batch(
                         for t, ratio in weighed.ratios
                     ],
                 )
+
+
+def controls(setting: Setting, random: str, strongest: bool) -> list[str]:
+    """Kinds of random pushes beside a dose."""
+    known = setting.readout.covariance is not None
+    return [
+        kind
+        for kind, like in CONTROLS.items()
+        if (random == "all" and like == "features") or (strongest and (known or like == "features"))
+    ]
 
 
 def check_finite(latents: Tensor, spec: EditSpec, alpha: float) -> None:

@@ -45,10 +45,10 @@ def table(clips: Sequence[Row]) -> list[Row]:
     """One row per edit and dose.
 
     shift_*: median over prompts; low_* and high_*: quartiles; standard_*: median over the spread of the plain versions;
-    band_*: half-width of the random-vector band (see `BAND`).
+    band_*: half-width of the random-vector band (see `BAND`); band_data_*: of that of pushes shaped like the data.
     """
     rows = []
-    random = groups(clips, "random")
+    random, like_data = groups(clips, "random"), groups(clips, "random-data")
     for (edit, alpha), members in groups(clips, "steered").items():
         row: Row = {"edit": edit, "attribute": members[0]["attribute"], "alpha": alpha, "prompts": len(members)}
         for name in MEASURED:
@@ -59,10 +59,12 @@ def table(clips: Sequence[Row]) -> list[Row]:
                 row[f"{label}_{name}"] = float(np.percentile(finite, percent)) if finite.size else float("nan")
             row[f"standard_{name}"] = row[f"shift_{name}"] / spread(clips, name)
             row[f"band_{name}"] = band(random.get((edit, alpha), []), name)
+            row[f"band_data_{name}"] = band(like_data.get((edit, alpha), []), name)
         if "on_target" in members[0]:
             row["on_target"] = median(numbers(members, "on_target"))
             row["on_target_plain"] = median(numbers(members, "on_target_plain"))
             row["on_target_random"] = median(numbers(random.get((edit, alpha), []), "on_target"))
+            row["on_target_random_data"] = median(numbers(like_data.get((edit, alpha), []), "on_target"))
         row["voiced"] = median(numbers(members, "voiced"))
         for name in ("log_mel_db", "stft", "clipped"):
             row[name] = median(numbers(members, name))

@@ -34,8 +34,9 @@ def draw_dose(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
                 ax.plot(alphas, [row[f"shift_{name}"] for row in own], "o-", ms=3, color=COLOURS[k % 6], label=edit)
                 low, high = ([row[f"{side}_{name}"] for row in own] for side in ("low", "high"))
                 ax.fill_between(alphas, low, high, color=COLOURS[k % 6], alpha=0.2, lw=0)
-                band = np.array([row[f"band_{name}"] for row in own])
-                ax.vlines(alphas, -band, band, color="0.5", alpha=0.3, lw=6, zorder=0)
+                for kind, width in (("band", 6), ("band_data", 1)):
+                    band = np.array([row[f"{kind}_{name}"] for row in own])
+                    ax.vlines(alphas, -band, band, color="0.5", alpha=0.3 if width > 1 else 0.9, lw=width, zorder=0)
             ax.axhline(0, color="0.4", lw=0.6)
             ax.set_xscale("log")
             ax.xaxis.set_minor_formatter(NullFormatter())  # doses within one decade would be labelled over each other
@@ -47,7 +48,10 @@ def draw_dose(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             if name == target:
                 ax.set_facecolor("#f6f6ee")
         axes[-1, column].set_xlabel("alpha")
-    figure.suptitle("grey bars: band of random pushes of equal size; shaded: quartiles over prompts", fontsize=8)
+    figure.suptitle(
+        "grey bars: band of random pushes of equal size (thin: shaped like the data); shaded: quartiles over prompts",
+        fontsize=8,
+    )
     figure.savefig(path, dpi=DPI)
 
 

@@ -16,8 +16,8 @@ CORRECTIONS = 2
 DAMPING = 1e-3
 """Added to J J^T, as a share of its mean diagonal: frames without a gradient stay where they are."""
 REACH = 0.5
-"""Longest step, as a share of sqrt(C), the length of a standardised latent: where a reading saturates its slope
-vanishes, and the solution would be far outside everything the model knows."""
+"""Longest step, as a share of sqrt(C), the length of a latent in units of its spread: where a reading saturates its
+slope vanishes, and the solution would be far outside everything the model knows."""
 UNORDERED = ("pitch", "chroma")
 
 
@@ -28,6 +28,7 @@ class Raise(NamedTuple):
     target: int | str
     """class index, or "+" / "-" along the classes"""
     amount: float
+    """above 0"""
 
 
 @torch.no_grad()
@@ -35,28 +36,31 @@ def pull(readout: Readout, x: Tensor, start: Tensor, raised: Raise | None = None
     """`start` with the smallest addition after which the readings are as wanted.
 
     Gauss-Newton with the slopes at x + start: the first step is the closed form J^T (J J^T)^-1 (wanted - read), the
-    corrections follow the curvature. Distances are in standardised units, x over the training data's std.
+    corrections follow the curvature. "Smallest" is by the spread of the training latents: with their covariance S the
+    length is dx^T S^-1 dx (Mahalanobis), so that the change keeps to directions in which music differs; many directions
+    of a latent space hardly occur, and there a reading rises without any change that is heard. A readout that does not
+    know S has its channels' variances alone.
 
     Args:
         x: latents [B, F, C].
         start: displacement [B, F, C] to begin with.
-        raised: this reading is to rise over that of x.
+        raised: this reading is to move away from that of x.
         hold: the readings of these attributes are to be those of x. Of pitch and chroma, whose classes are no scale,
             also the log probability of the class that is most probable at x.
 
     Returns:
         displacement [B, F, C].
     """
-    scale = readout.sae.std
+    spread = readout.covariance_root if readout.covariance_root is not None else readout.sae.std.diag()
 
     def solve(frames: Tensor, moved: Tensor) -> Tensor:
         at_x = Features(readout, frames)
         readings = wanted_readings(readout, at_x, raised, hold)
         wanted = values(readings, at_x)
         if raised is not None:
-            wanted[:, 0] += raised.amount
+            wanted[:, 0] += rise(raised, wanted[:, 0])
         here = Features(readout, frames + moved)
-        slope = here.slopes(readings) * scale
+        slope = here.slopes(readings) @ spread
         gram = slope @ slope.transpose(1, 2)
         mean = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
         gram = gram + (DAMPING * mean + 1e-12) * torch.eye(gram.shape[1]).to(gram)
@@ -65,7 +69,7 @@ def pull(readout: Readout, x: Tensor, start: Tensor, raised: Raise | None = None
             missing = wanted - values(readings, here)
             step = (slope.transpose(1, 2) @ torch.linalg.solve(gram, missing[..., None]))[..., 0]
             step = step * (longest / step.norm(dim=-1, keepdim=True).clamp_min(longest))
-            moved = moved + step * scale
+            moved = moved + step @ spread
             if k < CORRECTIONS:
                 here = Features(readout, frames + moved)
         return moved
@@ -89,15 +93,26 @@ def wanted_readings(readout: Readout, at_x: "Features", raised: Raise | None, ho
     """What is to be raised first, then what is to be held."""
     readings = []
     if raised is not None:
-        towards = raised.target
-        readings.append(
-            expected_class(raised.attribute) if isinstance(towards, str) else margin(raised.attribute, towards)
-        )
+        k = raised.target
+        if raised.attribute in UNORDERED and not isinstance(k, str):
+            readings.append(log_odds(raised.attribute, k))
+        else:
+            readings.append(expected_class(raised.attribute))
     for name in hold:
         readings.append(expected_class(name))
         if name in UNORDERED:
             readings.append(log_probability(name, at_x.logits(name).argmax(-1)))
     return readings
+
+
+def rise(raised: Raise, now: Tensor) -> Tensor:
+    """By how much the raised reading, `now` [N] at x, is to change: by the whole amount along the classes and for the
+    odds of a note, by no more than is missing towards a class of an ordered attribute."""
+    target, amount = raised.target, raised.amount
+    if isinstance(target, str) or raised.attribute in UNORDERED:
+        return torch.full_like(now, -amount if target == "-" else amount)
+    missing = target - now
+    return missing.sign() * missing.abs().clamp(max=amount)
 
 
 def expected_class(attribute: str) -> Reading:
@@ -112,15 +127,18 @@ def expected_class(attribute: str) -> Reading:
     return Reading(attribute, value, slope)
 
 
-def margin(attribute: str, k: int) -> Reading:
-    """Logit of class k over the mean logit, in nats."""
+def log_odds(attribute: str, k: int) -> Reading:
+    """Log odds of class k against all others, in nats: without an end, where a probability saturates."""
+
+    def others(logits: Tensor) -> Tensor:
+        return logits.index_fill(-1, torch.tensor([k], device=logits.device), float("-inf"))
 
     def slope(logits: Tensor) -> Tensor:
-        row = torch.full_like(logits, -1 / logits.shape[-1])
-        row[:, k] += 1
+        row = -others(logits).softmax(-1)
+        row[:, k] = 1
         return row
 
-    return Reading(attribute, lambda logits: logits[:, k] - logits.mean(-1), slope)
+    return Reading(attribute, lambda logits: logits[:, k] - others(logits).logsumexp(-1), slope)
 
 
 def log_probability(attribute: str, classes: Tensor) -> Reading:

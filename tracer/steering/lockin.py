@@ -33,7 +33,11 @@ from .spec import EditSpec, parse_edit
 if TYPE_CHECKING:
     from tracer.generators import Generator
 
-EDITS = ("pitch=C5", "loudness=+", "timbre=+")
+EDITS = (
+    "pitch=C5,vector=closed,alpha=20,hold=loudness+timbre",
+    "loudness=+,vector=closed,alpha=2,hold=pitch+timbre",
+    "timbre=+,vector=closed,alpha=2,hold=pitch+loudness",
+)
 RESAMPLES = 1000
 
 

@@ -19,8 +19,8 @@ class EditSpec:
     target: str
     """A class index, a note name, a value with its unit (`-20dB`, `2000Hz`), or `+` / `-` along the classes."""
     alpha: float = 0.02
-    """Dose. vector centred or plain: f' = f + alpha w, so what counts is ||alpha w|| / ||f||. closed: rise of the
-    reading, in its own units."""
+    """Dose. vector centred or plain: f' = f + alpha w, so what counts is ||alpha w|| / ||f||. closed: how far the
+    reading moves, in classes, or towards a note in nats."""
     start: float = 0.2
     """Flow time from which it acts, inclusive."""
     stop: float = 0.8
@@ -32,8 +32,8 @@ class EditSpec:
     schedule: str = "constant"
     """Strength over the window: constant, ramp (0 to 1) or bell."""
     vector: str = "centred"
-    """centred: w_k - mean_j w_j. plain: w_k (arXiv 2510.23802). closed: smallest change of the latent that raises the
-    reading by alpha."""
+    """centred: w_k - mean_j w_j. plain: w_k (arXiv 2510.23802). closed: smallest change of the latent that moves the
+    reading by alpha, along the directions in which the training latents differ."""
     unit: str = "raw"
     """raw: alpha as it is. std: every feature moves in units of its own standard deviation over the clip."""
     hold: tuple[str, ...] = ()

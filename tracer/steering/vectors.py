@@ -6,6 +6,7 @@ chunks; a batch gives what its items give alone.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -97,10 +98,10 @@ class VectorDisplacement:
 
 @dataclass
 class ClosedDisplacement:
-    """The smallest change of x, in standardised units, that raises a reading by alpha and keeps the held ones.
+    """The smallest change of x that moves a reading by up to alpha and keeps the held ones (see `hold.pull`).
 
-    The reading is the margin of a class's logit over the mean logit (nats), or, along a direction, the expected class
-    (classes). The first step is the closed form J^T (J J^T)^-1 [alpha, 0, ...]; two corrections follow the curvature.
+    The reading is the expected class, moved along the classes or towards one of them (classes); for a note it is the
+    log odds of its class (nats).
     """
 
     readout: Readout
@@ -114,8 +115,8 @@ class ClosedDisplacement:
         if self.alpha == 0:
             return torch.zeros_like(latents)
         x = latents.to(self.readout.sae.dictionary)
-        wanted = -self.alpha if self.target == "-" else self.alpha
-        moved = pull(self.readout, x, torch.zeros_like(x), Raise(self.attribute, self.target, wanted), self.hold)
+        raised = Raise(self.attribute, self.target, self.alpha)
+        moved = pull(self.readout, x, torch.zeros_like(x), raised, self.hold)
         return moved.to(latents)
 
 
@@ -123,22 +124,28 @@ class ClosedDisplacement:
 class RandomDisplacement:
     """The control: on every frame as long (in standardised units) as another displacement, in a random direction.
 
-    The direction is that of a random feature vector decoded, one per clip, the same on all its frames and at all steps.
+    The direction is one per clip, the same on all its frames and at all steps: that of a random feature vector decoded,
+    or, like="data", one drawn with the covariance of the training latents.
     """
 
     readout: Readout
     original: VectorDisplacement | ClosedDisplacement
     seeds: list[int]
     """One per item of the batch."""
+    like: Literal["features", "data"] = "features"
 
     @torch.no_grad()
     def __call__(self, latents: Tensor) -> Tensor:
-        sae = self.readout.sae
+        sae, root = self.readout.sae, self.readout.covariance_root
         length = (self.original(latents) / sae.std.to(latents)).norm(dim=-1, keepdim=True)
-        features = torch.stack(
-            [torch.randn(sae.config.hidden, generator=torch.Generator().manual_seed(seed)) for seed in self.seeds]
-        )
-        direction = features.to(sae.dictionary) @ sae.dictionary
+        if self.like == "features":
+            basis: Tensor = sae.dictionary
+        elif root is not None:
+            basis = root / sae.std
+        else:
+            raise ValueError("the readout does not know the covariance of its latents")
+        draws = [torch.randn(len(basis), generator=torch.Generator().manual_seed(seed)) for seed in self.seeds]
+        direction = torch.stack(draws).to(basis) @ basis
         direction = (direction / direction.norm(dim=-1, keepdim=True)).to(latents)
         return length * direction[:, None] * sae.std.to(latents)
 

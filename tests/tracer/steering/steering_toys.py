@@ -18,7 +18,7 @@ from tracer.generators.diffrhythm.network import Prompt
 CHANNELS = 8
 
 
-def linear_readout(channels: int = CHANNELS, seed: int = 0) -> Readout:
+def linear_readout(channels: int = CHANNELS, seed: int = 0, covariance: Tensor | None = None) -> Readout:
     """Features are the positive and the negative part of each channel, so that x is rebuilt exactly and without a norm;
     every reading is a linear function of x."""
     config = SAEConfig(channels=channels, hidden=2 * channels, architecture="topk", k=2 * channels, standardise=False)
@@ -33,7 +33,7 @@ def linear_readout(channels: int = CHANNELS, seed: int = 0) -> Readout:
     for probe in probes:
         half = torch.randn(probe.weight.shape[0], channels, generator=generator)
         probe.weight.data = torch.cat([half, -half], 1)
-    return Readout(sae, *probes, bins, ("toy",))
+    return Readout(sae, *probes, bins, ("toy",), covariance=covariance)
 
 
 class LinearNetwork(nn.Module):

@@ -75,6 +75,12 @@ def test_tables_hold_every_version_and_frame(tmp_path):
         assert len(list(csv.DictReader(file))) == 4 * (9600 // 320)
 
 
+def test_doses_suit_the_form_of_the_first_edit(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000, 1), 16000)
+    folder = edit(tmp_path / "a.wav", tmp_path, edits=["loudness=2,vector=closed", "timbre=3"], alphas=None)
+    assert {path.name for path in folder.glob("*.wav")} == {f"alpha-{dose}.wav" for dose in ("0", "0.5", "1", "2", "3")}
+
+
 def test_several_edits_are_added_in_turn():
     latents = torch.randn(1, 6, 320)
     specs = [parse_edit("loudness=2,alpha=3"), parse_edit("pitch=C5,alpha=2")]

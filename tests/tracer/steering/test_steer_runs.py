@@ -97,6 +97,26 @@ def test_each_edit_may_have_doses_of_its_own(tmp_path):
     assert doses == [("loudness=+", 0.1), ("loudness=+", 0.2), ("loudness=-", 0.3), ("loudness=+,vector=plain", 0.1)]
 
 
+def test_the_strongest_dose_has_a_push_like_the_data_beside_it(tmp_path):
+    folder = run_dose(
+        SineGenerator(), ["a"], 1, edits=["loudness=+", "pitch=60Hz,vector=closed"], random="strongest",
+        readout=linear_readout(covariance=torch.eye(CHANNELS)), crepe="tiny", progress_bar=False, save_audio=False,
+        out=tmp_path,
+    )  # fmt: skip
+    kinds = [(row["edit"], row["kind"], row["alpha"]) for row in rows_of(folder / "clips.csv") if row["edit"]]
+    assert kinds == [
+        (edit, kind, alpha)
+        for edit, doses in (
+            ("loudness=+", ("0.002", "0.005", "0.01", "0.03")),
+            ("pitch=60Hz,vector=closed", ("5", "10", "15", "20")),
+        )
+        for alpha in doses
+        for kind in ("steered", "random", "random-data")[: 3 if alpha == doses[-1] else 1]
+    ]
+    strongest = rows_of(folder / "dose.csv")[3]
+    assert float(strongest["band_data_loudness"]) > 0
+
+
 class Stopped(SineGenerator):
     """Is interrupted when it is asked for a prompt."""
 
