@@ -8,14 +8,14 @@ import typer
 from probes.errors import InputError
 from probes.key_values import key_values
 
-DOSES = "0.002,0.005,0.01,0.03; for vector=closed 0.5,1,2,3, towards a note 5,10,15,20"
+DOSES = "0.002,0.005,0.01,0.03; for vector=closed 0.5,1,2,3 along + and -, else 5,10,15,20"
 
 EditOption = Annotated[
     list[str] | None,
     typer.Option(
         "--edit",
         help='An edit, such as "pitch=C5,from=0.3,to=0.7,hold=loudness+timbre"; repeatable, each on its own.',
-        show_default="up and down for each of pitch, loudness and timbre, and C5 and C3, in the closed form",
+        show_default="seven in the closed form: up and down for each of pitch, loudness and timbre",
     ),
 ]
 AttributeOption = Annotated[

@@ -17,7 +17,6 @@ from tracer.prompts import Prompt
 
 from .build import displacement, make_edit, resolve_target
 from .dose_tables import equal_effects, leakage, table
-from .hold import UNORDERED
 from .measure import Tracks, distortion
 from .paired import Setting, Weighed, generate_weighed
 from .rows import open_run, read_csv, write_csv
@@ -33,13 +32,12 @@ CONTROLS: dict[str, Literal["features", "data"]] = {"random": "features", "rando
 """Kinds of clips with a random push, and what the push is like."""
 EDITS = (
     "pitch=+,vector=closed,hold=loudness+timbre",
-    "pitch=-,vector=closed,hold=loudness+timbre",
     "pitch=C5,vector=closed,hold=loudness+timbre",
     "pitch=C3,vector=closed,hold=loudness+timbre",
     "loudness=+,vector=closed,hold=pitch+timbre",
     "loudness=0,vector=closed,hold=pitch+timbre",
     "timbre=+,vector=closed,hold=pitch+loudness",
-    "timbre=0,from=0,vector=closed,hold=pitch+loudness",
+    "timbre=-,from=0,vector=closed,hold=pitch+loudness",
 )
 
 
@@ -135,12 +133,11 @@ def doses_of(
 
 
 def usual_doses(spec: EditSpec) -> tuple[float, ...]:
-    """Doses to begin with: nats towards a note and classes for the closed form, else what suits probes whose class
-    vectors are longer than their features."""
+    """Doses to begin with: in the closed form classes along a direction or nats towards a class, else what suits
+    probes whose class vectors are longer than their features."""
     if spec.vector != "closed":
         return (0.002, 0.005, 0.01, 0.03)
-    towards_a_note = spec.attribute in UNORDERED and spec.target not in ("+", "-")
-    return (5.0, 10.0, 15.0, 20.0) if towards_a_note else (0.5, 1.0, 2.0, 3.0)
+    return (0.5, 1.0, 2.0, 3.0) if spec.target in ("+", "-") else (5.0, 10.0, 15.0, 20.0)
 
 
 def report(folder: Path, clips: list[dict[str, Any]], specs: Sequence[EditSpec]) -> None:

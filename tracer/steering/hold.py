@@ -28,7 +28,7 @@ class Raise(NamedTuple):
     target: int | str
     """class index, or "+" / "-" along the classes"""
     amount: float
-    """above 0"""
+    """nats of a class's odds, or classes along the scale"""
 
 
 @torch.no_grad()
@@ -58,7 +58,7 @@ def pull(readout: Readout, x: Tensor, start: Tensor, raised: Raise | None = None
         readings = wanted_readings(readout, at_x, raised, hold)
         wanted = values(readings, at_x)
         if raised is not None:
-            wanted[:, 0] += rise(raised, wanted[:, 0])
+            wanted[:, 0] += -raised.amount if raised.target == "-" else raised.amount
         here = Features(readout, frames + moved)
         slope = here.slopes(readings) @ spread
         gram = slope @ slope.transpose(1, 2)
@@ -93,26 +93,15 @@ def wanted_readings(readout: Readout, at_x: "Features", raised: Raise | None, ho
     """What is to be raised first, then what is to be held."""
     readings = []
     if raised is not None:
-        k = raised.target
-        if raised.attribute in UNORDERED and not isinstance(k, str):
-            readings.append(log_odds(raised.attribute, k))
-        else:
-            readings.append(expected_class(raised.attribute))
+        towards = raised.target
+        readings.append(
+            expected_class(raised.attribute) if isinstance(towards, str) else log_odds(raised.attribute, towards)
+        )
     for name in hold:
         readings.append(expected_class(name))
         if name in UNORDERED:
             readings.append(log_probability(name, at_x.logits(name).argmax(-1)))
     return readings
-
-
-def rise(raised: Raise, now: Tensor) -> Tensor:
-    """By how much the raised reading, `now` [N] at x, is to change: by the whole amount along the classes and for the
-    odds of a note, by no more than is missing towards a class of an ordered attribute."""
-    target, amount = raised.target, raised.amount
-    if isinstance(target, str) or raised.attribute in UNORDERED:
-        return torch.full_like(now, -amount if target == "-" else amount)
-    missing = target - now
-    return missing.sign() * missing.abs().clamp(max=amount)
 
 
 def expected_class(attribute: str) -> Reading:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tracer.generators import Generator
 
 EDITS = (
-    "pitch=C5,vector=closed,alpha=20,hold=loudness+timbre",
+    "pitch=C5,vector=closed,alpha=30,hold=loudness+timbre",
     "loudness=+,vector=closed,alpha=2,hold=pitch+timbre",
     "timbre=+,vector=closed,alpha=2,hold=pitch+loudness",
 )

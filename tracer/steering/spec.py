@@ -20,7 +20,7 @@ class EditSpec:
     """A class index, a note name, a value with its unit (`-20dB`, `2000Hz`), or `+` / `-` along the classes."""
     alpha: float = 0.02
     """Dose. vector centred or plain: f' = f + alpha w, so what counts is ||alpha w|| / ||f||. closed: how far the
-    reading moves, in classes, or towards a note in nats."""
+    reading moves, in classes along + and -, in nats of a class's odds."""
     start: float = 0.2
     """Flow time from which it acts, inclusive."""
     stop: float = 0.8

@@ -100,8 +100,7 @@ class VectorDisplacement:
 class ClosedDisplacement:
     """The smallest change of x that moves a reading by up to alpha and keeps the held ones (see `hold.pull`).
 
-    The reading is the expected class, moved along the classes or towards one of them (classes); for a note it is the
-    log odds of its class (nats).
+    The reading is the log odds of a class (nats) or, along a direction, the expected class (classes).
     """
 
     readout: Readout

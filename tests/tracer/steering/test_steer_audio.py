@@ -78,7 +78,9 @@ def test_tables_hold_every_version_and_frame(tmp_path):
 def test_doses_suit_the_form_of_the_first_edit(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(16000, 1), 16000)
     folder = edit(tmp_path / "a.wav", tmp_path, edits=["loudness=2,vector=closed", "timbre=3"], alphas=None)
-    assert {path.name for path in folder.glob("*.wav")} == {f"alpha-{dose}.wav" for dose in ("0", "0.5", "1", "2", "3")}
+    assert {path.name for path in folder.glob("*.wav")} == {
+        f"alpha-{dose}.wav" for dose in ("0", "5", "10", "15", "20")
+    }
 
 
 def test_several_edits_are_added_in_turn():
