@@ -208,12 +208,8 @@ def dose_batch(
 
 def controls(setting: Setting, random: str, strongest: bool) -> list[str]:
     """Kinds of random pushes beside a dose."""
-    known = setting.readout.covariance is not None
-    return [
-        kind
-        for kind, like in CONTROLS.items()
-        if (random == "all" and like == "features") or (strongest and (known or like == "features"))
-    ]
+    kinds = ["random"] if random == "all" or strongest else []
+    return [*kinds, "random-data"] if strongest and setting.readout.covariance is not None else kinds
 
 
 def check_finite(latents: Tensor, spec: EditSpec, alpha: float) -> None:

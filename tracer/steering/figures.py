@@ -89,8 +89,8 @@ def draw_lockin(rows: Sequence[Mapping[str, Any]], emergence: Sequence[Mapping[s
         ax.axhline(1, color="0.7", lw=0.6, zorder=0)
         ax.axhline(0, color="0.7", lw=0.6, zorder=0)
         ax.set_xlim(0, 1)
-        # The read share may divide by next to nothing; it must not flatten the rest.
-        ax.set_ylim(-0.1, 1.1 * max([1.2, *(row["heard_high"] for row in own if np.isfinite(row["heard_high"]))]))
+        # The read share and the interval's ends may divide by next to nothing; they must not flatten the rest.
+        ax.set_ylim(-0.1, 1.6 * max([1.0, *(row["heard_share"] for row in own if np.isfinite(row["heard_share"]))]))
         ax.set_title(edit, fontsize=10)
         ax.set_xlabel("flow time of the window")
         ax.legend(fontsize=7, frameon=False)

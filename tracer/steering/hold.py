@@ -14,7 +14,7 @@ CHUNK = 512  # frames at a time: a few [CHUNK, hidden] arrays are held
 CORRECTIONS = 2
 """Steps with the same slopes after the first one."""
 DAMPING = 1e-3
-"""Added to J J^T, as a share of its mean diagonal: frames without a gradient stay where they are."""
+"""Added to J S J^T, as a share of its mean diagonal: frames without a gradient stay where they are."""
 REACH = 0.5
 """Longest step, as a share of sqrt(C), the length of a latent in units of its spread: where a reading saturates its
 slope vanishes, and the solution would be far outside everything the model knows."""
@@ -35,7 +35,7 @@ class Raise(NamedTuple):
 def pull(readout: Readout, x: Tensor, start: Tensor, raised: Raise | None = None, hold: Sequence[str] = ()) -> Tensor:
     """`start` with the smallest addition after which the readings are as wanted.
 
-    Gauss-Newton with the slopes at x + start: the first step is the closed form J^T (J J^T)^-1 (wanted - read), the
+    Gauss-Newton with the slopes at x + start: the first step is the closed form S J^T (J S J^T)^-1 (wanted - read), the
     corrections follow the curvature. "Smallest" is by the spread of the training latents: with their covariance S the
     length is dx^T S^-1 dx (Mahalanobis), so that the change keeps to directions in which music differs; many directions
     of a latent space hardly occur, and there a reading rises without any change that is heard. A readout that does not
@@ -44,7 +44,7 @@ def pull(readout: Readout, x: Tensor, start: Tensor, raised: Raise | None = None
     Args:
         x: latents [B, F, C].
         start: displacement [B, F, C] to begin with.
-        raised: this reading is to move away from that of x.
+        raised: this reading is to move from where it is at x.
         hold: the readings of these attributes are to be those of x. Of pitch and chroma, whose classes are no scale,
             also the log probability of the class that is most probable at x.
 
