@@ -36,8 +36,8 @@ EDITS = (
     "pitch=C3,vector=closed,hold=loudness+timbre",
     "loudness=+,vector=closed,hold=pitch+timbre",
     "loudness=0,vector=closed,hold=pitch+timbre",
-    "timbre=+,vector=closed,hold=pitch+loudness",
-    "timbre=-,from=0,vector=closed,hold=pitch+loudness",
+    "timbre=+,from=0,to=0.5,vector=closed,hold=pitch+loudness",
+    "timbre=-,from=0,to=0.5,vector=closed,hold=pitch+loudness",
 )
 
 
