@@ -118,7 +118,7 @@ def steer_command(
     folder = run_dose(model, prompts, n, random=random, save_audio=save_audio, out=out or Path("runs/steer"), **shared)
     show(folder, "equal-effect", as_json, ("edit", "alpha", "shift_pitch", "shift_loudness", "shift_timbre"))
     if not as_json:
-        typer.echo("at equal effect: 2 semitones, half of the frames on the note, 6 dB, 0.58 octaves; nan: never reached")
+        typer.echo("at equal effect: 2 semitones, half of the frames on a note, 6 dB, 0.58 octaves; nan: never")
 
 
 def edit_command(
