@@ -57,8 +57,6 @@ class Readout(
     """
 
     covariance: Tensor | None
-    covariance_root: Tensor | None
-    """[C, C] symmetric, its square is the covariance."""
 
     def __init__(
         self,
@@ -91,8 +89,6 @@ class Readout(
         self.log_rms = log_rms
         self.report = dict(report or {})
         self.register_buffer("covariance", covariance, persistent=False)
-        root = None if covariance is None else square_root(covariance)
-        self.register_buffer("covariance_root", root, persistent=False)
         rows = [probes.weight, controls.weight]
         stacked = torch.cat([*(weight[:, :hidden] for weight in rows), sae.dictionary.t()])
         self._reader = LinearReader(sae, stacked)
@@ -244,12 +240,6 @@ class Readout(
             assert rms is not None
             logits = logits + ((rms.log() - mean) / std)[:, None] * self._level[:rows]
         return logits
-
-
-def square_root(covariance: Tensor) -> Tensor:
-    """The symmetric square root of a positive semidefinite matrix."""
-    values, vectors = torch.linalg.eigh(covariance.double())
-    return ((vectors * values.clamp_min(0).sqrt()) @ vectors.t()).to(covariance)
 
 
 def _pool(sums: Tensor, values: Tensor, valid: Tensor, start: int, frames: int) -> None:

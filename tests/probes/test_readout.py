@@ -153,9 +153,8 @@ def test_the_covariance_of_the_latents_travels_with_the_readout(tmp_path):
     readout.save_pretrained(tmp_path)
     again = Readout.from_pretrained(tmp_path)
     assert torch.equal(again.covariance, readout.covariance)
-    torch.testing.assert_close(again.covariance_root @ again.covariance_root, readout.covariance, atol=1e-3, rtol=1e-3)
     assert again.fingerprint() == readout.fingerprint() != tiny_readout().fingerprint()
-    assert again.to(torch.float64).covariance_root.dtype == torch.float64
+    assert again.to(torch.float64).covariance.dtype == torch.float64
     (tmp_path / "covariance.safetensors").unlink()
     with pytest.raises(InputError, match=r"no covariance\.safetensors"):
         Readout.from_pretrained(tmp_path)

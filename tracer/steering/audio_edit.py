@@ -14,7 +14,7 @@ from probes.devices import pick_device
 from probes.errors import InputError
 
 from .build import displacement
-from .dose import usual_doses, with_hold
+from .dose import with_hold
 from .measure import Tracks, measure
 from .rows import write_csv
 from .spec import EditSpec, parse_edit
@@ -65,7 +65,7 @@ def edit_audio(
     specs = [with_hold(parse_edit(edit) if isinstance(edit, str) else edit, hold) for edit in edits]
     if not specs:
         raise InputError("give at least one edit, such as loudness=2")
-    alphas = usual_doses(specs[0]) if alphas is None else alphas
+    alphas = specs[0].usual_doses if alphas is None else alphas
     if not len(alphas) or not np.isfinite(alphas).all():
         raise InputError("give at least one finite alpha, such as --alpha 0.01,0.03")
     samples, sample_rate = read_audio(audio)

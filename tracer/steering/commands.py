@@ -9,7 +9,10 @@ import typer
 from probes.errors import InputError
 from probes.key_values import key_values
 
-DOSES = "0.002,0.005,0.01,0.03; for vector=closed 0.5,1,2,3 along + and -, else 5,10,15,20"
+from .spec import USUAL_DOSES
+
+_TEXTS = {form: ",".join(f"{dose:g}" for dose in doses) for form, doses in USUAL_DOSES.items()}
+DOSES = "{vector}; for vector=closed {direction} along + and -, else {class}".format(**_TEXTS)
 
 EditOption = Annotated[
     list[str] | None,
@@ -75,7 +78,7 @@ def steer_command(
     balanced: Annotated[bool, typer.Option("--balanced", help="Choose from MusicCaps' balanced subset.")] = False,
     crepe: Crepe = "full",
     random: Annotated[
-        str, typer.Option(help="Doses with a random push beside them: all, or strongest, which halves the work.")
+        str, typer.Option(help="Doses with a random push beside them: all, or strongest, to save work.")
     ] = "all",
     save_audio: Annotated[bool, typer.Option("--save-audio/--no-save-audio", help="Keep every clip.")] = True,
     settings: Settings = None,

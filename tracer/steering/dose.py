@@ -62,8 +62,8 @@ def run_dose(
     Args:
         generator, prompts, n, given: as in `tracer.run.trace`; and `crepe`, CREPE's size for measuring pitch.
         edits: one after the other, each on its own; their alpha is replaced by each of their doses.
-        alphas: doses, above 0: those of every edit, or a sequence for each edit; None for those that `usual_doses`
-            gives each.
+        alphas: doses, above 0: those of every edit, or a sequence for each edit; None for their
+            `usual_doses`.
         hold: attributes to hold in every edit that does not aim at them, on top of the edits' own hold=.
         random: doses that get a random push beside them: "all", or "strongest", which halves the work. The strongest
             gets a second one that is shaped like the training data, where the readout knows their covariance.
@@ -118,7 +118,7 @@ def doses_of(
         InputError: no edit, two that tables could not tell apart, no dose, doses that are not finite and above 0, or as
             many sequences of doses as there are not edits.
     """
-    alphas = [usual_doses(spec) for spec in specs] if alphas is None else alphas
+    alphas = [spec.usual_doses for spec in specs] if alphas is None else alphas
     lists: list[Sequence[float]] = [[a] if isinstance(a, int | float) else a for a in alphas]
     if all(isinstance(a, int | float) for a in alphas):
         lists = [[a for one in lists for a in one]] * len(specs)
@@ -130,14 +130,6 @@ def doses_of(
     if len(set(labels)) < len(labels):
         raise InputError("two of the edits differ in nothing but dose or hold: give them to two runs")
     return {spec: sorted(set(own)) for spec, own in zip(specs, lists)}
-
-
-def usual_doses(spec: EditSpec) -> tuple[float, ...]:
-    """Doses to begin with: in the closed form classes along a direction or nats towards a class, else what suits
-    probes whose class vectors are longer than their features."""
-    if spec.vector != "closed":
-        return (0.002, 0.005, 0.01, 0.03)
-    return (0.5, 1.0, 2.0, 3.0) if spec.target in ("+", "-") else (5.0, 10.0, 15.0, 20.0)
 
 
 def report(folder: Path, clips: list[dict[str, Any]], specs: Sequence[EditSpec]) -> None:

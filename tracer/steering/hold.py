@@ -51,7 +51,7 @@ def pull(readout: Readout, x: Tensor, start: Tensor, raised: Raise | None = None
     Returns:
         displacement [B, F, C].
     """
-    spread = readout.covariance_root if readout.covariance_root is not None else readout.sae.std.diag()
+    covariance = readout.covariance if readout.covariance is not None else readout.sae.std.square().diag()
 
     def solve(frames: Tensor, moved: Tensor) -> Tensor:
         at_x = Features(readout, frames)
@@ -60,16 +60,17 @@ def pull(readout: Readout, x: Tensor, start: Tensor, raised: Raise | None = None
         if raised is not None:
             wanted[:, 0] += -raised.amount if raised.target == "-" else raised.amount
         here = Features(readout, frames + moved)
-        slope = here.slopes(readings) @ spread
-        gram = slope @ slope.transpose(1, 2)
+        slope = here.slopes(readings)
+        ways = slope @ covariance
+        gram = ways @ slope.transpose(1, 2)
         mean = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-        gram = gram + (DAMPING * mean + 1e-12) * torch.eye(gram.shape[1]).to(gram)
+        damped = gram + (DAMPING * mean + 1e-12) * torch.eye(gram.shape[1]).to(gram)
         longest = REACH * frames.shape[-1] ** 0.5
         for k in range(1 + CORRECTIONS):
             missing = wanted - values(readings, here)
-            step = (slope.transpose(1, 2) @ torch.linalg.solve(gram, missing[..., None]))[..., 0]
-            step = step * (longest / step.norm(dim=-1, keepdim=True).clamp_min(longest))
-            moved = moved + step @ spread
+            shares = torch.linalg.solve(damped, missing[..., None])  # of the ways, [N, m, 1]
+            length = (shares.transpose(1, 2) @ gram @ shares).clamp_min(0).sqrt()[..., 0]
+            moved = moved + (ways.transpose(1, 2) @ shares)[..., 0] * (longest / length.clamp_min(longest))
             if k < CORRECTIONS:
                 here = Features(readout, frames + moved)
         return moved

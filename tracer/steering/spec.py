@@ -63,6 +63,13 @@ class EditSpec:
         return replace(self, alpha=alpha)
 
     @property
+    def usual_doses(self) -> tuple[float, ...]:
+        """Doses to begin with."""
+        if self.vector != "closed":
+            return USUAL_DOSES["vector"]
+        return USUAL_DOSES["direction" if self.target in ("+", "-") else "class"]
+
+    @property
     def label(self) -> str:
         """Name for tables and files, such as `pitch=C5`: the edit without its dose and without what it holds."""
         return str(replace(self, alpha=DEFAULTS["alpha"], hold=()))
@@ -78,6 +85,13 @@ class EditSpec:
         return ",".join(parts)
 
 
+USUAL_DOSES = {
+    "vector": (0.002, 0.005, 0.01, 0.03),
+    "direction": (0.5, 1.0, 2.0, 3.0),
+    "class": (5.0, 10.0, 15.0, 20.0),
+}
+"""Of control vectors, for probes whose class vectors are longer than their features; of the closed form in classes
+along + and -, and in nats towards a class."""
 CHOICES = {
     "site": ("endpoint", "state"),
     "branch": ("both", "cond", "null"),

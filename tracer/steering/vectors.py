@@ -6,6 +6,7 @@ chunks; a batch gives what its items give alone.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -133,20 +134,31 @@ class RandomDisplacement:
     """One per item of the batch."""
     like: Literal["features", "data"] = "features"
 
-    @torch.no_grad()
-    def __call__(self, latents: Tensor) -> Tensor:
-        sae, root = self.readout.sae, self.readout.covariance_root
-        length = (self.original(latents) / sae.std.to(latents)).norm(dim=-1, keepdim=True)
+    @cached_property
+    def directions(self) -> Tensor:
+        """[B, C], of length 1 in standardised units."""
+        sae, covariance = self.readout.sae, self.readout.covariance
         if self.like == "features":
             basis: Tensor = sae.dictionary
-        elif root is not None:
-            basis = root / sae.std
+        elif covariance is not None:
+            basis = square_root(covariance) / sae.std
         else:
             raise ValueError("the readout does not know the covariance of its latents")
         draws = [torch.randn(len(basis), generator=torch.Generator().manual_seed(seed)) for seed in self.seeds]
-        direction = torch.stack(draws).to(basis) @ basis
-        direction = (direction / direction.norm(dim=-1, keepdim=True)).to(latents)
-        return length * direction[:, None] * sae.std.to(latents)
+        directions = torch.stack(draws).to(basis) @ basis
+        return directions / directions.norm(dim=-1, keepdim=True)
+
+    @torch.no_grad()
+    def __call__(self, latents: Tensor) -> Tensor:
+        std = self.readout.sae.std.to(latents)
+        length = (self.original(latents) / std).norm(dim=-1, keepdim=True)
+        return length * self.directions.to(latents)[:, None] * std
+
+
+def square_root(covariance: Tensor) -> Tensor:
+    """The symmetric square root of a positive semidefinite matrix."""
+    values, vectors = torch.linalg.eigh(covariance.double())
+    return ((vectors * values.clamp_min(0).sqrt()) @ vectors.t()).to(covariance)
 
 
 def normed(readout: Readout) -> bool:

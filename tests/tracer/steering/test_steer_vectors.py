@@ -11,7 +11,7 @@ from probes.readout import Readout
 from tracer.steering.build import displacement
 from tracer.steering.hold import Features, expected_class, log_odds, log_probability
 from tracer.steering.spec import parse_edit
-from tracer.steering.vectors import RandomDisplacement, control_vector
+from tracer.steering.vectors import RandomDisplacement, control_vector, square_root
 
 
 def latents(channels: int = 64, frames: int = 5) -> Tensor:
@@ -192,6 +192,13 @@ def test_random_push_is_as_long_in_a_direction_of_its_own():
     direction = (change / std) / (change / std).norm(dim=-1, keepdim=True)
     torch.testing.assert_close(direction, direction[:, :1].expand_as(direction))
     assert (direction[0, 0] @ direction[1, 0]).abs() < 0.5
+
+
+def test_square_root_times_itself_is_the_covariance():
+    for rank in (3, 64):
+        covariance = some_covariance(64, rank)
+        root = square_root(covariance)
+        torch.testing.assert_close(root @ root, covariance, atol=1e-3, rtol=1e-3)
 
 
 def test_random_push_like_the_data_keeps_to_its_directions():
