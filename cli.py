@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probes.commands import app as fit_app
 from probes.errors import InputError
-from probes.key_values import key_values
-from tracer.steering.commands import edit_command, steer_command
+from probes.support.key_values import key_values
+from tracer.commands.fit import app as fit_app
+from tracer.commands.steering import edit_command, steer_command
 
 if TYPE_CHECKING:
     from tracer import Run
@@ -130,7 +130,7 @@ def trace_command(
     """
     if context.invoked_subcommand is not None:
         return
-    from tracer.run import trace
+    from tracer.tracing import trace
 
     run = trace(
         generator=model,
@@ -172,8 +172,8 @@ def plot_command(
     ] = None,
 ) -> None:
     """Draw the emergence curves of one run again, or of several over each other, from what is stored."""
-    from tracer.plots import plot_runs
-    from tracer.run_view import Run
+    from tracer.figures.emergence import plot_runs
+    from tracer.run import Run
 
     axes = {"step": None, "time": "t", "logsnr": "logsnr"}
     if x not in axes:
@@ -192,7 +192,7 @@ def compare_command(
     as_json: AsJson = False,
 ) -> None:
     """Print when each attribute is settled in each run, with intervals, and draw it in one figure."""
-    from tracer.compare import compare_runs
+    from tracer.comparing import compare_runs
 
     compare_runs(runs, out=out, as_json=as_json)
 
@@ -228,7 +228,7 @@ def styles_command(
 
 def show(run: "Run", as_json: bool) -> None:
     """Print what a run came to."""
-    from tracer.summary import summary_json, summary_table, truth_table
+    from tracer.commands.run_tables import summary_json, summary_table, truth_table
 
     if as_json:
         typer.echo(json.dumps(summary_json(run)))

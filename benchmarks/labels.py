@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from probes.attributes import get_attribute
-from probes.audio_files import read_audio, resample, to_mono
+from probes.support.audio_files import read_audio, resample, to_mono
 
 RATE, HOP = 44100, 2048
 PERCUSSION = ("marimba", "vibraphone", "xylophone", "glockenspiel", "kalimba", "steel", "bell", "celesta")

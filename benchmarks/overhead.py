@@ -22,14 +22,14 @@ from torch import Tensor
 
 from hooks import capture
 from probes.attributes import get_attribute
-from probes.linear import LinearProbes
 from probes.readout import Readout
+from probes.readout.linear import LinearProbes
 from probes.sae import SAEConfig, make_sae
-from tracer.batches import Job, StateReader
-from tracer.buffer import TraceBuffer
 from tracer.generators import Generator, load_generator, prompt_seed
 from tracer.generators.diffrhythm import DiTConfig
-from tracer.run import load_readout
+from tracer.record.batches import Job, StateReader
+from tracer.record.buffer import TraceBuffer
+from tracer.tracing import load_readout
 
 CAPTION = "a slow piano melody over soft strings"
 

@@ -15,10 +15,10 @@ from collections.abc import Callable
 
 import torch
 
+from probes.fit.sae_training import SAETrainer, TrainingOptions
 from probes.sae import SAEConfig
 from probes.sae.base import SparseAutoencoder
-from probes.sae_training import SAETrainer, TrainingOptions
-from probes.torchaudio_stub import ensure_torchaudio
+from probes.support.torchaudio_stub import ensure_torchaudio
 
 CHANNELS = 64
 STEPS = 10  # a round

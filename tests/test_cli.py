@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers_diffrhythm import released_folder, settings
-from helpers_readout import tiny_readout
+from support.diffrhythm import released_folder, settings
+from support.readout import tiny_readout
 
 import cli
 from tracer.prompts import load_prompts

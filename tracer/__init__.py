@@ -1,19 +1,16 @@
-"""One trace, end to end: prompts in, emergence curves out."""
+"""Trace a generation: prompts in, emergence curves out."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from probes.support.late_names import late_names
 
 if TYPE_CHECKING:
-    from .run import trace
-    from .run_view import Run
+    from tracer.generators import load_generator
+    from tracer.run import Run
+    from tracer.tracing import trace
 
-__all__ = ["Run", "trace"]
+__all__ = ["Run", "load_generator", "trace"]
 
-_HOMES = {"trace": "tracer.run", "Run": "tracer.run_view"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that the command line starts at once."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__ = late_names(
+    __name__, {"Run": "tracer.run", "load_generator": "tracer.generators", "trace": "tracer.tracing"}
+)

@@ -1,226 +1,147 @@
-"""One trace, end to end: prompts -> generator with hooks -> readout -> run folder."""
+"""A run folder as the user meets it: tables of curves, settled points, prompts."""
 
-import math
-from collections.abc import Mapping, Sequence
-from importlib import metadata
+from __future__ import annotations
+
+import os
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probes.errors import InputError
+import numpy as np
 
-from .prompts import Prompt, load_prompts
+from probes.errors import InputError
+from tracer.prompts import Prompt
+from tracer.record.shards import TRAINED, Curve
+from tracer.record.store import RunReader
+from tracer.results import MEASURES, Results, compute_progress, load_results
 
 if TYPE_CHECKING:
-    from probes.readout import Readout
+    import pandas as pd
 
-    from .generators.base import Generator
-    from .run_view import Run
-
-VIEWS = ("state", "endpoint")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+_ALL_MEASURES = (*MEASURES, "own", "fvu", "l0")
 
 
-def trace(
-    generator: "str | Generator" = "mini",
-    prompts: str | Sequence[str] = "demo",
-    n: int | None = None,
-    *,
-    weights: str | None = None,
-    readout: "str | Path | Readout | None" = None,
-    steps: int | None = None,
-    seconds: float | None = None,
-    guidance: float | None = None,
-    seed: int = 0,
-    batch_size: int = 4,
-    device: str = "auto",
-    dtype: str = "auto",
-    views: Sequence[str] = VIEWS,
-    steer: Sequence[str] = (),
-    balanced: bool = False,
-    ground_truth: bool = False,
-    save_audio: bool = True,
-    save_latents: bool = False,
-    frames: bool = True,
-    options: Mapping[str, str] | None = None,
-    out: str | Path | None = None,
-    progress_bar: bool = True,
-) -> "Run | None":
-    """Generate from prompts, read every state of the sampler, and leave a run folder.
+class Run:
+    """A finished or unfinished run; everything is computed from its finished prompts alone.
 
-    Called again with the same `out`, it continues; under `accelerate launch` the batches are dealt out to the
-    processes.
-
-    Args:
-        generator: name of a generator, or one that is loaded already.
-        prompts: "demo", "musiccaps", a file, or captions.
-        n: number of prompts; None is 16 of demo, otherwise all there are.
-        weights: path or hub id of the generator's weights; None is its default.
-        readout: folder, hub id or `Readout`; None is the one that belongs to the generator.
-        steps: number of sampler states; None is the generator's default.
-        seconds: length of a clip; None is the generator's default.
-        guidance: guidance scale in the generator's convention; None is its default.
-        seed: run seed. Each prompt's noise is seeded from (seed, prompt index).
-        batch_size: prompts generated together.
-        device, dtype: "auto" takes a GPU where there is one, and the generator's usual type there.
-        views: "state", the sampler's state, and "endpoint", the clean latent that the model expects.
-        steer: control vectors, such as "pitch=C5,alpha=0.02,from=0.3,to=0.7".
-        balanced: choose from MusicCaps' balanced subset.
-        ground_truth: also decode the endpoint at every state and measure the attributes on that audio.
-        save_audio: decode and keep each clip; pitch is then read on its voiced frames alone.
-        save_latents: keep each final latent.
-        frames: keep the most probable class of every frame; agreement needs it.
-        options: what this generator takes beyond that, as text.
-        out: run folder; None is runs/GENERATOR-PROMPTS.
-        progress_bar: show one.
-
-    Returns:
-        The finished run; None in all but the main process of several.
-
-    Raises:
-        InputError: anything in the arguments that cannot work, before anything is generated where possible.
+    Raises InputError when `path` is not a run folder.
     """
-    check(n, steps, seconds, guidance, seed, batch_size, dtype, views)
-    chosen = choose_prompts(prompts, n, seed, balanced)
-    from probes.workers import join_launch
 
-    from .batches import Job, trace_batches
-    from .generators import Generator, load_generator
-    from .run_view import Run, finish_run
-    from .store import RunStore
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.reader = RunReader(self.path)
 
-    workers, place = join_launch(device)
-    if isinstance(generator, Generator):
-        model = generator
-    else:
-        model = load_generator(generator, weights, place, dtype, **dict(options or {}))
-    reader = load_readout(readout, model, place)
-    batch_size = min(batch_size, model.max_batch or batch_size)
-    seconds = model.default_seconds if seconds is None else seconds
-    guidance = model.default_guidance if guidance is None else guidance
-    job = Job(
-        model,
-        reader,
-        seed=seed,
-        steps=model.default_steps if steps is None else steps,
-        seconds=seconds,
-        guidance=guidance,
-        views=tuple(view for view in VIEWS if view in views),
-        edits=edits(steer, reader, guidance),
-        ground_truth=ground_truth,
-        save_audio=save_audio,
-        save_latents=save_latents,
-    )
-    # What cannot work is refused before the folder exists.
-    model.frames(seconds)
-    model.check([prompt.caption for prompt in chosen], guidance)
-    source = prompts if isinstance(prompts, str) else "captions"
-    folder = Path(out) if out is not None else Path("runs") / f"{model.name}-{Path(source).stem}"
-    settings = {
-        "model": model.name,
-        "weights": weights,
-        "generator": model.fingerprint(),
-        "readout": reader.fingerprint(),
-        "prompts": source,
-        "n": len(chosen),
-        "seed": seed,
-        "steps": job.steps,
-        "seconds": seconds,
-        "cfg": job.guidance,
-        "batch_size": batch_size,
-        "dtype": dtype,
-        "views": list(job.views),
-        "steer": list(steer),
-        "balanced": balanced,
-        "ground_truth": ground_truth,
-        "save_audio": save_audio,
-        "save_latents": save_latents,
-        "set": dict(sorted((options or {}).items())),
-    }
-    about = {"device": place, "processes": workers.num_processes, "versions": versions()}
-    with workers.main_process_first():
-        store = RunStore.open(folder, settings, chosen, about, frames=frames, clean=workers.is_main_process)
-    pending = store.pending_batches(batch_size, workers.process_index, workers.num_processes)
-    trace_batches(job, store, chosen, pending, progress_bar and workers.is_main_process)
-    workers.wait_for_everyone()
-    if not workers.is_main_process:
-        return None
-    finish_run(folder)
-    return Run(folder)
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options the run was made with."""
+        return self.reader.options
 
+    @property
+    def n(self) -> int:
+        """Number of finished prompts."""
+        return len(self.reader.indices)
 
-def check(
-    n: int | None,
-    steps: int | None,
-    seconds: float | None,
-    guidance: float | None,
-    seed: int,
-    batch_size: int,
-    dtype: str,
-    views: Sequence[str],
-) -> None:
-    """Raise InputError for numbers and names that no generator could take."""
-    if n is not None and n < 1:
-        raise InputError(f"--n must be at least 1, got {n}")
-    if steps is not None and steps < 2:
-        raise InputError(f"--steps must be at least 2 (noise and data), got {steps}")
-    if seconds is not None and not (0 < seconds < math.inf):
-        raise InputError(f"--seconds must be a positive length, got {seconds:g}")
-    if guidance is not None and not (0 <= guidance < math.inf):
-        raise InputError(f"--cfg must be zero or positive, got {guidance:g}")
-    if seed < 0:
-        raise InputError(f"--seed must be zero or positive, got {seed}")
-    if batch_size < 1:
-        raise InputError(f"--batch-size must be at least 1, got {batch_size}")
-    if dtype not in DTYPES:
-        raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    unknown = [view for view in views if view not in VIEWS]
-    if unknown or not views:
-        raise InputError(f"--views takes state, endpoint or both with a comma, got {','.join(views)!r}")
+    @cached_property
+    def prompts(self) -> list[Prompt]:
+        """The prompts of the run, finished or not."""
+        return self.reader.prompts()
 
+    @cached_property
+    def results(self) -> Results:
+        """All curves of the run, whatever view, probe and measure; computed on first use."""
+        return load_results(self.reader)
 
-def choose_prompts(prompts: str | Sequence[str], n: int | None, seed: int, balanced: bool) -> list[Prompt]:
-    """The prompts of a source or of a list of captions."""
-    if isinstance(prompts, str):
-        return load_prompts(prompts, 16 if prompts == "demo" and n is None else n, seed, balanced)
-    captions = list(prompts)[:n]
-    if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
-        raise InputError("prompts must be a source name, a file, or a list of captions that are not empty")
-    return [Prompt(index, f"caption-{index:03d}", caption) for index, caption in enumerate(captions)]
+    @cached_property
+    def attributes(self) -> list[str]:
+        """The attributes that were read, in the order in which agreement (or l1) settles at the endpoint or state."""
+        table = self.results.settled
+        measure = "agreement" if (table["measure"] == "agreement").any() else "l1"
+        table = table[(table["probe"] == TRAINED) & (table["measure"] == measure)]
+        known = table.groupby("attribute")["index"].mean().sort_values(kind="stable").index
+        rest = sorted(set(self.results.progress["attribute"]) - set(known) - {"sae"})
+        return [*known, *rest]
 
+    @cached_property
+    def views(self) -> list[str]:
+        """The views that were read, `state` first."""
+        return sorted(set(self.results.progress["view"]), key=["state", "endpoint"].index)
 
-def load_readout(readout: "str | Path | Readout | None", model: "Generator", device: str) -> "Readout":
-    """The readout for a generator's states; InputError when it reads another latent space."""
-    from probes.readout import Readout
+    def progress(self, view: str = "endpoint", measure: str = "agreement", probe: str = TRAINED) -> pd.DataFrame:
+        """Mean curves over prompts: columns attribute, index, t, mean, std, n.
 
-    if readout is None:
-        if model.default_readout is None:
+        Parameters
+        ----------
+        view : "state" (the latent as it is) or "endpoint" (the clean latent expected at that state).
+        measure : "agreement", "paper" (Eq. 4), "l1", "js", "own" (agreement before correction), or, of the
+            autoencoder itself, "fvu" and "l0".
+        probe : "trained", "control" (shuffled labels), or "measured" (decoded audio), where the run has it.
+        """
+        self._check(view=view, measure=measure, probe=probe)
+        table = self.results.progress
+        table = table[(table["view"] == view) & (table["measure"] == measure) & (table["probe"] == probe)]
+        return table[["attribute", "index", "t", "mean", "std", "n"]].reset_index(drop=True)
+
+    def settled(self, view: str | None = None, measure: str = "agreement", probe: str = TRAINED) -> pd.DataFrame:
+        """First state from which the mean stays within 0.1 of its end, per attribute and view (all views when None).
+
+        Columns attribute, view, index, low, high (95 % bootstrap interval over prompts), t, t_low, t_high, n.
+        """
+        self._check(view=view, measure=measure, probe=probe)
+        table = self.results.settled
+        table = table[(table["measure"] == measure) & (table["probe"] == probe)]
+        if view is not None:
+            table = table[table["view"] == view]
+        return table.drop(columns=["probe", "measure", "threshold"]).reset_index(drop=True)
+
+    def commitment(self, attribute: str, view: str = "endpoint", probe: str = TRAINED) -> np.ndarray:
+        """Share of prompts whose frame keeps its final class from a state on: float32 [states, frames]."""
+        try:
+            return self.results.commitment[Curve(view, probe, attribute)]
+        except KeyError:
             raise InputError(
-                f"no readout for the latent space '{model.space}' comes with the program: train one "
-                f"(trace fit readout --space {model.space}) and pass its folder with --readout"
-            )
-        readout = model.default_readout
-    if not isinstance(readout, Readout):
-        readout = Readout.from_pretrained(str(readout))
-    if model.space not in readout.spaces:
-        raise InputError(
-            f"this readout reads the latent space {' / '.join(readout.spaces)}, but {model.name} generates in "
-            f"'{model.space}': pass a readout trained there"
-        )
-    return readout.to(device)
+                f"{self.path} has no classes per frame of {attribute} in view {view}: it holds "
+                f"{', '.join(sorted({c.attribute for c in self.results.commitment})) or 'none'}"
+            ) from None
+
+    def summary(self) -> list[dict[str, Any]]:
+        """What `trace` prints at the end: for each attribute and view, where agreement and Eq. 4 settle.
+
+        Each row has attribute, view, states (number of states), and for each measure and probe that the run has a
+        column such as `agreement` or `agreement_control`: {"index", "low", "high", "t"}.
+        """
+        table = self.results.settled
+        rows: list[dict[str, Any]] = []
+        states = int(self.results.progress["index"].max()) + 1
+        for view in self.views:
+            for attribute in self.attributes:
+                row: dict[str, Any] = {"attribute": attribute, "view": view, "states": states}
+                mine = table[(table["view"] == view) & (table["attribute"] == attribute)]
+                for found in mine.to_dict("records"):
+                    name = found["measure"] + ("" if found["probe"] == TRAINED else f"_{found['probe']}")
+                    row[name] = {key: found[key] for key in ("index", "low", "high", "t")}
+                rows.append(row)
+        return rows
+
+    def _check(self, view: str | None, measure: str, probe: str) -> None:
+        have = self.results.progress
+        for name, value, known in (
+            ("view", view, self.views),
+            ("measure", measure, [m for m in _ALL_MEASURES if (have["measure"] == m).any()]),
+            ("probe", probe, sorted(set(have["probe"]))),
+        ):
+            if value is not None and value not in known:
+                raise InputError(f"{self.path} has no {name} {value!r}: it has {', '.join(known)}")
 
 
-def edits(specs: Sequence[str], readout: "Readout", guidance: float) -> list[Any]:
-    """The control vectors that the specs ask for."""
-    if not specs:
-        return []
-    from .steering import edits_from_specs
+def finish_run(folder: str | os.PathLike[str]) -> None:
+    """Compute a run's curves anew and draw them: `progress.csv`, `settled.csv`, `commitment.npz`, `emergence.*`.
 
-    return edits_from_specs(specs, readout, guidance)
+    Where the attributes were measured on decoded audio too, `ground-truth.*` says how well the probes follow.
+    """
+    from tracer.figures.emergence import plot_runs
+    from tracer.measures.truth import write_truth
 
-
-def versions() -> dict[str, str]:
-    """Versions of this program and of the libraries that decide about numbers."""
-    return {name: metadata.version(name) for name in ("generation-tracer", "torch", "diffusers", "numpy", "torchcrepe")}
-
-
-__all__ = ["trace"]
+    compute_progress(RunReader(folder))
+    run = Run(folder)
+    plot_runs([run], run.path / "emergence")
+    write_truth(run)

@@ -13,6 +13,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import InputError
+from probes.support.late_names import late_names
 
 if TYPE_CHECKING:
     from probes.attributes.base import Attribute
@@ -43,16 +44,14 @@ def get_attribute(name: str, **options: Any) -> "Attribute":
     return cls(**options)
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Bins":
-        from probes.attributes.bins import Bins
-
-        return Bins
-    if name == "Attribute":
-        from probes.attributes.base import Attribute
-
-        return Attribute
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 __all__ = ["ATTRIBUTES", "Attribute", "Bins", "get_attribute"]
+
+_late, _ = late_names(__name__, {"Attribute": "probes.attributes.base", "Bins": "probes.attributes.bins"})
+
+
+def __getattr__(name: str) -> Any:
+    return _late(name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from probes.attributes.base import SILENCE, Attribute
 from probes.errors import InputError
-from probes.precision import cpu_multiplies_bf16
-from probes.torchaudio_stub import ensure_torchaudio
+from probes.support.precision import cpu_multiplies_bf16
+from probes.support.torchaudio_stub import ensure_torchaudio
 
 RATE = 16000
 WINDOW = 1024
@@ -51,7 +51,7 @@ class Pitch(Attribute):
         return {"crepe": self.model}
 
     def _measure(self, audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
-        from probes.audio_files import resample
+        from probes.support.audio_files import resample
 
         samples = torch.from_numpy(resample(audio, sample_rate, RATE))
         # Frame i is cut around its own middle, so the 0.04 samples by which a hop of 743 falls short never

@@ -1,13 +1,12 @@
 """Rendered music: composed by rules from a seed, played by a General MIDI soundfont, captioned from its own facts."""
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+from probes.support.late_names import late_names
+
+if TYPE_CHECKING:
+    from probes.rendering.example import Example, render_example
 
 __all__ = ["Example", "render_example"]
 
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from probes.rendering import example
-
-        return getattr(example, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = late_names(__name__, dict.fromkeys(__all__, "probes.rendering.example"))

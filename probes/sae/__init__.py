@@ -1,6 +1,8 @@
 """Sparse autoencoders: the paper's (ReLU, RMSNorm, L1) and TopK, BatchTopK and JumpReLU under one interface."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from probes.support.late_names import late_names
 
 if TYPE_CHECKING:
     from probes.sae.base import SparseAutoencoder
@@ -9,12 +11,11 @@ if TYPE_CHECKING:
 
 __all__ = ["SAEConfig", "SparseAutoencoder", "make_sae"]
 
-_HOMES = {"SAEConfig": "config", "SparseAutoencoder": "base", "make_sae": "build"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = late_names(
+    __name__,
+    {
+        "SAEConfig": "probes.sae.config",
+        "SparseAutoencoder": "probes.sae.base",
+        "make_sae": "probes.sae.build",
+    },
+)

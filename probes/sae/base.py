@@ -11,9 +11,9 @@ from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
 from probes.errors import InputError
-from probes.files import read_json, write_whole
-from probes.hub import fetch_files
 from probes.sae.config import SAEConfig
+from probes.support.files import read_json, write_whole
+from probes.support.hub import fetch_files
 
 
 class StepLoss(NamedTuple):

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 # name -> module and class. Each class is called with (weights, device, **options).
 SPACES = {
-    "mini": "probes.spaces.mini:MiniSpace",
-    "diffrhythm": "probes.spaces.diffrhythm:DiffRhythmSpace",
-    "stable-audio": "probes.spaces.stable_audio:StableAudioSpace",
-    "encodec": "probes.spaces.encodec:EncodecSpace",
-    "wavtokenizer": "probes.spaces.wavtokenizer:WavTokenizerSpace",
-    "ace-step": "probes.spaces.ace_step:AceStepSpace",
+    "mini": "probes.spaces.mini.space:MiniSpace",
+    "diffrhythm": "probes.spaces.oobleck.diffrhythm:DiffRhythmSpace",
+    "stable-audio": "probes.spaces.oobleck.stable_audio:StableAudioSpace",
+    "encodec": "probes.spaces.seanet.encodec:EncodecSpace",
+    "wavtokenizer": "probes.spaces.seanet.wavtokenizer:WavTokenizerSpace",
+    "ace-step": "probes.spaces.oobleck.ace_step:AceStepSpace",
     "audioldm": "probes.spaces.audioldm:AudioLDMSpace",
     "audioldm2": "probes.spaces.audioldm:AudioLDM2Space",
     "musicldm": "probes.spaces.audioldm:MusicLDMSpace",
-    "stable-audio-3": "probes.spaces.waveform_vae:StableAudio3Space",
-    "longcat-audio": "probes.spaces.waveform_vae:LongCatAudioSpace",
+    "stable-audio-3": "probes.spaces.oobleck.waveform_vae:StableAudio3Space",
+    "longcat-audio": "probes.spaces.oobleck.waveform_vae:LongCatAudioSpace",
     "rave": "probes.spaces.rave:RaveSpace",
 }
 

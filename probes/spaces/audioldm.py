@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from probes.spaces.base import Space, in_pieces
-from probes.spaces.waveform_vae import commit, load_part
+from probes.spaces.oobleck.waveform_vae import commit, load_part
 
 FFT, MEL_HOP, MEL_BANDS, HIGHEST = 1024, 160, 64, 8000
 VOCODER_CONTEXT = 64

@@ -158,7 +158,7 @@ class Space(ABC):
         elif audio.shape[1] != self.audio_channels:
             raise InputError(f"{self.name} takes mono or stereo audio, but got {audio.shape[1]} channels")
         if sample_rate is not None and sample_rate != self.sample_rate:
-            from probes.audio_files import resample
+            from probes.support.audio_files import resample
 
             audio = torch.from_numpy(resample(audio.cpu().numpy(), sample_rate, self.sample_rate))
         return audio

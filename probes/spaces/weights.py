@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from probes.errors import InputError
-from probes.hub import from_hub
+from probes.support.hub import from_hub
 
 
 def weights_file(weights: str | None, repo: str, filename: str, revision: str | None) -> tuple[Path, str | None]:

@@ -5,11 +5,11 @@ import math
 from pathlib import Path
 
 import pytest
-from helpers_planted import write
+from support.planted import write
 
 from probes.errors import InputError
-from tracer.compare import compare_runs, comparison, names, orders
-from tracer.run_view import Run
+from tracer.comparing import compare_runs, comparison, names, orders
+from tracer.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from probes.errors import InputError
-
-from .base import Generator, prompt_seed
+from tracer.generators.base import Generator, prompt_seed
 
 __all__ = ["GENERATORS", "Generator", "load_generator", "prompt_seed"]
 

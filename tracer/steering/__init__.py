@@ -1,25 +1,26 @@
-"""Control vectors in the middle of sampling and on audio: what an edit is, what it does, what it costs.
+"""Control vectors in the middle of sampling and on audio: what an edit is, what it does, what it costs."""
 
-`from tracer.steering import parse_edit, make_edits, run_dose, run_lockin, edit_audio`
-"""
+from typing import TYPE_CHECKING
 
-from importlib import import_module
-from typing import Any
+from probes.support.late_names import late_names
 
-_HOME = {
+if TYPE_CHECKING:
+    from tracer.steering.audio_edit import edit_audio
+    from tracer.steering.dose import run_dose
+    from tracer.steering.edits import edits_from_specs, make_edits
+    from tracer.steering.lockin import run_lockin
+    from tracer.steering.spec import EditSpec, parse_edit
+
+_HOMES = {
     "EditSpec": "spec",
     "parse_edit": "spec",
-    "edits_from_specs": "build",
-    "make_edits": "build",
+    "edits_from_specs": "edits",
+    "make_edits": "edits",
     "run_dose": "dose",
     "run_lockin": "lockin",
     "edit_audio": "audio_edit",
 }
 
-__all__ = list(_HOME)
+__all__ = ["EditSpec", "edit_audio", "edits_from_specs", "make_edits", "parse_edit", "run_dose", "run_lockin"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__ = late_names(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})

@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from probes.audio_files import read_audio, resample
-from probes.devices import pick_device
 from probes.errors import InputError
-
-from .build import displacement
-from .dose import with_hold
-from .measure import Tracks, measure
-from .rows import write_csv
-from .spec import EditSpec, parse_edit
+from probes.support.audio_files import read_audio, resample
+from probes.support.devices import pick_device
+from tracer.steering.dose import with_hold
+from tracer.steering.edits import displacement
+from tracer.steering.spec import EditSpec, parse_edit
+from tracer.steering.tables import write_csv
+from tracer.steering.tracks import Tracks, measure
 
 if TYPE_CHECKING:
     from probes.readout import Readout
@@ -102,7 +101,7 @@ def edit_audio(
         "crepe": crepe,
     }  # fmt: skip
     (folder / "edit.json").write_text(json.dumps(about, indent=2) + "\n")
-    from .edit_figure import draw_edit
+    from tracer.figures.edit import draw_edit
 
     title = " and ".join(spec.label for spec in specs)
     draw_edit(versions, tracks, sample_rate, hop / sample_rate, title, folder / "edit.png")

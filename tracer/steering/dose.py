@@ -14,15 +14,14 @@ from probes.errors import InputError
 from tracer.bars import prompt_bar
 from tracer.generators import prompt_seed
 from tracer.prompts import Prompt
-
-from .build import displacement, make_edit, resolve_target
-from .dose_tables import equal_effects, leakage, table
-from .measure import Tracks, distortion
-from .paired import Setting, Weighed, generate_weighed
-from .rows import open_run, read_csv, write_csv
-from .setup import SettingOptions, open_setting
-from .spec import EditSpec, parse_edit
-from .vectors import RandomDisplacement
+from tracer.steering.dose_tables import equal_effects, leakage, table
+from tracer.steering.edits import displacement, make_edit, resolve_target
+from tracer.steering.paired import Setting, Weighed, generate_weighed
+from tracer.steering.setup import SettingOptions, open_setting
+from tracer.steering.spec import EditSpec, parse_edit
+from tracer.steering.tables import open_run, read_csv, write_csv
+from tracer.steering.tracks import Tracks, distortion
+from tracer.steering.vectors import RandomDisplacement
 
 if TYPE_CHECKING:
     from tracer.generators import Generator
@@ -134,7 +133,7 @@ def doses_of(
 
 def report(folder: Path, clips: list[dict[str, Any]], specs: Sequence[EditSpec]) -> None:
     """Tables and figures from the rows of clips.csv."""
-    from .figures import draw_dose, draw_leakage
+    from tracer.figures.steering import draw_dose, draw_leakage
 
     rows = table(clips)
     effects = equal_effects(clips, specs)

@@ -18,17 +18,16 @@ from torch import Tensor
 
 from hooks import Edit, Event, capture
 from probes.errors import InputError
-from tracer.agreement import Finals, agreement
 from tracer.bars import prompt_bar
+from tracer.measures.frame_classes import Finals, agreement
 from tracer.prompts import Prompt
-
-from .build import displacement, make_edit
-from .dose import target_note, with_hold
-from .measure import Tracks
-from .paired import Setting
-from .rows import Row, open_run, read_csv, write_csv
-from .setup import SettingOptions, open_setting
-from .spec import EditSpec, parse_edit
+from tracer.steering.dose import target_note, with_hold
+from tracer.steering.edits import displacement, make_edit
+from tracer.steering.paired import Setting
+from tracer.steering.setup import SettingOptions, open_setting
+from tracer.steering.spec import EditSpec, parse_edit
+from tracer.steering.tables import Row, open_run, read_csv, write_csv
+from tracer.steering.tracks import Tracks
 
 if TYPE_CHECKING:
     from tracer.generators import Generator
@@ -103,7 +102,7 @@ def run_lockin(
     write_csv(folder / "lockin.csv", rows)
     emergence = emergence_rows([folder / "states" / file_name(prompt) for prompt in chosen])
     write_csv(folder / "emergence.csv", emergence)
-    from .figures import draw_lockin
+    from tracer.figures.steering import draw_lockin
 
     draw_lockin(rows, emergence, folder / "lockin.png")
     return folder

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from hooks import Edit, Event, capture, steer
 from tracer.generators import Generator, prompt_seed
-
-from .measure import Tracks, measure
+from tracer.steering.tracks import Tracks, measure
 
 if TYPE_CHECKING:
     from probes.readout import Readout

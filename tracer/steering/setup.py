@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from probes.devices import pick_device
 from probes.errors import InputError
+from probes.support.devices import pick_device
 from tracer.prompts import Prompt
-from tracer.run import check, choose_prompts, load_readout
-
-from .paired import Setting
+from tracer.steering.paired import Setting
+from tracer.tracing import check, choose_prompts, load_readout
 
 if TYPE_CHECKING:
     from probes.readout import Readout

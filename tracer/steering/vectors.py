@@ -14,8 +14,7 @@ from torch import Tensor
 
 from probes.readout import Readout
 from probes.sae.relu import ReluSAE
-
-from .hold import Raise, pull
+from tracer.steering.hold import Raise, pull
 
 CHUNK = 1024  # frames at a time: [CHUNK, hidden] stays small
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from helpers_readout import tiny_readout
-from steering_toys import RawSpace
+from support.readout import tiny_readout
+from support.steering_toys import RawSpace
 
 from probes.errors import InputError
 from tracer.steering import edit_audio
 from tracer.steering.audio_edit import edit_latents
-from tracer.steering.build import displacement
+from tracer.steering.edits import displacement
 from tracer.steering.spec import parse_edit
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from steering_toys import CHANNELS, SineFlow, SineGenerator, linear_readout
+from support.steering_toys import CHANNELS, SineFlow, SineGenerator, linear_readout
 from torch import Tensor
 
 from hooks import steer
@@ -16,7 +16,7 @@ from probes.errors import InputError
 from tracer.steering import parse_edit, run_dose, run_lockin
 from tracer.steering.dose_tables import crossing, equal_effects, leakage, table
 from tracer.steering.lockin import window_edit
-from tracer.steering.measure import Tracks, distortion
+from tracer.steering.tracks import Tracks, distortion
 
 
 def louder_readout():

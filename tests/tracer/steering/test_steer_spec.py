@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers_readout import tiny_readout
 from hypothesis import given
 from hypothesis import strategies as st
+from support.readout import tiny_readout
 
 from probes.errors import InputError
 from tracer.steering import EditSpec, edits_from_specs, parse_edit

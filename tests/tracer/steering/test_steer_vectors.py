@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from helpers_readout import tiny_readout
-from steering_toys import CHANNELS, linear_readout
+from support.readout import tiny_readout
+from support.steering_toys import CHANNELS, linear_readout
 from torch import Tensor
 
 from hooks import Edit, steer
 from probes.readout import Readout
-from tracer.steering.build import displacement
+from tracer.steering.edits import displacement
 from tracer.steering.hold import Features, expected_class, log_odds, log_probability
 from tracer.steering.spec import parse_edit
 from tracer.steering.vectors import RandomDisplacement, control_vector, square_root
@@ -231,7 +231,7 @@ def test_silent_frames_stay_finite():
 
 def test_steering_works_under_the_sampler_as_on_a_latent():
     """One state edit of the finished latent, through the hooks, is the displacement itself."""
-    from steering_toys import SineGenerator
+    from support.steering_toys import SineGenerator
 
     model, readout = SineGenerator(), linear_readout()
     options = {"steps": 9, "seconds": 0.5, "guidance": 1.0}

@@ -5,7 +5,7 @@ import logging
 import torch
 from torch import Tensor
 
-from .network import DiT, Prompt
+from tracer.generators.diffrhythm.network import DiT, Prompt
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
-from probes.hub import from_hub
 from probes.spaces.weights import first_line
+from probes.support.hub import from_hub
 
 # What a released checkpoint needs besides its tensors. v1.0 was trained and published with causal attention.
 RELEASED: dict[str, dict[str, Any]] = {

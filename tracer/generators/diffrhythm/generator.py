@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
-
-from ..base import Generator, precision
-from .lyrics import lyric_ids, read_lyrics
-from .model import DiffRhythm
-from .style import StyleCache, read_style
+from tracer.generators.base import Generator, precision
+from tracer.generators.diffrhythm.lyrics import lyric_ids, read_lyrics
+from tracer.generators.diffrhythm.model import DiffRhythm
+from tracer.generators.diffrhythm.style import StyleCache, read_style
 
 if TYPE_CHECKING:
     from probes.spaces.base import Space

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from probes.errors import InputError
-
-from .branches import Branches
-from .checkpoint import load_weights
-from .config import DiTConfig, read_config
-from .network import DiT, Prompt
-from .taps import Step, Taps
+from tracer.generators.diffrhythm.branches import Branches
+from tracer.generators.diffrhythm.checkpoint import load_weights
+from tracer.generators.diffrhythm.config import DiTConfig, read_config
+from tracer.generators.diffrhythm.network import DiT, Prompt
+from tracer.generators.diffrhythm.taps import Step, Taps
 
 log = logging.getLogger(__name__)
 

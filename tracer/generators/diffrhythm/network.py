@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import DiTConfig
-from .text import TextEmbedding
+from tracer.generators.diffrhythm.config import DiTConfig
+from tracer.generators.diffrhythm.text import TextEmbedding
 
 COND_DIM = 512  # width of the style vector and of the time embeddings
 

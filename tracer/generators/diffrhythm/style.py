@@ -183,7 +183,7 @@ def load_mulan(device: str | torch.device) -> Any:
         transformers = "0"
     if int(transformers.split(".")[0]) >= 5:
         raise InputError(f"MuQ-MuLan does not run with transformers {transformers}: {elsewhere}")
-    from probes.torchaudio_stub import ensure_torchaudio
+    from probes.support.torchaudio_stub import ensure_torchaudio
 
     ensure_torchaudio()
     try:

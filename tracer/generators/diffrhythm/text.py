@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import DiTConfig
+from tracer.generators.diffrhythm.config import DiTConfig
 
 
 def position_table(frames: int, dim: int, rows: int, device: torch.device) -> Tensor:

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .generator import MiniGenerator
+    from tracer.generators.mini.generator import MiniGenerator
 
 
 def load(weights: str | None = None, device: str = "cpu", dtype: str = "auto") -> "MiniGenerator":
     """Load it; see `generator.load`."""
-    from .generator import load
+    from tracer.generators.mini.generator import load
 
     return load(weights, device, dtype)
 

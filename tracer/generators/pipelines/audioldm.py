@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..base import precision
-from .loading import load_pipeline
-from .mel import MelPipelineGenerator, text_features
+from tracer.generators.base import precision
+from tracer.generators.pipelines.loading import load_pipeline
+from tracer.generators.pipelines.mel import MelPipelineGenerator, text_features
 
 AUDIOLDM = "cvssp/audioldm-m-full"
 MUSICLDM = "ucsd-reach/musicldm"

@@ -6,10 +6,9 @@ from torch.nn.functional import pad
 
 from probes.errors import InputError
 from probes.spaces.weights import first_line, local
-
-from ..base import precision
-from .loading import load_pipeline, pipeline_config
-from .mel import MelPipelineGenerator
+from tracer.generators.base import precision
+from tracer.generators.pipelines.loading import load_pipeline, pipeline_config
+from tracer.generators.pipelines.mel import MelPipelineGenerator
 
 REPO = "cvssp/audioldm2-music"
 

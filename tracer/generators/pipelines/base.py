@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from probes.errors import InputError
 from probes.spaces.base import fingerprint
-
-from ..base import Generator
+from tracer.generators.base import Generator
 
 
 class PipelineGenerator(Generator):

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 
 from probes.errors import InputError
-from probes.hub import hub_message
 from probes.spaces.weights import first_line, local
-from probes.torchaudio_stub import ensure_torchaudio
+from probes.support.hub import hub_message
+from probes.support.torchaudio_stub import ensure_torchaudio
 
 
 def pipeline_config(source: str, class_name: str, revision: str | None = None) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from ..base import precision
-from .base import PipelineGenerator
-from .loading import load_pipeline
+from tracer.generators.base import precision
+from tracer.generators.pipelines.base import PipelineGenerator
+from tracer.generators.pipelines.loading import load_pipeline
 
 REPO = "ruixiangma/LongCat-AudioDiT-1B-Diffusers"
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base import PipelineGenerator
+from tracer.generators.pipelines.base import PipelineGenerator
 
 
 class MelPipelineGenerator(PipelineGenerator):

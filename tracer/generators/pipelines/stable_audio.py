@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
-
-from ..base import precision
-from .base import PipelineGenerator
-from .loading import load_pipeline, pipeline_config
+from tracer.generators.base import precision
+from tracer.generators.pipelines.base import PipelineGenerator
+from tracer.generators.pipelines.loading import load_pipeline, pipeline_config
 
 REPO = "stabilityai/stable-audio-open-1.0"
 

@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from ..base import precision
-from .base import PipelineGenerator
-from .loading import load_pipeline
+from tracer.generators.base import precision
+from tracer.generators.pipelines.base import PipelineGenerator
+from tracer.generators.pipelines.loading import load_pipeline
 
 REPO = "stabilityai/stable-audio-3-medium"
 

@@ -1,0 +1,165 @@
+"""`trace fit encode`: from what a user asked for to a corpus and its summary."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probes.corpus import Corpus
+from probes.corpus.sources import Source, audio_sources, rendered_sources
+from probes.corpus.summary import summarise
+from probes.corpus.writer import write_summary
+from probes.errors import InputError
+from probes.support.key_values import key_values
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """The options of `trace fit encode`; its help says what they mean."""
+
+    out: Path
+    audio: str | None = None
+    latents: Path | None = None
+    space: str = "mini"
+    weights: str | None = None
+    settings: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ("pitch", "loudness", "timbre")
+    crepe: str = "full"
+    hours: float = 1.0
+    part: str = "train"
+    config: str | None = None
+    hold_out: tuple[str, ...] = ()
+    workers: int = 1
+    dtype: str = "float32"
+    device: str = "auto"
+
+
+def encode_corpus(options: EncodeOptions) -> dict[str, Any]:
+    """Make or continue a corpus.
+
+    Returns:
+        The summary, which is also written beside the corpus.
+
+    Raises:
+        InputError: a mistake in the options, or no file that could be encoded.
+    """
+    if (options.audio is None) == (options.latents is None):
+        raise InputError("give either --audio or --latents")
+    if options.workers < 1:
+        raise InputError(f"--workers must be at least 1, not {options.workers}")
+    if options.latents is not None:
+        from probes.corpus.ready_latents import import_latents
+
+        corpus = import_latents(options.latents, options.out, options.space, options.hold_out, options.dtype)
+        skipped: list[str] = []
+    else:
+        skipped = encode_audio(options, str(options.audio))
+        corpus = Corpus.open(options.out)
+    summary = summarise(corpus, skipped)
+    write_summary(options.out, summary)
+    return summary
+
+
+def encode_audio(options: EncodeOptions, audio: str) -> list[str]:
+    """Encode the audio into the corpus; one line per file that was left out."""
+    from probes.corpus.encoding import Encoded, Recipe, encode_into
+    from probes.support.devices import pick_device
+
+    device = pick_device(options.device)
+    recipe = Recipe(
+        space=options.space,
+        weights=options.weights,
+        device=device,
+        settings=key_values(options.settings),
+        attributes={name: attribute_options(name, options.crepe, device) for name in options.attributes},
+        threads=threads_each(options.workers),
+    )
+    sources = find_sources(options, audio)
+    if options.hold_out:
+        sources = held_out(list(sources), options.hold_out)
+    failed: list[Encoded] = []
+    with progress_bar() as bar:
+        total = len(sources) if isinstance(sources, list) else None
+        task = bar.add_task("encoding", total=total)
+
+        def report(result: Encoded | None) -> None:
+            bar.advance(task)
+            if result is not None and result.error:
+                bar.console.print(f"left out: {result.error}", markup=False, highlight=False)
+
+        failed = encode_into(options.out, sources, recipe, options.workers, options.dtype, report)
+    if failed and not any_finished(options.out):
+        raise InputError(f"none of the {len(failed)} files could be encoded; the first: {failed[0].error}")
+    return [str(result.error) for result in failed]
+
+
+def find_sources(options: EncodeOptions, audio: str) -> "list[Source] | Iterator[Source]":
+    """The audio that `--audio` names."""
+    if audio == "rendered":
+        from probes.spaces import space_class
+
+        return rendered_sources(options.hours, getattr(space_class(options.space), "sample_rate", 44100))
+    return audio_sources(audio, config=options.config, part=options.part)
+
+
+def held_out(sources: list[Source], names: Iterable[str]) -> list[Source]:
+    """Sources of which the named ones (with or without suffix) test and all others train."""
+    wanted = set(names)
+    known = {key for source in sources for key in (source.name, Path(source.name).stem)}
+    if unknown := sorted(wanted - known):
+        raise InputError(f"no file is called {unknown[0]}: hold out one of the corpus's files by name")
+    return [
+        replace(source, split="test" if wanted & {source.name, Path(source.name).stem} else "train")
+        for source in sources
+    ]
+
+
+def attribute_options(name: str, crepe: str, device: str) -> dict[str, Any]:
+    """What an attribute's class takes beside its name."""
+    from probes.attributes import get_attribute
+
+    options = {"model": crepe, "device": device} if name == "pitch" else {}
+    get_attribute(name, **options)  # tells of an unknown attribute or size before any weights are loaded
+    return options
+
+
+def threads_each(workers: int) -> int | None:
+    """Threads of each of several workers, so that together they use the machine once."""
+    import torch
+
+    return None if workers == 1 else max(1, torch.get_num_threads() // workers)
+
+
+def any_finished(path: Path) -> bool:
+    """Whether a corpus has a finished file."""
+    from probes.corpus.folder import read_index
+
+    return bool(read_index(path))
+
+
+@contextmanager
+def progress_bar() -> "Iterator[Progress]":
+    """Files done, the time it took and the time left, on standard error."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield bar

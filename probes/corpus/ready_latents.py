@@ -1,0 +1,118 @@
+"""A corpus from latents that exist already, without audio and so without labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probes.corpus import Corpus
+from probes.corpus.sources import content_hash
+from probes.corpus.writer import CorpusWriter
+from probes.errors import InputError
+
+SUFFIXES = (".pt", ".npy", ".safetensors")
+
+
+def import_latents(
+    folder: str | Path, out: str | Path, space: str, hold_out: Sequence[str] = (), dtype: str = "float32"
+) -> Corpus:
+    """Copy the latents of a folder into a corpus.
+
+    Args:
+        folder: Holds `.pt`, `.npy` or `.safetensors` files, one clip each: `[1, C, T]`, `[C, T]` or `[T, C]`.
+        out: The corpus, made or continued.
+        space: Name of the space they belong to.
+        hold_out: Names of files (with or without suffix) for the test split; all others then train. Without
+            it, files go by their content.
+        dtype: Of the corpus, "float32" or "float16".
+
+    Raises:
+        InputError: no such files, another shape, values that are not finite, or an unknown name to hold out.
+    """
+    from probes.spaces import space_class
+
+    info = description(space_class(space))
+    folder = Path(folder)
+    paths = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES) if folder.is_dir() else []
+    if not paths:
+        raise InputError(f"{folder} holds no latents: it needs files that end in {', '.join(SUFFIXES)}")
+    splits = held_out_splits(paths, hold_out)
+    with CorpusWriter(out, {"space": info, "attributes": {}, "dtype": dtype}) as writer:
+        done = {(row["name"], row["size"]) for row in writer.finished}
+        for path in paths:
+            key = (path.name, path.stat().st_size)
+            if key not in done:
+                latents = read_latents(path, info["channels"])
+                writer.add(path.name, content_hash(path.read_bytes()), latents, {}, splits.get(path), key[1])
+    return Corpus.open(out)
+
+
+def description(space: Any) -> dict[str, Any]:
+    """`Space.describe()` of a class whose weights are not at hand.
+
+    Raises:
+        InputError: its size depends on its weights.
+    """
+    if not hasattr(space, "channels"):
+        raise InputError(f"the size of {space.name} depends on its weights: encode audio instead of giving --latents")
+    return {
+        "name": space.name,
+        "spaces": [space.name, *space.compatible],
+        "channels": space.channels,
+        "frame_rate": space.sample_rate / space.hop,
+        "sample_rate": space.sample_rate,
+        "hop": space.hop,
+        "weights": None,
+        "revision": None,
+        "options": {},
+        "fingerprint": None,
+    }
+
+
+def held_out_splits(paths: Sequence[Path], hold_out: Sequence[str]) -> dict[Path, str]:
+    """The split of each file when some are held out by name; empty when none are."""
+    unknown = [name for name in hold_out if not any(name in (path.name, path.stem) for path in paths)]
+    if unknown:
+        raise InputError(f"no file is called {unknown[0]}: hold out one of {', '.join(p.name for p in paths[:5])}")
+    if not hold_out:
+        return {}
+    return {path: "test" if {path.name, path.stem} & set(hold_out) else "train" for path in paths}
+
+
+def read_latents(path: Path, channels: int) -> np.ndarray:
+    """Latents of a file as `[T, channels]` float32."""
+    try:
+        array = load_array(path)
+    except InputError:
+        raise
+    except Exception as error:  # each format fails in its own way on damaged bytes
+        raise InputError(f"cannot read latents from {path}: {type(error).__name__}") from error
+    shape = list(array.shape)
+    if array.ndim == 3 and len(array) == 1:
+        array = array[0].T if array.shape[1] == channels else array[0]
+    elif array.ndim == 2 and array.shape[1] != channels:
+        array = array.T
+    if array.ndim != 2 or array.shape[1] != channels or not len(array):
+        raise InputError(f"{path} has shape {shape}: expected [1, {channels}, T], [{channels}, T] or [T, {channels}]")
+    if not np.isfinite(array).all():
+        raise InputError(f"{path} holds values that are not finite (NaN or infinity)")
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def load_array(path: Path) -> np.ndarray:
+    """The one tensor of a file."""
+    if path.suffix == ".npy":
+        return np.asarray(np.load(path, allow_pickle=False))
+    if path.suffix == ".pt":
+        import torch
+
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = list(content.values()) if isinstance(content, dict) else [content]
+    else:
+        from safetensors.torch import load_file
+
+        tensors = list(load_file(path).values())
+    if len(tensors) != 1 or not hasattr(tensors[0], "numpy"):
+        raise InputError(f"{path} holds {len(tensors)} values: expected one tensor")
+    return np.asarray(tensors[0].detach().float().numpy())

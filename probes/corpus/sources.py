@@ -1,0 +1,186 @@
+"""Where the audio of a corpus comes from: a folder, a manifest, a dataset, or rendered music."""
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probes.corpus.split import SPLITS
+from probes.errors import InputError
+from probes.support.audio_files import SUFFIXES, read_audio
+
+
+@dataclass(frozen=True)
+class Source:
+    """One piece of audio, small enough to hand to another process.
+
+    Attributes:
+        name: Unique within the corpus.
+        split: "train", "val", "test", or None to go by content.
+        size: Bytes, to recognise a file that is done already; None where the name says it all.
+    """
+
+    name: str
+    split: str | None = None
+    size: int | None = None
+
+    def read(self) -> tuple[np.ndarray, int, str]:
+        """Samples `[channels, n]`, sample rate and a hash of the content.
+
+        Raises:
+            InputError: the audio cannot be read.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class FileSource(Source):
+    """An audio file."""
+
+    path: Path = Path()
+
+    def read(self) -> tuple[np.ndarray, int, str]:
+        audio, sample_rate = read_audio(self.path)
+        return audio, sample_rate, content_hash(self.path.read_bytes())
+
+
+@dataclass(frozen=True)
+class BytesSource(Source):
+    """The bytes of an audio file, as datasets hold them."""
+
+    content: bytes = b""
+
+    def read(self) -> tuple[np.ndarray, int, str]:
+        audio, sample_rate = read_audio(self.content)
+        return audio, sample_rate, content_hash(self.content)
+
+
+@dataclass(frozen=True)
+class RenderedSource(Source):
+    """Music composed and rendered from a seed."""
+
+    seed: int = 0
+    seconds: float = 12.0
+    sample_rate: int = 44100
+
+    def read(self) -> tuple[np.ndarray, int, str]:
+        from probes.rendering import render_example
+
+        example = render_example(self.seed, self.seconds, self.sample_rate)
+        key = f"{self.seed} {self.seconds} {self.sample_rate}"
+        return np.atleast_2d(example.audio), self.sample_rate, content_hash(key.encode())
+
+
+def content_hash(content: bytes) -> str:
+    """Thirty-two hexadecimal digits."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def audio_sources(audio: str, **dataset: Any) -> list[Source] | Iterator[Source]:
+    """Sources for what a user named: a folder, an audio file, a manifest (.csv), or a dataset on the Hub.
+
+    Args:
+        audio: The path or the hub id.
+        dataset: Options of `dataset_sources`.
+
+    Raises:
+        InputError: no such thing, or no audio in it.
+    """
+    path = Path(audio).expanduser()
+    if path.is_dir():
+        if not any(path.rglob("*.parquet")):
+            return folder_sources(path)
+        return dataset_sources(str(path), **dataset)
+    if path.suffix.lower() == ".csv":
+        return manifest_sources(path)
+    if path.is_file():
+        return [FileSource(path.name, None, path.stat().st_size, path)]
+    if audio.count("/") == 1 and not audio.startswith((".", "~", "/")):
+        return dataset_sources(audio, **dataset)
+    raise InputError(f"no such file or folder: {audio}")
+
+
+def folder_sources(folder: Path) -> list[Source]:
+    """Every audio file below a folder, in the order of names."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise InputError(f"{folder} holds no audio: it needs files that end in {', '.join(SUFFIXES[:4])}")
+    return [FileSource(path.relative_to(folder).as_posix(), None, path.stat().st_size, path) for path in paths]
+
+
+def manifest_sources(path: Path) -> list[Source]:
+    """The rows of a CSV file with the column `path` (relative to the manifest) and, if there is one, `split`.
+
+    A file that does not exist is left for the encoder to report.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the manifest {path}: {error}") from error
+    if not rows or "path" not in rows[0]:
+        raise InputError(f"the manifest {path} needs a header with the column `path` and one row per file")
+    sources: list[Source] = []
+    for row in rows:
+        split = row.get("split") or None
+        if split is not None and split not in SPLITS:
+            raise InputError(f"the manifest {path} has the split {split!r}: use train, val, test or nothing")
+        file_path = path.parent / row["path"]
+        size = file_path.stat().st_size if file_path.is_file() else None
+        sources.append(FileSource(row["path"], split, size, file_path))
+    return sources
+
+
+def dataset_sources(
+    name: str, config: str | None = None, part: str = "train", revision: str | None = None
+) -> Iterator[Source]:
+    """Every row of a dataset with an audio column, streamed; files are decoded by soundfile.
+
+    Args:
+        name: Hub id, or a folder of Parquet files.
+        config: Of a dataset that has several.
+        part: The dataset's own split to read. It does not become the corpus's split.
+        revision: Branch, tag or commit.
+
+    Raises:
+        InputError: the dataset cannot be had, or has no audio column.
+    """
+    from datasets import Audio, load_dataset
+
+    try:
+        rows = load_dataset(name, config, split=part, revision=revision, streaming=True)
+    except Exception as error:  # the Hub, the cache and the builders each have errors of their own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"cannot load the dataset {name}: {reason}") from error
+    features = rows.features or {}
+    column = next((key for key, kind in features.items() if isinstance(kind, Audio)), None)
+    if column is None:
+        raise InputError(f"the dataset {name} has no audio column; it has {', '.join(features) or 'none'}")
+    rows = rows.cast_column(column, Audio(decode=False))
+
+    def sources() -> Iterator[Source]:
+        for index, row in enumerate(rows):
+            cell = row[column]
+            label = f"{index:07d}" + (f"-{Path(cell['path']).name}" if cell.get("path") else "")
+            if cell.get("bytes") is not None:
+                yield BytesSource(label, None, len(cell["bytes"]), cell["bytes"])
+            else:
+                path = Path(cell["path"])
+                yield FileSource(label, None, path.stat().st_size if path.is_file() else None, path)
+
+    return sources()
+
+
+def rendered_sources(hours: float, sample_rate: int, seconds: float = 12.0, seed: int = 0) -> list[Source]:
+    """Rendered pieces that make up some hours; piece i has the seed `seed + i`."""
+    if hours <= 0:
+        raise InputError(f"--hours must be positive, not {hours}")
+    count = max(1, round(hours * 3600 / seconds))
+    return [
+        RenderedSource(f"rendered-{seed + index:07d}", None, None, seed + index, seconds, sample_rate)
+        for index in range(count)
+    ]

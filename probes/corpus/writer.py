@@ -1,0 +1,210 @@
+"""Writing a corpus folder file by file, so that whatever was finished survives a crash."""
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probes.corpus.folder import FORMAT, read_config, read_index, shard_folder
+from probes.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock: there, two runs on one folder are not noticed
+    fcntl = None  # type: ignore[assignment]
+
+SHARD_BYTES = 256 * 2**20
+
+
+class GrowingArray:
+    """A .npy file that takes more rows.
+
+    numpy leaves room in the header for a longer row count (numpy.lib.format, GROWTH_AXIS_MAX_DIGITS), so the
+    header is rewritten in place after the rows. Rows beyond `rows`, left by a crash, are cut off on opening.
+    """
+
+    def __init__(self, path: Path, width: int, dtype: np.dtype[Any], rows: int) -> None:
+        self.rows, self._width, self._dtype = rows, width, dtype
+        self._file = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115 - open as long as the shard
+        self._write_header()
+        self._data = self._file.tell()
+        self._file.truncate(self._data + self._bytes(rows))
+
+    def append(self, values: np.ndarray) -> None:
+        """Add rows `[n, width]`, and make them count only once they are all there."""
+        self._file.seek(self._data + self._bytes(self.rows))
+        self._file.write(np.ascontiguousarray(values, self._dtype).tobytes())
+        self._file.flush()
+        self.rows += len(values)
+        self._write_header()
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _bytes(self, rows: int) -> int:
+        return rows * self._width * self._dtype.itemsize
+
+    def _write_header(self) -> None:
+        self._file.seek(0)
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": (self.rows, self._width),
+        }
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+class CorpusWriter:
+    """Adds files to a corpus folder; a context manager that holds the folder's lock.
+
+    Args:
+        path: The folder, made when absent. An existing corpus is continued.
+        config: What corpus.json records: "space" (`Space.describe()`), "attributes" and "dtype".
+        shard_bytes: A new shard begins once the latents of one reach this size.
+
+    Raises:
+        InputError: the folder holds another kind of corpus, another process writes it, or it cannot be
+        written.
+    """
+
+    def __init__(self, path: str | Path, config: Mapping[str, Any], shard_bytes: int = SHARD_BYTES) -> None:
+        self.path = Path(path)
+        self._config = {"format": FORMAT, **config}
+        self._dtype = np.dtype(self._config["dtype"])
+        self._channels: int = self._config["space"]["channels"]
+        self._shard_bytes = shard_bytes
+        self._arrays: dict[str, GrowingArray] = {}
+        self._shard = 0
+
+    def __enter__(self) -> "CorpusWriter":
+        with friendly(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if (self.path / "corpus.json").exists():
+                refuse_another(self.path, read_config(self.path), self._config)
+            elif any(self.path.iterdir()):
+                raise InputError(f"{self.path} is not empty and not a corpus: choose another folder")
+            self._index = open(self.path / "files.jsonl", "a+")
+            self._lock()
+            replace_text(self.path / "corpus.json", json.dumps(self._config, indent=2) + "\n")
+            self.finished = read_index(self.path)
+            self._index.truncate(sum(len(json_line(row).encode()) for row in self.finished))
+            self._shard = max((row["shard"] for row in self.finished), default=0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_shard()
+        self._index.close()
+
+    def add(
+        self,
+        name: str,
+        content_hash: str,
+        latents: np.ndarray,
+        labels: Mapping[str, np.ndarray],
+        split: str | None = None,
+        size: int | None = None,
+    ) -> None:
+        """Append one file.
+
+        Args:
+            name: Unique within the corpus.
+            content_hash: Hexadecimal; decides the split unless one is given.
+            latents: `[F, channels]`.
+            labels: Attribute name -> `[F, 2]`: value and confidence.
+            split: "train", "val", "test", or None.
+            size: Bytes of the source, to recognise it when a run continues.
+        """
+        with friendly(self.path):
+            if not self._arrays:
+                self._open_shard()
+            start = self._arrays["latents"].rows
+            for key, array in self._arrays.items():
+                array.append(latents if key == "latents" else labels[key])
+            row = {
+                "name": name,
+                "hash": content_hash,
+                "split": split,
+                "size": size,
+                "shard": self._shard,
+                "start": start,
+                "frames": len(latents),
+            }
+            self._index.write(json_line(row))
+            self._index.flush()
+            self.finished.append(row)
+            if self._arrays["latents"].rows * self._channels * self._dtype.itemsize >= self._shard_bytes:
+                self._close_shard()
+                self._shard += 1
+
+    def _lock(self) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._index, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._index.close()
+            raise InputError(f"another process is writing the corpus {self.path}: wait for it") from error
+
+    def _open_shard(self) -> None:
+        folder = shard_folder(self.path, self._shard)
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = sum(row["frames"] for row in self.finished if row["shard"] == self._shard)
+        self._arrays["latents"] = GrowingArray(folder / "latents.npy", self._channels, self._dtype, rows)
+        for name in self._config["attributes"]:
+            self._arrays[name] = GrowingArray(folder / f"{name}.npy", 2, np.dtype(np.float32), rows)
+
+    def _close_shard(self) -> None:
+        for array in self._arrays.values():
+            array.close()
+        self._arrays = {}
+
+
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """Write summary.json of a corpus."""
+    with friendly(path):
+        replace_text(path / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """One line of files.jsonl."""
+    return json.dumps(row) + "\n"
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a small file so that a reader sees the old or the new one, never a part."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def refuse_another(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raise InputError when a corpus was made with another space, other attributes or another dtype."""
+    for what, before, now in (
+        ("space", old["space"]["name"], new["space"]["name"]),
+        ("options", old["space"].get("options"), new["space"].get("options")),
+        ("weights", old["space"].get("fingerprint"), new["space"].get("fingerprint")),
+        ("attributes", old["attributes"], new["attributes"]),
+        ("dtype", old["dtype"], new["dtype"]),
+    ):
+        if before != now:
+            raise InputError(
+                f"{path} is a corpus with {what} {before}, this run has {now}: use those, or another --out"
+            )
+
+
+@contextlib.contextmanager
+def friendly(path: Path) -> Iterator[None]:
+    """Turn a full disk or a folder that cannot be written into an InputError of one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise InputError(f"no space left for {path}: free some and run again to continue") from error
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error

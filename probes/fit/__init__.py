@@ -1,0 +1,1 @@
+"""Training: autoencoders, probes, readouts and the grid, from a corpus to files."""

@@ -1,0 +1,247 @@
+"""`trace fit sae | probes | readout`: from a corpus to files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from probes.corpus import Corpus
+from probes.corpus.sampling import FrameSampler
+from probes.errors import InputError
+from probes.fit.probe_training import ProbeOptions
+from probes.fit.sae_training import CHECKPOINT, SAETrainer, TrainingOptions, train
+from probes.readout import Readout
+from probes.sae.base import SparseAutoencoder
+from probes.sae.config import SAEConfig
+from probes.sae.metrics import dead_shares, evaluate
+from probes.support.files import write_whole
+
+if TYPE_CHECKING:
+    from probes.attributes import Bins
+
+METRICS = "metrics.json"
+SAMPLE = 16384  # frames for the geometric median
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it, and out of how much."""
+
+
+def held_out(corpus: Corpus) -> str:
+    """The split that an autoencoder is judged on: test, else val. Raises InputError when there is neither."""
+    for split in ("test", "val"):
+        if corpus.files(split):
+            return split
+    raise InputError(f"the corpus {corpus.path} has no held-out file: it needs at least three files")
+
+
+def make_trainer(
+    corpus: Corpus,
+    config: SAEConfig,
+    options: TrainingOptions,
+    sampler: FrameSampler,
+    statistics: tuple[np.ndarray, np.ndarray],
+    device: str,
+) -> SAETrainer:
+    """A trainer for a corpus with these per-channel mean and std: the space's name and revision filled in."""
+    mean, std = statistics
+    info = corpus.space_info
+    revision = info.get("revision") or info.get("fingerprint")
+    config = replace(config, space=corpus.space, revision=revision, channels=corpus.channels)
+    sample = None
+    if options.decoder_bias == "geometric-median":
+        steps = range(min(sampler.batches_per_epoch, -(-SAMPLE // sampler.batch)))
+        sample = torch.cat([sampler.at(step)[0] for step in steps])
+    return SAETrainer(config, options, torch.from_numpy(mean), torch.from_numpy(std), sample, device)
+
+
+def fit_sae(
+    corpus: Corpus,
+    out: Path,
+    config: SAEConfig,
+    options: TrainingOptions,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> SparseAutoencoder:
+    """Train an autoencoder on a corpus's train split into the folder `out`, or go on where it stopped.
+
+    Writes model.safetensors, config.json and metrics.json (options, figures on held-out files, dead
+    features, the loss every 100 steps). A
+    finished folder with the same options is only read. SIGTERM and Ctrl-C leave a checkpoint.
+
+    Raises InputError when the folder holds another configuration.
+    """
+    sampler = FrameSampler.of_corpus(corpus, "train", options.batch, options.seed)
+    split = held_out(corpus)
+    trainer = make_trainer(corpus, config, options, sampler, corpus.statistics("train"), device)
+    if is_finished(out, trainer):
+        return SparseAutoencoder.from_pretrained(out).to(device)
+    trainer.resume(out)
+
+    def steps(done: int) -> None:
+        if progress:
+            progress("autoencoder", done, options.steps)
+
+    train([trainer], sampler, [out], steps)
+    write_figures(out, trainer, corpus, split)
+    return trainer.sae
+
+
+def is_finished(out: Path, trainer: SAETrainer) -> bool:
+    """Whether `out` holds what this trainer would make. Raises InputError when it holds something else."""
+    path = out / METRICS
+    if not path.exists():
+        return False
+    made = json.loads(path.read_text())["made_with"]
+    wanted = _made_with(trainer)
+    if made != wanted:
+        names = [
+            f"{key} ({made[part].get(key)}, now {value})"
+            for part in wanted
+            for key, value in wanted[part].items()
+            if made[part].get(key) != value
+        ]
+        raise InputError(f"{out} holds an autoencoder with another {', '.join(names)}: use another folder")
+    return True
+
+
+def write_figures(out: Path, trainer: SAETrainer, corpus: Corpus, split: str) -> dict[str, Any]:
+    """Write a trained autoencoder and its figures, then drop the checkpoint."""
+    arrays = {name: [corpus.latents(file) for file in corpus.files(name)] for name in (split, "train")}
+    figures = evaluate(trainer.sae, arrays[split])
+    over_train = evaluate(trainer.sae, arrays["train"])
+    figures["silent_in_training"] = over_train["silent"]
+    figures["fvu_in_training"] = over_train["fvu"]
+    horizons = trainer.options.dead_frames
+    figures["dead"] = dead_shares([trainer.dead(0), trainer.dead(1)], horizons)
+    figures["training_frames"] = trainer.steps_done * trainer.options.batch
+    try:
+        trainer.sae.save_pretrained(out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}") from error
+    content = {"made_with": _made_with(trainer), "split": split, "figures": figures, "history": trainer.history}
+    write_whole(out / METRICS, (json.dumps(content, indent=2) + "\n").encode())
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    return figures
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """The figures that `fit_sae` left beside an autoencoder; empty where there are none."""
+    path = folder / METRICS
+    return dict(json.loads(path.read_text())["figures"]) if path.is_file() else {}
+
+
+def add_audio_test(corpus: Corpus, folder: Path, sae: SparseAutoencoder, device: str) -> None:
+    """Decode held-out latents and their reconstructions, compare them, and add the result to the folder's figures."""
+    from probes.fit.sae_audio import audio_test
+    from probes.spaces import load_space
+
+    info = corpus.space_info
+    space = load_space(corpus.space, info.get("weights"), device, **(info.get("options") or {}))
+    arrays = [corpus.latents(file) for file in corpus.files(held_out(corpus))]
+    content = json.loads((folder / METRICS).read_text())
+    content["figures"]["audio"] = audio_test(sae, space, arrays)
+    write_whole(folder / METRICS, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _made_with(trainer: SAETrainer) -> dict[str, Any]:
+    options = asdict(trainer.options)
+    del options["checkpoint_every"]
+    record = {"config": trainer.sae.config.to_dict(), "options": options}
+    return dict(json.loads(json.dumps(record)))
+
+
+def fit_bins(
+    corpus: Corpus,
+    attributes: tuple[str, ...] = (),
+    counts: Mapping[str, int] | None = None,
+    scales: Mapping[str, str] | None = None,
+) -> dict[str, Bins]:
+    """Classes of each attribute (all of the corpus's for none named) from its train split.
+
+    Raises InputError for an attribute without labels, or values too few for the classes.
+    """
+    from probes.attributes import get_attribute
+
+    names = attributes or corpus.attributes
+    if not names:
+        raise InputError(f"the corpus {corpus.path} has no labels: probes need one made from audio")
+    for name in (*(counts or {}), *(scales or {})):
+        if name not in names:
+            raise InputError(f"{name!r} is not among the attributes read here: {', '.join(names)}")
+    return {
+        name: get_attribute(name).fit_bins(
+            corpus.train_values(name), (counts or {}).get(name), (scales or {}).get(name)
+        )
+        for name in names
+    }
+
+
+def fit_probes(
+    corpus: Corpus,
+    sae: SparseAutoencoder,
+    out: Path,
+    bins: Mapping[str, Bins],
+    options: ProbeOptions,
+    figures: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Readout:
+    """Train probes on an autoencoder's features and save the readout in `out`.
+
+    Args:
+        figures: Of the autoencoder on held-out files, for the model card.
+
+    Raises InputError when the autoencoder was trained on another space than the corpus's.
+    """
+    from probes.fit.probe_fit import fit_linear_probes
+
+    spaces = tuple(corpus.space_info.get("spaces") or (corpus.space,))
+    if sae.config.space not in spaces or sae.config.channels != corpus.channels:
+        raise InputError(
+            f"the autoencoder was trained on {sae.config.space or 'an unnamed space'} ({sae.config.channels} "
+            f"channels), the corpus {corpus.path} holds {corpus.space} ({corpus.channels} channels)"
+        )
+
+    def epochs(done: int, of: int) -> None:
+        if progress:
+            progress("probes", done, of)
+
+    fitted = fit_linear_probes(corpus, sae, bins, options, epochs)
+    report = {
+        "sae": {key: value for key, value in (figures or {}).items() if key != "density"},
+        "probes": fitted.report,
+        "training": {
+            "files": len(corpus.files("train")),
+            "frames": corpus.frames("train"),
+            "options": asdict(options),
+        },
+    }
+    covariance = torch.from_numpy(corpus.moments("train")[1]).float()
+    readout = Readout(
+        sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), bins, spaces, fitted.log_rms, report, covariance
+    )
+    try:
+        readout.save_pretrained(out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}") from error
+    return readout
+
+
+def fit_readout(
+    corpus: Corpus,
+    out: Path,
+    config: SAEConfig,
+    training: TrainingOptions,
+    options: ProbeOptions,
+    bins: Mapping[str, Bins],
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Readout:
+    """An autoencoder (kept in `out`/sae) and probes on it: the readout in `out`."""
+    sae = fit_sae(corpus, out / "sae", config, training, device, progress)
+    return fit_probes(corpus, sae, out, bins, options, read_figures(out / "sae"), progress)

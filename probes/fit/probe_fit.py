@@ -1,0 +1,185 @@
+"""From a corpus and an autoencoder to probes, their controls and what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probes.corpus import Corpus
+from probes.corpus.labels import check_enough, class_labels, shuffled_labels
+from probes.corpus.sampling import FrameSampler
+from probes.errors import InputError
+from probes.fit.probe_metrics import Predictions, accuracy, score
+from probes.fit.probe_training import FRAMES, Block, ProbeOptions, ProbeTrainer, raw_inputs, sae_inputs
+from probes.readout.linear import LinearProbes
+from probes.sae.base import SparseAutoencoder
+from probes.sae.build import make_sae
+from probes.sae.relu import ReluSAE
+
+if TYPE_CHECKING:
+    from probes.attributes import Bins
+
+SAMPLE = 16  # batches looked at for scales, before training
+
+
+class FittedProbes(NamedTuple):
+    probes: LinearProbes
+    controls: LinearProbes
+    log_rms: tuple[float, float] | None
+    report: dict[str, dict[str, Any]]
+    """Per attribute: the figures of `probe_metrics.score` on the test split, and the baselines' accuracies."""
+
+
+def fit_linear_probes(
+    corpus: Corpus,
+    sae: SparseAutoencoder,
+    bins: Mapping[str, Bins],
+    options: ProbeOptions,
+    progress: Callable[[int, int], None] | None = None,
+) -> FittedProbes:
+    """Train probes of all attributes on the train split, stop by the val split, score on the test split.
+
+    Args:
+        corpus: With labels of every attribute in `bins`.
+        sae: Frozen; on the device where the probes train.
+        bins: Classes of each attribute, from training data alone.
+        progress: Called with epochs done and epochs at most.
+
+    Raises:
+        InputError: a split without files, an attribute with more classes than labelled frames, or latents that
+            are not finite.
+    """
+    sae.requires_grad_(False)
+    device = sae.decoder_bias.device
+    classes = {name: len(edges) for name, edges in bins.items()}
+    labels = {split: class_labels(corpus, split, bins) for split in ("train", "val", "test")}
+    check_enough(labels["train"], classes)
+    lengths = [file.frames for file in corpus.files("train")]
+    tables = {
+        "labels": torch.from_numpy(labels["train"]).long().to(device),
+        "shuffled": torch.from_numpy(shuffled_labels(labels["train"], lengths, options.seed)).long().to(device),
+    }
+    sampler = FrameSampler.of_corpus(corpus, "train", options.batch, options.seed)
+    sample = torch.cat([sampler.at(step)[0] for step in range(min(SAMPLE, sampler.batches_per_epoch))]).to(device)
+    log_rms = level_statistics(sae, sample)
+    trainers = make_trainers(sae, classes, sample, log_rms, options)
+    validation = [corpus.latents(file) for file in corpus.files("val")]
+    _train(trainers, sampler, tables, lambda: _labelled(validation, labels["val"], device), options, progress)
+
+    found: dict[tuple[str, str], Predictions] = {}
+    test = [corpus.latents(file) for file in corpus.files("test")]
+    for trainer in trainers:
+        found |= trainer.predict(test, labels["test"])
+    baselines = {
+        "raw_latents": "raw_latents",
+        "untrained_sae": "untrained_sae",
+        "ablation": "without_log_rms" if options.log_rms else "with_log_rms",
+    }
+    report = {
+        name: _report(name, edges, found, labels["train"][:, column], labels["test"][:, column], baselines)
+        for column, (name, edges) in enumerate(bins.items())
+    }
+    main = trainers[0]
+    used = log_rms if options.log_rms else None
+    return FittedProbes(main.probes("probes"), main.probes("controls"), used, report)
+
+
+def level_statistics(sae: SparseAutoencoder, sample: Tensor) -> tuple[float, float] | None:
+    """Mean and std of log rms(h) over frames [N, C]; None for an architecture without a norm."""
+    if not isinstance(sae, ReluSAE):
+        return None
+    with torch.no_grad():
+        level = torch.cat([sae.rms(sae.hidden(part)).log() for part in sample.split(FRAMES)])
+    return float(level.mean()), max(float(level.std(correction=0)), 1e-6)
+
+
+def make_trainers(
+    sae: SparseAutoencoder,
+    classes: Mapping[str, int],
+    sample: Tensor,
+    log_rms: tuple[float, float] | None,
+    options: ProbeOptions,
+) -> list[ProbeTrainer]:
+    """The probes with their controls and the log-rms ablation in one trainer, and one per baseline."""
+    level = options.log_rms and log_rms is not None
+    blocks = [Block("probes", level=level), Block("controls", "shuffled", level=level)]
+    if log_rms is not None and options.baselines:
+        blocks.append(Block("ablation", level=not level))
+    seen = log_rms if level or len(blocks) > 2 else None
+    trainers = [ProbeTrainer(sae_inputs(sae, seen), classes, blocks, sample, options)]
+    if options.baselines:
+        untrained = make_sae(sae.config, options.seed + 1)
+        untrained.set_statistics(sae.mean, sae.std)
+        untrained.to(sample.device).requires_grad_(False)
+        raw = ProbeTrainer(raw_inputs(sae), classes, [Block("raw_latents")], sample, options)
+        trainers += [
+            raw,
+            ProbeTrainer(sae_inputs(untrained, None), classes, [Block("untrained_sae")], sample, options),
+        ]
+    return trainers
+
+
+def _train(
+    trainers: list[ProbeTrainer],
+    sampler: FrameSampler,
+    tables: Mapping[str, Tensor],
+    validation: Callable[[], Iterator[tuple[Tensor, Tensor]]],
+    options: ProbeOptions,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    per_epoch = sampler.batches_per_epoch
+    total = options.epochs * per_epoch
+    stale = 0
+    for epoch in range(options.epochs):
+        for step in range(epoch * per_epoch, (epoch + 1) * per_epoch):
+            x, rows = sampler.at(step)
+            device = tables["labels"].device
+            picked = {name: table[rows.to(device)] for name, table in tables.items()}
+            rate = options.learning_rate * (1 - 0.9 * step / total)
+            for trainer in trainers:
+                trainer.step(x.to(device), picked, rate)
+        better = [trainer.validate(validation) for trainer in trainers]
+        stale = 0 if any(better) else stale + 1
+        if progress:
+            progress(epoch + 1, options.epochs)
+        if stale >= options.patience:
+            break
+
+
+def _labelled(arrays: list[np.ndarray], labels: np.ndarray, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    row = 0
+    for array in arrays:
+        for start in range(0, len(array), FRAMES):
+            x = torch.from_numpy(np.array(array[start : start + FRAMES], np.float32))
+            y = torch.from_numpy(labels[row : row + len(x)]).long()
+            yield x.to(device), y.to(device)
+            row += len(x)
+
+
+def _report(
+    name: str,
+    edges: Bins,
+    found: Mapping[tuple[str, str], Predictions],
+    train: np.ndarray,
+    test: np.ndarray,
+    baselines: Mapping[str, str],
+) -> dict[str, Any]:
+    main = found["probes", name]
+    if not len(main.labels):
+        raise InputError(f"the test split has no labelled frame of {name}: add audio")
+    result = score(main, edges.centers if edges.scale == "midi" else None)
+    commonest = int(np.bincount(train[train >= 0]).argmax())
+    result["majority"] = accuracy(main.labels, np.full_like(main.labels, commonest))
+    result["unlabelled"] = float(np.mean(test < 0))
+    controls = found["controls", name]
+    result["shuffled"] = accuracy(controls.labels, controls.classes)
+    result["shuffled_commonest_share"] = float(np.bincount(controls.classes).max() / len(controls.classes))
+    for block, title in baselines.items():
+        if (block, name) in found:
+            other = found[block, name]
+            result[title] = accuracy(other.labels, other.classes)
+    return result

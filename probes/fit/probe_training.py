@@ -1,0 +1,223 @@
+"""Training linear probes: all attributes, their controls and ablations together, in one pass over the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probes.errors import InputError
+from probes.fit.probe_metrics import Predictions
+from probes.readout.linear import LinearProbes
+from probes.sae.base import SparseAutoencoder
+from probes.sae.relu import ReluSAE
+
+FRAMES = 4096  # frames evaluated together
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """How probes are trained."""
+
+    epochs: int = 20
+    """At most so many passes over the training split."""
+    batch: int = 1024
+    """Frames a step."""
+    learning_rate: float = 2e-3
+    """Of Adam, on inputs scaled to rms 1; falls linearly to a tenth over the epochs."""
+    patience: int = 3
+    """Stop after so many epochs without a better validation loss of any attribute."""
+    log_rms: bool = True
+    """Give the probes log rms(h), the level that RMSNorm takes away, as one more input (relu only)."""
+    baselines: bool = True
+    """Also train probes on raw latents and on an untrained autoencoder, for the report."""
+    precision: str = "fp32"
+    """Of the matmuls: fp32 or bf16. Validation is fp32."""
+    seed: int = 0
+    """Of the data's order and the shuffled labels."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1:
+            raise InputError(f"epochs and batch must be at least 1, not {self.epochs} and {self.batch}")
+        if self.precision not in ("fp32", "bf16"):
+            raise InputError(f"precision must be fp32 or bf16, not {self.precision!r}")
+
+
+@dataclass
+class Block:
+    """One set of probes, rows of a larger matrix.
+
+    table: which label table it learns ("labels" or "shuffled"). level: whether it sees the last input, log rms(h).
+    """
+
+    name: str
+    table: str = "labels"
+    level: bool = False
+    best: dict[str, float] = field(default_factory=dict)  # validation loss of each attribute's kept weights
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What probes see of raw latents [N, C]: `features(x)` [N, D], the last `levels` columns being log rms(h)."""
+
+    features: Callable[[Tensor], Tensor]
+    width: int
+    levels: int = 0
+
+
+def raw_inputs(sae: SparseAutoencoder) -> Inputs:
+    """The latents themselves, standardised as for the autoencoder."""
+    return Inputs(sae.standardise, sae.config.channels)
+
+
+def sae_inputs(sae: SparseAutoencoder, log_rms: tuple[float, float] | None) -> Inputs:
+    """Features f, with (log rms(h) - mean) / std behind them when the two are given."""
+    if log_rms is None or not isinstance(sae, ReluSAE):
+        return Inputs(sae.encode, sae.config.hidden)
+    mean, std = log_rms
+    relu_sae = sae
+
+    def features(x: Tensor) -> Tensor:
+        h = relu_sae.hidden(x)
+        rms = relu_sae.rms(h)
+        return torch.cat([h.mul_(relu_sae.gain).div_(rms), (rms.log() - mean) / std], dim=-1)
+
+    return Inputs(features, sae.config.hidden + 1, 1)
+
+
+class ProbeTrainer:
+    """Blocks of probes on the same inputs, trained as one matrix.
+
+    Each attribute of each block minimises its own mean cross-entropy over its labelled frames; rows of different
+    attributes and blocks share nothing but the inputs and the steps, so each one's best weights on the validation
+    data are kept by themselves. A block on shuffled labels has no meaningful validation loss and keeps its last.
+    """
+
+    def __init__(
+        self, inputs: Inputs, classes: Mapping[str, int], blocks: Sequence[Block], sample: Tensor, options: ProbeOptions
+    ) -> None:
+        self.inputs, self.blocks, self.options = inputs, list(blocks), options
+        self.classes = dict(classes)
+        self.rows = sum(classes.values())
+        device = sample.device
+        with torch.no_grad():
+            # one factor for all features, so that the learning rate means the same for every autoencoder
+            body = inputs.features(sample)[:, : inputs.width - inputs.levels]
+            self.scale = float(1 / body.square().mean().sqrt().clamp_min(1e-12))
+        self.weight = torch.zeros(self.rows * len(self.blocks), inputs.width, device=device)
+        self.bias = torch.zeros(self.rows * len(self.blocks), device=device)
+        self.kept = (self.weight.clone(), self.bias.clone())
+        self.optimiser = torch.optim.Adam([self.weight, self.bias], lr=options.learning_rate, fused=True)
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        features = self.inputs.features(x)
+        features[:, : self.inputs.width - self.inputs.levels] *= self.scale
+        return features
+
+    def _parts(self, stacked: Tensor) -> list[tuple[Block, int, Tensor]]:
+        """Columns [rows of all blocks] -> (block, attribute number, its columns)."""
+        sizes = list(self.classes.values()) * len(self.blocks)
+        parts = stacked.split(sizes, dim=-1)
+        count = len(self.classes)
+        return [(self.blocks[i // count], i % count, part) for i, part in enumerate(parts)]
+
+    @torch.no_grad()
+    def step(self, x: Tensor, tables: Mapping[str, Tensor], learning_rate: float) -> None:
+        """One step on raw latents [N, C] with label tables {name: [N, attributes] int64, -1 where masked}."""
+        features = self._scaled(x)
+        if self.options.precision == "bf16":
+            features = features.bfloat16()
+        logits = (features @ self.weight.to(features.dtype).t()).float() + self.bias
+        gradients = []
+        for block, column, part in self._parts(logits):
+            labels = tables[block.table][:, column]
+            valid = labels >= 0
+            slope = part.softmax(-1)
+            slope[torch.arange(len(slope), device=slope.device), labels.clamp_min(0)] -= 1
+            gradients.append(slope * (valid / valid.sum().clamp_min(1))[:, None])
+        gradient = torch.cat(gradients, dim=-1)
+        self.weight.grad = (gradient.to(features.dtype).t() @ features).float()
+        if self.inputs.levels:
+            for index, block in enumerate(self.blocks):
+                if not block.level:
+                    self.weight.grad[index * self.rows : (index + 1) * self.rows, -1] = 0
+        self.bias.grad = gradient.sum(0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        self.optimiser.step()
+
+    @torch.no_grad()
+    def validate(self, chunks: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> bool:
+        """Validation losses; keep the weights of each attribute that got better. True when any of them did.
+
+        chunks gives (raw latents [N, C], labels [N, attributes]).
+        """
+        losses: dict[tuple[str, int], float] = {}
+        counts: dict[tuple[str, int], int] = {}
+        for x, labels in chunks():
+            logits = self._scaled(x) @ self.weight.t() + self.bias
+            for block, column, part in self._parts(logits):
+                wanted = labels[:, column]
+                loss = torch.nn.functional.cross_entropy(part, wanted, ignore_index=-1, reduction="sum")
+                key = (block.name, column)
+                losses[key] = losses.get(key, 0.0) + float(loss)
+                counts[key] = counts.get(key, 0) + int((wanted >= 0).sum())
+        better = False
+        start = 0
+        for block in self.blocks:
+            for column, (name, count) in enumerate(self.classes.items()):
+                key = (block.name, column)
+                mean = losses[key] / max(1, counts[key])
+                improved = mean < block.best.get(name, float("inf"))
+                if improved or block.table == "shuffled":
+                    for kept, now in zip(self.kept, (self.weight, self.bias)):
+                        kept[start : start + count] = now[start : start + count]
+                if improved and block.table != "shuffled":
+                    block.best[name] = mean
+                    better = True
+                start += count
+        return better
+
+    def probes(self, name: str) -> LinearProbes:
+        """The kept weights of a block, on unscaled inputs; without the level's column where it does not see it."""
+        index = [block.name for block in self.blocks].index(name)
+        rows = slice(index * self.rows, (index + 1) * self.rows)
+        weight = self.kept[0][rows].clone()
+        body = self.inputs.width - self.inputs.levels
+        weight[:, :body] *= self.scale
+        if not self.blocks[index].level:
+            weight = weight[:, :body]
+        probes = LinearProbes(self.classes, weight.shape[1])
+        probes.weight.data, probes.bias.data = weight, self.kept[1][rows].clone()
+        return probes
+
+    @torch.no_grad()
+    def predict(self, arrays: Sequence[np.ndarray], labels: np.ndarray) -> dict[tuple[str, str], Predictions]:
+        """Predictions of the kept weights on files: {(block, attribute): labelled frames only}."""
+        weight, bias = self.kept
+        found: dict[tuple[str, str], list[np.ndarray]] = {}
+        for x in _chunks(arrays, weight.device):
+            logits = self._scaled(x) @ weight.t() + bias
+            for block, column, part in self._parts(logits):
+                confidence, classes = part.softmax(-1).max(-1)
+                key = (block.name, list(self.classes)[column])
+                found.setdefault(key, []).append(torch.stack([classes.float(), confidence]).cpu().numpy())
+        files = np.repeat(np.arange(len(arrays)), [len(array) for array in arrays])
+        result = {}
+        for (block_name, attribute), parts in found.items():
+            classes, confidence = np.concatenate(parts, axis=1)
+            truth = labels[:, list(self.classes).index(attribute)].astype(np.int64)
+            valid = truth >= 0
+            result[block_name, attribute] = Predictions(
+                truth[valid], classes[valid].astype(np.int64), confidence[valid], files[valid]
+            )
+        return result
+
+
+def _chunks(arrays: Sequence[np.ndarray], device: torch.device) -> Iterator[Tensor]:
+    for array in arrays:
+        for start in range(0, len(array), FRAMES):
+            yield torch.from_numpy(np.array(array[start : start + FRAMES], np.float32)).to(device)

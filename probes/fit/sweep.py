@@ -1,0 +1,186 @@
+"""`trace fit sweep`: the grid of autoencoders of the paper's section 3.1, hidden size by lambda."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from probes.corpus import Corpus
+from probes.corpus.sampling import FrameSampler
+from probes.fit.pipeline import METRICS, fit_bins, held_out, is_finished, make_trainer, write_figures
+from probes.fit.probe_training import ProbeOptions
+from probes.fit.sae_training import SAETrainer, TrainingOptions, train
+from probes.sae.base import SparseAutoencoder
+from probes.sae.config import SAEConfig
+from probes.support.files import write_whole
+from probes.support.workers import join_launch
+
+HIDDEN = (2048, 4096, 8192, 12288, 16384)
+LAMBDAS = (0.005, 0.01, 0.05, 0.1, 0.15)
+PROBES = "probes.json"
+TABLE = "table.csv"
+FIGURES = ("sparsity", "l0", "fvu", "fvu_in_training", "cosine", "shrinkage", "silent", "silent_in_training", "rms_h")
+SCORES = ("accuracy", "interval", "within_one", "macro_f1", "majority", "shuffled")
+
+Row = dict[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A sweep of one corpus."""
+
+    hidden: Sequence[int] = HIDDEN
+    lambdas: Sequence[float] = LAMBDAS
+    config: SAEConfig = field(default_factory=lambda: SAEConfig(channels=1, hidden=1))
+    """Everything but channels, space, hidden and lambda."""
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    probes: ProbeOptions = field(default_factory=lambda: ProbeOptions(baselines=False))
+
+    def points(self) -> list[SAEConfig]:
+        return [replace(self.config, hidden=size, lam=lam) for size in self.hidden for lam in self.lambdas]
+
+
+def run_sweep(
+    corpus: Corpus, out: Path, grid: Grid, device: str = "cpu", progress: Callable[[str, int, int], None] | None = None
+) -> list[Row]:
+    """Train and judge every point of the grid that `out` does not hold yet; write table.csv there.
+
+    The autoencoders of a process are trained on one pass over the data, in groups that fit into half of the free
+    memory. Under `accelerate launch` the points are shared out over the processes; only the first writes the table.
+
+    Returns:
+        The table: one row per finished point; none in the other processes.
+    """
+    workers, device = join_launch(device)
+    progress = progress if workers.is_main_process else None  # one bar on the screen that all share
+    mine = grid.points()[workers.process_index :: workers.num_processes]
+    sampler = FrameSampler.of_corpus(corpus, "train", grid.training.batch, grid.training.seed)
+    split = held_out(corpus)
+    statistics = corpus.statistics("train")
+    trainers = [(point, make_trainer(corpus, point, grid.training, sampler, statistics, device)) for point in mine]
+    waiting = [(point, one) for point, one in trainers if not is_finished(place(out, point), one)]
+    for group in groups(waiting, device):
+        folders = [place(out, point) for point, _ in group]
+        for (_, trainer), folder in zip(group, folders):
+            trainer.resume(folder)
+
+        def steps(done: int, size: int = len(group)) -> None:
+            if progress:
+                progress(f"{size} autoencoders", done, grid.training.steps)
+
+        train([trainer for _, trainer in group], sampler, folders, steps)
+        for (_, trainer), folder in zip(group, folders):
+            write_figures(folder, trainer, corpus, split)
+    if corpus.attributes:
+        judge_probes(corpus, [place(out, point) for point in mine], grid.probes, device, progress)
+    workers.wait_for_everyone()
+    if not workers.is_main_process:
+        return []
+    rows = collect(out, grid.points())
+    write_table(out / TABLE, rows)
+    return rows
+
+
+def place(out: Path, point: SAEConfig) -> Path:
+    """Folder of one point."""
+    return out / "points" / f"h{point.hidden}-lambda{point.lam:g}"
+
+
+def groups(
+    waiting: list[tuple[SAEConfig, SAETrainer]], device: str, budget: int | None = None
+) -> list[list[tuple[SAEConfig, SAETrainer]]]:
+    """Cut a list of trainers so that each group's weights, gradients and Adam moments fit into `budget` bytes."""
+    budget = free_memory(device) // 2 if budget is None else budget
+    found: list[list[tuple[SAEConfig, SAETrainer]]] = []
+    used = budget + 1
+    for entry in waiting:
+        size = 16 * sum(parameter.numel() for parameter in entry[1].sae.parameters())
+        if used + size > budget:
+            found.append([])
+            used = 0
+        found[-1].append(entry)
+        used += size
+    return found
+
+
+def free_memory(device: str) -> int:
+    """Free bytes where the training happens."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def judge_probes(
+    corpus: Corpus,
+    folders: Sequence[Path],
+    options: ProbeOptions,
+    device: str,
+    progress: Callable[[str, int, int], None] | None,
+) -> None:
+    """Fit probes on each autoencoder and write their figures beside it, where that has not been done."""
+    from probes.fit.probe_fit import fit_linear_probes
+
+    bins = fit_bins(corpus)
+    for number, folder in enumerate(folders):
+        if (folder / PROBES).exists():
+            continue
+        sae = SparseAutoencoder.from_pretrained(folder).to(device)
+        report = fit_linear_probes(corpus, sae, bins, options).report
+        write_whole(folder / PROBES, (json.dumps(report, indent=2) + "\n").encode())
+        if progress:
+            progress("probes", number + 1, len(folders))
+
+
+def collect(out: Path, points: Sequence[SAEConfig]) -> list[Row]:
+    """One row per finished point: hidden, lambda, the figures on held-out files, and per attribute the probes'."""
+    rows = []
+    for point in points:
+        folder = place(out, point)
+        if not (folder / METRICS).exists():
+            continue
+        content = json.loads((folder / METRICS).read_text())
+        figures = content["figures"]
+        row: Row = {"space": content["made_with"]["config"]["space"], "hidden": point.hidden, "lambda": point.lam}
+        row |= {name: figures[name] for name in FIGURES if name in figures}
+        row |= {f"dead_{horizon}": share for horizon, share in figures["dead"].items()}
+        if (folder / PROBES).exists():
+            for name, found in json.loads((folder / PROBES).read_text()).items():
+                row |= _flat(name, found)
+        rows.append(row)
+    return rows
+
+
+def _flat(attribute: str, found: dict[str, Any]) -> Row:
+    row: Row = {}
+    for key in SCORES:
+        if key == "interval":
+            row[f"{attribute}_low"], row[f"{attribute}_high"] = found[key]
+        else:
+            row[f"{attribute}_{key}"] = found[key]
+    return row
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> None:
+    """CSV, six significant digits."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    write_whole(path, text.getvalue().encode())
+
+
+def read_table(path: Path) -> list[Row]:
+    """The inverse of `write_table`."""
+    with open(path, newline="") as file:
+        return [{k: v if k == "space" else float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]

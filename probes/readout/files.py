@@ -1,0 +1,120 @@
+"""A readout's folder: config.json, model.safetensors and, where it is known, covariance.safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from probes.errors import InputError
+from probes.readout.linear import LinearProbes
+from probes.sae.build import make_sae
+from probes.sae.config import SAEConfig
+from probes.support.files import read_json, write_whole
+
+if TYPE_CHECKING:
+    from probes.readout import Readout
+
+KIND = "generation-tracer readout"
+SHIPPED = {"mini": Path(__file__).parents[1] / "weights" / "mini-readout"}
+
+
+def locate(source: str | Path) -> str:
+    """The folder of a readout that comes with the package, anything else unchanged."""
+    if str(source) not in SHIPPED:
+        return str(source)
+    folder = SHIPPED[str(source)]
+    if not folder.is_dir():
+        raise InputError(f"this installation brings no readout named {source}: give the folder of one")
+    return str(folder)
+
+
+def describe(readout: Readout) -> dict[str, Any]:
+    """The content of config.json, apart from the measured report."""
+    return {
+        "kind": KIND,
+        "spaces": list(readout.spaces),
+        "attributes": {name: bins.to_dict() for name, bins in readout.bins.items()},
+        "classes": readout.probes.classes,
+        "log_rms": list(readout.log_rms) if readout.log_rms else None,
+        "sae": readout.sae.config.to_dict(),
+    } | ({} if readout.covariance is None else {"covariance": True})
+
+
+def fingerprint(readout: Readout) -> str:
+    digest = hashlib.sha256(json.dumps(describe(readout), sort_keys=True).encode())
+    tensors = readout.state_dict()
+    if readout.covariance is not None:
+        tensors["covariance"] = readout.covariance
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def write_readout(readout: Readout, folder: Path) -> None:
+    from safetensors.torch import save
+
+    tensors = {name: value.detach().cpu().contiguous() for name, value in readout.state_dict().items()}
+    write_whole(folder / "model.safetensors", save(tensors))
+    if readout.covariance is not None:
+        covariance = {"covariance": readout.covariance.detach().float().cpu().contiguous()}
+        write_whole(folder / "covariance.safetensors", save(covariance))
+    config = describe(readout) | {"report": readout.report}
+    write_whole(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+
+
+def read_readout(fetch: Callable[[str], Path]) -> Readout:
+    """The readout whose files `fetch` gives by their names.
+
+    Raises InputError when the files are not those of a readout or do not belong together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from probes.attributes import Bins
+    from probes.readout import Readout
+
+    config_path, weights_path = fetch("config.json"), fetch("model.safetensors")
+    config = read_json(config_path)
+    if config.get("kind") != KIND:
+        raise InputError(f"{config_path} does not describe a readout: give a folder that `trace fit readout` wrote")
+    sae_config = SAEConfig.from_dict(config["sae"])
+    inputs = sae_config.hidden + (config["log_rms"] is not None)
+    parts = {
+        "sae": make_sae(sae_config, seed=None),
+        "probes": LinearProbes(config["classes"], inputs),
+        "controls": LinearProbes(config["classes"], inputs),
+    }
+    covariance = None
+    try:
+        if config.get("covariance"):
+            covariance = load_file(fetch("covariance.safetensors"))["covariance"].float()
+        tensors = load_file(weights_path)
+        for prefix, part in parts.items():
+            own = {
+                name.removeprefix(f"{prefix}."): value
+                for name, value in tensors.items()
+                if name.startswith(f"{prefix}.")
+            }
+            part.load_state_dict({name: value.float() for name, value in own.items()})
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        message = " ".join(str(error).split())
+        raise InputError(f"{weights_path} does not hold the weights its config.json describes: {message}") from error
+    finite = all(bool(torch.isfinite(value).all()) for value in tensors.values())
+    if not finite:
+        raise InputError(f"{weights_path} holds weights that are not finite: train the readout again")
+    return Readout(
+        parts["sae"],  # type: ignore[arg-type]
+        parts["probes"],  # type: ignore[arg-type]
+        parts["controls"],  # type: ignore[arg-type]
+        {name: Bins.from_dict(values) for name, values in config["attributes"].items()},
+        config["spaces"],
+        tuple(config["log_rms"]) if config["log_rms"] else None,
+        config.get("report"),
+        covariance,
+    )

@@ -1,0 +1,1 @@
+"""The latent space of the bundled model, and its codec's network."""

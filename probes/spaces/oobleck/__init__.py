@@ -1,0 +1,1 @@
+"""Waveform autoencoders of the Oobleck family: Stable Audio Open, DiffRhythm, ACE-Step, Stable Audio 3, LongCat."""

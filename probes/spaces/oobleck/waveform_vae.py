@@ -1,0 +1,135 @@
+"""The autoencoders of Stable Audio 3 and LongCat-AudioDiT, through diffusers."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from probes.errors import InputError
+from probes.spaces.base import Space
+from probes.spaces.weights import commit_of, few, first_line, local
+from probes.support.hub import hub_message
+from probes.support.torchaudio_stub import ensure_torchaudio
+
+
+class WaveformVaeSpace(Space):
+    """An autoencoder of diffusers on waveforms.
+
+    Args:
+        weights: A folder of its `save_pretrained`, the folder of a whole pipeline, a hub id, or None for the
+            released pipeline's.
+        device: Where it runs.
+        revision: Of the hub repository.
+        subfolder: Of a hub repository or pipeline folder.
+
+    Raises:
+        InputError: no such weights, or keys that are missing or unexpected.
+    """
+
+    repo: ClassVar[str]
+    architecture: ClassVar[str]
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        device: str | torch.device = "cpu",
+        revision: str | None = None,
+        subfolder: str = "vae",
+    ) -> None:
+        super().__init__(weights, device)
+        self.weights = weights or self.repo
+        self.vae = load_part(self.weights, self.architecture, subfolder, revision).to(self.device)
+        self.revision = commit(self.weights, subfolder, revision)
+        self.channels = self.vae.config.latent_dim
+        self.sample_rate, self.audio_channels, self.hop = self._shape()
+        self.mean, self.std = torch.zeros(self.channels), torch.ones(self.channels)
+
+    @abstractmethod
+    def _shape(self) -> tuple[int, int, int]:
+        """Sample rate in Hz, audio channels, and samples per frame of the loaded autoencoder."""
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        audio: Tensor = self.vae.decode(latents.transpose(1, 2)).sample
+        return audio
+
+
+class StableAudio3Space(WaveformVaeSpace):
+    """Stable Audio 3: 44.1 kHz stereo, 256 channels at 10.77 frames per second; a deterministic encoder."""
+
+    name = "stable-audio-3"
+    repo = "stabilityai/stable-audio-3-medium"
+    architecture = "AutoencoderSAME"
+
+    def _shape(self) -> tuple[int, int, int]:
+        return self.vae.config.sampling_rate, self.vae.config.audio_channels, self.vae.downsampling_ratio
+
+    def _encode(self, audio: Tensor) -> Tensor:
+        latents: Tensor = self.vae.encode(audio).latents
+        return latents.transpose(1, 2)
+
+
+class LongCatAudioSpace(WaveformVaeSpace):
+    """LongCat-AudioDiT: 24 kHz mono, 64 channels at 11.72 frames per second; the mean of the posterior, scaled as
+    the sampler sees it."""
+
+    name = "longcat-audio"
+    repo = "ruixiangma/LongCat-AudioDiT-1B-Diffusers"
+    architecture = "LongCatAudioDiTVae"
+
+    def _shape(self) -> tuple[int, int, int]:
+        config = self.vae.config
+        return config.sample_rate, config.in_channels, config.downsampling_ratio
+
+    def _encode(self, audio: Tensor) -> Tensor:
+        latents: Tensor = self.vae.encode(audio, sample_posterior=False).latents
+        return latents.transpose(1, 2)
+
+
+def load_part(weights: str, architecture: str, subfolder: str, revision: str | None = None) -> Any:
+    """A model of diffusers or transformers with all its weights, in float32 and eval mode.
+
+    Args:
+        weights: A folder of its `save_pretrained`, the folder of a pipeline, or a hub id.
+        architecture: Name of the class.
+        subfolder: Of the pipeline.
+        revision: Of the hub repository.
+
+    Raises:
+        InputError: no such weights, or keys that are missing or unexpected.
+    """
+    ensure_torchaudio()
+    import diffusers
+    import transformers
+
+    library = diffusers if hasattr(diffusers, architecture) else transformers
+    folder = local(weights)
+    where: dict[str, Any] = {"subfolder": subfolder, "revision": revision or "main"}
+    if folder is not None:
+        folder, where = (folder if (folder / "config.json").is_file() else folder / subfolder), {}
+        if not (folder / "config.json").is_file():
+            raise InputError(f"{weights} has no config.json, nor has its {subfolder}: give a saved {architecture}")
+    try:
+        model, info = getattr(library, architecture).from_pretrained(
+            str(folder or weights), torch_dtype=torch.float32, output_loading_info=True, **where
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        if folder is None:
+            raise InputError(hub_message(weights, f"{subfolder}/", error)) from error
+        raise InputError(f"{folder} is not a saved {architecture}: {first_line(error)}") from error
+    wrong = {kind: info[kind] for kind in ("missing_keys", "unexpected_keys") if info[kind]}
+    if wrong:
+        what = "; ".join(f"{kind.split('_')[0]} {few(sorted(map(str, keys)))}" for kind, keys in wrong.items())
+        raise InputError(f"{weights} does not fit {architecture}: {what}")
+    return model.eval()
+
+
+def commit(weights: str, subfolder: str, revision: str | None) -> str | None:
+    """The commit a hub repository's files came from, None for a path."""
+    if local(weights) is not None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(weights, f"{subfolder}/config.json", revision=revision)
+    return commit_of(Path(path)) if isinstance(path, str) else revision

@@ -1,0 +1,1 @@
+"""Codecs around the encodec package's SEANet: EnCodec and WavTokenizer."""

@@ -1,0 +1,62 @@
+"""The training recipe from its first command to a model that generates, a few seconds for each stage."""
+
+import importlib
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from probes.rendering import render_example
+from probes.spaces import load_space
+from tracer.generators import load_generator
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    def run(stage, *arguments):
+        module = importlib.import_module(f"benchmarks.mini_training.{stage}")
+        monkeypatch.setattr(sys, "argv", [stage, *map(str, arguments)])
+        module.main()
+
+    return run
+
+
+def test_the_recipe_leads_from_nothing_to_a_model(recipe, tmp_path):
+    short, long, codec, flow = (tmp_path / name for name in ("short", "long", "codec", "flow"))
+    recipe("data", "--out", short, "--count", 8, "--first-seed", 10)
+    recipe("data", "--out", long, "--count", 1, "--first-seed", 90, "--seconds", 48.1)
+    recipe("codec", "--cache", short, "--out", tmp_path / "codec.pt", "--minutes", 0.05)
+    recipe("export", "codec", tmp_path / "codec.pt", codec, "--cache", short)
+    audio = torch.from_numpy(render_example(5, 4.0).audio)[None, None]
+    before = load_space("mini", str(codec))
+    latents, heard = before.encode(audio), before.decode(before.encode(audio))
+
+    recipe("codec", "--cache", short, "--out", tmp_path / "decoder.pt", "--decoder-of", codec, "--minutes", 0.05)
+    recipe("export", "codec", tmp_path / "decoder.pt", codec, "--cache", short)
+    after = load_space("mini", str(codec))
+    torch.testing.assert_close(after.encode(audio), latents, rtol=0, atol=1e-5)  # flow and readout still fit
+    assert not torch.allclose(after.decode(latents), heard, atol=1e-3)
+
+    for cache, seed in ((short, 10), (long, 90)):
+        recipe("latents", "--cache", cache, "--codec", codec, "--first-seed", seed)
+    encoded = np.load(short / "latents.npy").astype(np.float32)
+    assert np.abs(encoded.mean((0, 1))).max() < 0.05
+    assert np.abs(encoded.std((0, 1)) - 1).max() < 0.05
+    recipe("flow", "--caches", short, long, "--out", tmp_path / "flow.pt", "--minutes", 0.05, "--word-steps", 20)
+    recipe("export", "flow", tmp_path / "flow.pt", flow)
+    model = load_generator("mini", str(flow))
+    clip = model.generate(["a quiet piano"], [1], steps=3, seconds=2.0, guidance=2.0)
+    assert clip.shape == (1, model.frames(2.0), 64)
+    assert torch.isfinite(clip).all()
+
+
+def test_training_goes_on_from_its_checkpoint(recipe, tmp_path, capsys):
+    recipe("data", "--out", tmp_path, "--count", 4, "--first-seed", 10, "--seconds", 3)
+    options = ("--cache", tmp_path, "--out", tmp_path / "codec.pt", "--batch", 2, "--frames", 8)
+    recipe("codec", *options, "--minutes", 0.04)
+    first = torch.load(tmp_path / "codec.pt", weights_only=True)
+    recipe("codec", *options, "--minutes", 0.08)
+    second = torch.load(tmp_path / "codec.pt", weights_only=True)
+    assert second["step"] > first["step"] > 0
+    assert second["seconds"] > first["seconds"]

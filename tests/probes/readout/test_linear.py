@@ -1,0 +1,34 @@
+"""Linear probes: one matrix for all attributes."""
+
+import pytest
+import torch
+
+from probes.readout.linear import LinearProbes
+
+
+@pytest.fixture
+def probes() -> LinearProbes:
+    made = LinearProbes({"pitch": 4, "loudness": 3}, 5)
+    torch.nn.init.normal_(made.weight)
+    torch.nn.init.normal_(made.bias)
+    return made
+
+
+def test_probabilities_are_softmaxed_within_each_attribute(probes):
+    x = torch.randn(6, 5)
+    shares = probes.split(probes.probabilities(probes(x)))
+    torch.testing.assert_close(shares["pitch"], torch.softmax(x @ probes.weight[:4].T + probes.bias[:4], -1))
+    torch.testing.assert_close(shares["loudness"], torch.softmax(x @ probes.weight[4:].T + probes.bias[4:], -1))
+
+
+def test_contributions_add_up_to_the_logit(probes):
+    f = torch.rand(6, 5)
+    found = probes.contributions("loudness", f)
+    assert found.shape == (6, 3, 5)
+    torch.testing.assert_close(found.sum(-1) + probes.bias[4:], probes.split(probes(f))["loudness"])
+
+
+def test_rows_of_an_unknown_attribute(probes):
+    assert probes.rows("loudness") == slice(4, 7)
+    with pytest.raises(KeyError):
+        probes.rows("tempo")

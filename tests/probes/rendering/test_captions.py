@@ -1,0 +1,51 @@
+"""Captions say what the facts say."""
+
+import re
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probes.rendering import captions
+from probes.rendering.captions import write_caption
+from probes.rendering.compose import draw_facts
+
+
+def says(caption: str, phrases: tuple[str, ...]) -> bool:
+    return any(re.search(rf"\b{re.escape(phrase)}\b", caption.lower()) for phrase in phrases)
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_a_caption_names_the_lead_instrument(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    facts = draw_facts(rng)
+    lead = facts.parts[0].instrument
+    assert says(write_caption(facts, rng), (lead.name, *lead.words))
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_a_caption_never_names_the_opposite(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    facts = draw_facts(rng)
+    caption = write_caption(facts, rng)
+    for table, own, other in (
+        (captions.REGISTER, facts.register, {"low": "high", "high": "low", "middle": None}[facts.register]),
+        (captions.TONE, facts.tone, {"dark": "bright", "bright": "dark", "neutral": None}[facts.tone]),
+    ):
+        if other is None:
+            continue
+        # words that other categories share, such as "low volume", do not count
+        unmistakable = tuple(phrase for phrase in table[other] if " " not in phrase and phrase not in ("low", "high"))
+        instruments = {phrase for part in facts.parts for phrase in (part.instrument.name, *part.instrument.words)}
+        shared = set(captions.ROOM) | set(captions.NOISE_WORDS) | instruments  # "warm pad" is an instrument
+        text = caption.lower()
+        for phrase in shared:
+            text = text.replace(phrase, "")
+        assert not says(text, unmistakable), (own, caption)
+
+
+def test_one_piece_has_many_wordings() -> None:
+    facts = draw_facts(np.random.default_rng(3))
+    assert len({write_caption(facts, np.random.default_rng(i)) for i in range(50)}) > 40

@@ -1,0 +1,69 @@
+"""Run folders whose emergence is known, because it was planted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracer.prompts import Prompt
+from tracer.record.shards import CONTROL, TRAINED, Curve, PromptTrace
+from tracer.record.store import RunStore
+
+STATES, FRAMES = 12, 40
+CLASSES = {"pitch": 66, "timbre": 20, "loudness": 20}
+# Flow time at which half of the frames have taken their final class.
+MIDDLES = {"pitch": 0.3, "timbre": 0.5, "loudness": 0.8}
+CONTROL_MIDDLE = 0.95
+VIEWS = ("state", "endpoint")
+OPTIONS = {"model": "planted", "seed": 0, "steps": STATES}
+
+
+def prompts(n: int) -> list[Prompt]:
+    return [Prompt(i, f"planted-{i}", f"caption {i}") for i in range(n)]
+
+
+def trace(prompt: int, states: int = STATES, frames: int = FRAMES, wander: float = 0.0) -> PromptTrace:
+    """One prompt whose frames take their final class around the flow times of MIDDLES, earlier at the endpoint.
+
+    Distributions move in step with them; `wander` sends them off the straight path in between.
+    """
+    rng = np.random.default_rng([7, prompt])
+    t = np.linspace(0, 1, states)
+    with np.errstate(divide="ignore"):
+        logsnr = 2 * np.log(t / (1 - t))
+    made = PromptTrace(prompt, t, logsnr)
+    for view in VIEWS:
+        made.fvu[view] = np.linspace(1.2, 0.1, states, dtype=np.float32)
+        made.l0[view] = np.linspace(90, 40, states, dtype=np.float32)
+        for probe in (TRAINED, CONTROL):
+            for attribute, classes in CLASSES.items():
+                middle = MIDDLES[attribute] if probe == TRAINED else CONTROL_MIDDLE
+                middle *= 0.6 if view == "endpoint" else 1.0
+                middle += rng.normal(0, 0.03)
+                final = rng.integers(0, classes, frames)
+                commit = rng.normal(middle, 0.08, frames).clip(0.01, 1.0)
+                settled = t[:, None] >= commit[None, :]
+                settled[-1] = True
+                read = np.where(settled, final, rng.integers(0, classes, (states, frames)))
+                first, last = rng.dirichlet(np.ones(classes), 2)
+                share = 1 / (1 + np.exp(-(t - middle) / 0.06))
+                share = (share - share[0]) / (share[-1] - share[0])
+                curve = Curve(view, probe, attribute)
+                made.classes[curve] = read.astype(np.uint8)
+                made.valid[curve] = np.ones(frames, dtype=bool)
+                path = first + share[:, None] * (last - first)
+                # Off the straight path in between: classes that end where they began make Eq. 4 large there.
+                detour = wander * (t * (1 - t))[:, None] * rng.dirichlet(np.ones(classes), states)
+                path = (path + detour) / (path + detour).sum(axis=1, keepdims=True)
+                made.pooled[curve] = path.astype(np.float32)
+    return made
+
+
+def write(folder: Path, n: int, batch: int = 4, shape: dict[str, Any] | None = None, **options: object) -> Path:
+    """A run folder of n planted prompts; `shape` goes to `trace`."""
+    store = RunStore.open(folder, {**OPTIONS, **options}, prompts(n))
+    for indices in store.pending_batches(batch):
+        store.append([trace(i, **(shape or {})) for i in indices])
+    return folder

@@ -1,0 +1,42 @@
+"""Readouts with random weights, for tests of what is built on readouts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from probes.attributes import Bins, get_attribute
+from probes.readout import Readout
+from probes.readout.linear import LinearProbes
+from probes.sae import SAEConfig, make_sae
+
+RANGES = {"pitch": (30, 96), "loudness": (0.0, 0.5), "timbre": (200.0, 6000.0)}
+
+
+def tiny_bins() -> dict[str, Bins]:
+    """The paper's classes, 66, 20 and 20, over plausible ranges."""
+    return {name: get_attribute(name).fit_bins(np.linspace(low, high, 500)) for name, (low, high) in RANGES.items()}
+
+
+def tiny_readout(
+    channels: int = 64,
+    hidden: int = 128,
+    spaces: Sequence[str] = ("mini",),
+    seed: int = 0,
+    architecture: str = "relu",
+    log_rms: bool = False,
+    covariance: torch.Tensor | None = None,
+) -> Readout:
+    """A readout of pitch (66), loudness (20) and timbre (20) with random weights; the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    config = SAEConfig(channels=channels, hidden=hidden, architecture=architecture, space=spaces[0], k=min(8, hidden))
+    sae = make_sae(config, seed)
+    sae.set_statistics(torch.randn(channels, generator=generator), torch.rand(channels, generator=generator) + 0.5)
+    with torch.no_grad():
+        sae.encoder_bias.copy_(torch.randn(hidden, generator=generator) * 0.2)
+    bins = tiny_bins()
+    both = [LinearProbes({name: len(edges) for name, edges in bins.items()}, hidden + log_rms) for _ in range(2)]
+    for probes in both:
+        probes.weight.data = torch.randn(probes.weight.shape, generator=generator) * 0.3
+        probes.bias.data = torch.randn(probes.bias.shape, generator=generator)
+    return Readout(sae, *both, bins, spaces, (-1.0, 0.5) if log_rms else None, covariance=covariance)

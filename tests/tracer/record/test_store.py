@@ -1,0 +1,361 @@
+"""The run folder: what is written is read, and what goes wrong is told and costs nothing that was finished."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from support import planted
+
+from probes.errors import InputError
+from tracer.record.buffer import TraceBuffer
+from tracer.record.shards import Curve
+from tracer.record.store import RunReader, RunStore
+from tracer.results import compute_progress
+
+HELPERS = Path(__file__).parents[2]
+
+
+def same_trace(one, other):
+    assert one.prompt == other.prompt
+    np.testing.assert_array_equal(one.t, other.t)
+    np.testing.assert_array_equal(one.logsnr, other.logsnr)
+    for name in ("pooled", "classes", "valid", "fvu", "l0"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        assert mine.keys() == theirs.keys()
+        for key in mine:
+            np.testing.assert_array_equal(mine[key], theirs[key])
+
+
+def open_run(folder, n=8, **rest):
+    return RunStore.open(folder, planted.OPTIONS, planted.prompts(n), **rest)
+
+
+def test_what_is_written_is_read(tmp_path):
+    reader = RunReader(planted.write(tmp_path / "run", 7, batch=3))
+    assert reader.indices.tolist() == list(range(7))
+    assert reader.prompts() == planted.prompts(7)
+    for prompt, trace in enumerate(reader.traces()):
+        same_trace(trace, planted.trace(prompt))
+
+
+def test_readable_without_us(tmp_path):
+    folder = planted.write(tmp_path / "run", 2)
+    table = pd.read_parquet(folder / "shards")
+    expected = planted.trace(1)
+    row = table[
+        (table["prompt"] == 1)
+        & (table["view"] == "endpoint")
+        & (table["probe"] == "control")
+        & (table["attribute"] == "pitch")
+        & (table["index"] == 5)
+    ]
+    assert len(row) == 1
+    np.testing.assert_array_equal(row.iloc[0]["p"], expected.pooled[Curve("endpoint", "control", "pitch")][5])
+    assert row.iloc[0]["t"] == expected.t[5]
+    assert len(table) == 2 * 2 * 2 * 3 * planted.STATES
+    frames = pd.read_parquet(folder / "frames")
+    assert len(frames) == len(table)
+    assert {len(classes) for classes in frames["classes"]} == {planted.FRAMES}
+    assert frames["valid"].notna().sum() == len(frames) / planted.STATES
+
+
+def test_datasets_and_duckdb_read_it(tmp_path):
+    import datasets
+
+    folder = planted.write(tmp_path / "run", 2)
+    for kind in ("shards", "frames"):
+        table = datasets.load_dataset(
+            "parquet", data_files=str(folder / kind / "*.parquet"), split="train", cache_dir=str(tmp_path / "cache")
+        )
+        assert len(table) == 2 * 2 * 2 * 3 * planted.STATES
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
+    ((count,),) = duckdb.sql(f"select count(*) from '{folder}/shards/*.parquet' where index = 0").fetchall()
+    assert count == 2 * 2 * 2 * 3
+
+
+def test_one_row_group_per_prompt_found_by_statistics(tmp_path):
+    import pyarrow.parquet as pq
+
+    folder = planted.write(tmp_path / "run", 5, batch=5)
+    (path,) = (folder / "shards").glob("*.parquet")
+    metadata = pq.read_metadata(path)
+    groups = [metadata.row_group(i).column(0).statistics for i in range(metadata.num_row_groups)]
+    assert [(group.min, group.max) for group in groups] == [(i, i) for i in range(5)]
+
+
+def test_batches_are_dealt_out_the_same_whatever_is_finished(tmp_path):
+    store = open_run(tmp_path / "run", 11)
+    whole = store.pending_batches(3)
+    assert whole == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10]]
+    shares = [store.pending_batches(3, process, 2) for process in range(2)]
+    assert shares == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10]]]
+    store.append([planted.trace(i) for i in (3, 4, 5)])
+    assert store.pending_batches(3) == [[0, 1, 2], [6, 7, 8], [9, 10]]
+    again = open_run(tmp_path / "run", 11)
+    assert again.done == 3
+    assert [again.pending_batches(3, process, 2) for process in range(2)] == [shares[0], [[9, 10]]]
+    assert open_run(tmp_path / "run", 11).pending_batches(2) == [[0, 1], [2], [6, 7], [8, 9], [10]]
+
+
+def test_interrupted_order_gives_the_same_bytes(tmp_path):
+    one = planted.write(tmp_path / "one", 9, batch=3)
+    store = open_run(tmp_path / "two", 9)
+    for batch in ([6, 7, 8], [0, 1, 2]):
+        store.append([planted.trace(i) for i in batch])
+    compute_progress(tmp_path / "two")
+    store = open_run(tmp_path / "two", 9)
+    for batch in store.pending_batches(1):
+        store.append([planted.trace(i) for i in batch])
+    for folder in (one, tmp_path / "two"):
+        compute_progress(folder)
+    assert (one / "progress.csv").read_bytes() == (tmp_path / "two" / "progress.csv").read_bytes()
+
+
+def run_python(code, *arguments, **rest):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HELPERS), str(HELPERS.parent)])}
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **rest,
+    )
+
+
+WRITER = """
+    import sys
+    from support import planted
+    from tracer.record.store import RunStore
+    store = RunStore.open(sys.argv[1], planted.OPTIONS, planted.prompts(60))
+    for batch in store.pending_batches(2):
+        store.append([planted.trace(i) for i in batch])
+        print(batch[-1], flush=True)
+"""
+
+
+def test_killed_and_started_again(tmp_path):
+    process = run_python(WRITER, tmp_path / "run")
+    for line in process.stdout:
+        if int(line) >= 9:
+            process.send_signal(signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    kept = len(RunReader(tmp_path / "run").indices)
+    assert 10 <= kept < 60
+    again = run_python(WRITER, tmp_path / "run")
+    out, errors = again.communicate()
+    assert again.returncode == 0, errors
+    assert len(out.split()) == 30 - kept // 2
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+    planted.write(tmp_path / "whole", 60, batch=2)
+    for name in ("run", "whole"):
+        compute_progress(tmp_path / name)
+    assert (tmp_path / "run" / "progress.csv").read_bytes() == (tmp_path / "whole" / "progress.csv").read_bytes()
+
+
+def test_what_a_killed_process_leaves_is_removed(tmp_path):
+    folder = planted.write(tmp_path / "run", 2, batch=2)
+    half = folder / "shards" / ".0000002-0000003.parquet.99.tmp"
+    half.write_bytes(b"PAR1 half")
+    widow = folder / "frames" / "0000002-0000003.parquet"
+    widow.write_bytes((folder / "frames" / "0000000-0000001.parquet").read_bytes())
+    assert RunReader(folder).indices.tolist() == [0, 1]
+    open_run(folder, 2, clean=False)
+    assert half.exists()
+    open_run(folder, 2)
+    assert not half.exists()
+    assert not widow.exists()
+
+
+def damage_truncate(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def damage_flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 0xFF
+    path.write_bytes(bytes(data))
+
+
+def damage_empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [damage_truncate, damage_flip, damage_empty])
+@pytest.mark.parametrize("kind", ["shards", "frames"])
+def test_damaged_shard_is_found_named_and_redone(tmp_path, kind, damage):
+    folder = planted.write(tmp_path / "run", 6, batch=2)
+    damage(folder / kind / "0000002-0000003.parquet")
+    with pytest.warns(UserWarning, match="0000002-0000003 .* damaged"):
+        store = open_run(folder, 6)
+    assert store.pending_batches(2) == [[2, 3]]
+    store.append([planted.trace(i) for i in (2, 3)])
+    for prompt, trace in enumerate(RunReader(folder).traces()):
+        same_trace(trace, planted.trace(prompt))
+
+
+def test_damage_met_while_reading_is_told_in_one_line(tmp_path):
+    folder = planted.write(tmp_path / "run", 4, batch=2)
+    damage_flip(folder / "frames" / "0000002-0000003.parquet")
+    with pytest.raises(InputError, match=r"0000002-0000003 .* damaged .* again") as error:
+        compute_progress(folder)
+    assert "\n" not in str(error.value)
+    damage_truncate(folder / "shards" / "0000002-0000003.parquet")
+    with pytest.warns(UserWarning, match="left out"):
+        reader = RunReader(folder)
+    assert reader.indices.tolist() == [0, 1]
+
+
+def test_other_options_are_refused_by_name(tmp_path):
+    folder = planted.write(tmp_path / "run", 2)
+    with pytest.raises(InputError, match=r"seed \(0 there, 1 here\), steps \(12 there, 16 here\)"):
+        RunStore.open(folder, {**planted.OPTIONS, "seed": 1, "steps": 16}, planted.prompts(2))
+    with pytest.raises(InputError, match=r"cfg \(not set there, 4\.0 here\)"):
+        RunStore.open(folder, {**planted.OPTIONS, "cfg": 4.0}, planted.prompts(2))
+    with pytest.raises(InputError, match=r"the prompts \(2 there, 3 here\)"):
+        open_run(folder, 3)
+    with pytest.raises(InputError, match="frames"):
+        open_run(folder, 2, frames=False)
+    open_run(folder, 2, about={"device": "another"})
+
+
+def test_folders_that_cannot_be_used(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be written"):
+        open_run(tmp_path / "file" / "run")
+    with pytest.raises(InputError, match="holds other files"):
+        open_run(tmp_path)
+    with pytest.raises(InputError, match="not a run folder"):
+        RunReader(tmp_path / "nothing")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "run.json").write_text("{oops")
+    for use in (RunReader, open_run):
+        with pytest.raises(InputError, match=r"run\.json cannot be read"):
+            use(broken)
+    (broken / "run.json").write_text(
+        json.dumps({"format": 99, "options": {"frames": True}, "prompts": {"n": 1, "hash": ""}, "about": {}})
+    )
+    with pytest.raises(InputError, match="format 99"):
+        RunReader(broken)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_unwritable_folder(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="cannot be written"):
+        open_run(tmp_path / "run")
+
+
+def test_no_room_keeps_what_is_finished(tmp_path):
+    folder = tmp_path / "run"
+    store = open_run(folder, 4)
+    store.append([planted.trace(0)])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))  # every file ends after 2 kB, as on a full disk
+    try:
+        with pytest.raises(InputError, match=r"no room left .* finished prompts are kept") as error:
+            store.append([planted.trace(1)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(error.value)
+    assert not list(folder.rglob("*.tmp"))
+    assert RunReader(folder).indices.tolist() == [0]
+    open_run(folder, 4).append([planted.trace(1)])
+    assert RunReader(folder).indices.tolist() == [0, 1]
+
+
+def test_two_processes_write_one_folder(tmp_path):
+    writer = """
+        import sys
+        from support import planted
+        from tracer.record.store import RunStore
+        store = RunStore.open(sys.argv[1], planted.OPTIONS, planted.prompts(12), clean=False)
+        for batch in store.pending_batches(2, int(sys.argv[2]), 2):
+            store.append([planted.trace(i) for i in batch])
+    """
+    both = [run_python(writer, tmp_path / "run", rank) for rank in range(2)]
+    for process in both:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    reader = RunReader(tmp_path / "run")
+    assert reader.indices.tolist() == list(range(12))
+    for prompt, trace in enumerate(reader.traces()):
+        same_trace(trace, planted.trace(prompt))
+
+
+def test_without_frames(tmp_path):
+    store = open_run(tmp_path / "run", 2, frames=False)
+    store.append([planted.trace(i) for i in range(2)])
+    reader = RunReader(tmp_path / "run")
+    assert not (tmp_path / "run" / "frames").exists()
+    trace = next(reader.traces())
+    assert not trace.classes
+    assert trace.pooled
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_run(tmp_path / "run", 2, frames=False).pending_batches(4) == []
+
+
+def reading(batch, frames, seed):
+    rng = torch.Generator().manual_seed(seed)
+    pooled = {"pitch": torch.softmax(torch.randn(batch, 5, generator=rng), -1)}
+    classes = {"pitch": torch.randint(0, 5, (batch, frames), generator=rng).to(torch.uint8)}
+    return SimpleNamespace(
+        pooled=pooled,
+        classes=classes,
+        control_pooled={"pitch": pooled["pitch"].flip(1)},
+        control_classes={"pitch": 4 - classes["pitch"]},
+        fvu=torch.full((batch,), 0.1 * seed),
+        l0=torch.full((batch,), 8.0),
+    )
+
+
+def test_buffer_collects_a_batch(tmp_path):
+    readings = [reading(2, 6, seed) for seed in range(3)]
+    mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+    buffer = TraceBuffer([4, 5])
+    for index, item in enumerate(readings):
+        buffer.add("state", index, index / 2, 0.0, item, mask)
+        buffer.add_measured("state", {"pitch": np.array([[0, 1, 1, -1, 4, 4], [-1] * 6])})
+    voiced = np.array([[False, True, True, True, True, True]] * 2)
+    buffer.restrict("pitch", voiced)
+    store = open_run(tmp_path / "run", 6)
+    store.append(buffer)
+    trace = RunReader(tmp_path / "run").trace(5)
+    trained, measured = Curve("state", "trained", "pitch"), Curve("state", "measured", "pitch")
+    for index, item in enumerate(readings):
+        np.testing.assert_array_equal(trace.pooled[trained][index], item.pooled["pitch"][1].numpy())
+        np.testing.assert_array_equal(trace.classes[trained][index], item.classes["pitch"][1].numpy())
+        assert trace.fvu["state"][index] == pytest.approx(0.1 * index)
+    assert trace.valid[trained].tolist() == [False, True, True, True, False, False]
+    assert not trace.valid[measured].any()
+    assert np.isnan(trace.pooled[measured]).all()
+    first = RunReader(tmp_path / "run").trace(4)
+    np.testing.assert_allclose(first.pooled[measured][0], [0.2, 0.4, 0, 0, 0.4], rtol=1e-6)
+    assert first.classes[measured][0].tolist() == [0, 1, 1, 255, 4, 4]
+    assert first.valid[measured].tolist() == [False, True, True, False, True, True]
+
+
+def test_buffer_refuses_a_trace_with_a_gap():
+    buffer = TraceBuffer([0])
+    buffer.add("state", 0, 0.0, 0.0, reading(1, 3, 0))
+    with pytest.raises(ValueError, match=r"state 2 .* state 1 was due"):
+        buffer.add("state", 2, 0.5, 0.0, reading(1, 3, 1))
+    buffer.add("state", 1, 1.0, 0.0, reading(1, 3, 1))
+    buffer.add("endpoint", 0, 0.0, 0.0, reading(1, 3, 0))
+    with pytest.raises(ValueError, match="endpoint"):
+        buffer.traces()

@@ -1,0 +1,308 @@
+"""From a run folder to its tables: planted emergence is found again."""
+
+import io
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from support import planted
+
+from probes.errors import InputError
+from tracer.commands.run_tables import summary_json, summary_table, truth_table
+from tracer.measures.frame_classes import Finals, agreement
+from tracer.measures.progress import l1, paper, settled_at
+from tracer.measures.truth import against_audio
+from tracer.record.shards import Curve
+from tracer.results import FILES, compute_progress
+from tracer.run import Run, finish_run
+
+PROMPTS = 16
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return planted.write(tmp_path_factory.mktemp("planted") / "run", PROMPTS)
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    return Run(folder)
+
+
+@pytest.mark.parametrize("view", ["state", "endpoint"])
+@pytest.mark.parametrize("measure", ["agreement", "l1", "paper", "js"])
+def test_planted_order_is_found(run, view, measure):
+    table = run.settled(view=view, measure=measure).set_index("attribute")
+    assert list(table["index"].sort_values().index) == ["pitch", "timbre", "loudness"]
+    assert (table["low"] <= table["index"]).all()
+    assert (table["index"] <= table["high"]).all()
+    control = run.settled(view=view, measure=measure, probe="control").set_index("attribute")
+    assert (control["index"] >= table["index"]).all()
+
+
+def test_endpoint_knows_before_the_state(run):
+    endpoint, state = (run.settled(view=view).set_index("attribute")["t"] for view in ("endpoint", "state"))
+    assert (endpoint < state).all()
+
+
+def test_middles_are_where_they_were_planted(run):
+    table = run.progress(view="state", measure="agreement")
+    for attribute, middle in planted.MIDDLES.items():
+        curve = table[table["attribute"] == attribute]
+        crossing = np.interp(0.5, curve["mean"], curve["t"])
+        assert crossing == pytest.approx(middle, abs=0.06)
+
+
+def test_control_is_flat_until_its_own_middle(run):
+    table = run.progress(view="state", measure="agreement", probe="control")
+    assert table[table["t"] < 0.7]["mean"].abs().max() < 0.06
+
+
+def test_table_is_labelled(run):
+    table = run.progress()
+    assert list(table.columns) == ["attribute", "index", "t", "mean", "std", "n"]
+    assert set(table["attribute"]) == set(planted.CLASSES)
+    assert (table["n"] == PROMPTS).all()
+    assert (table.groupby("attribute")["mean"].last() == 1).all()
+    pd.testing.assert_frame_equal(table, run.progress(view="endpoint", measure="agreement"))
+    assert run.attributes == ["pitch", "timbre", "loudness"]
+    assert run.views == ["state", "endpoint"]
+    assert run.prompts == planted.prompts(PROMPTS)
+    assert run.n == PROMPTS
+
+
+def test_means_are_those_of_the_measures(run):
+    traces = [planted.trace(i) for i in range(PROMPTS)]
+    curve = Curve("state", "trained", "timbre")
+    finals = Finals()
+    for trace in traces:
+        finals.add(trace.classes[curve][-1])
+    expected = {
+        "paper": [paper(trace.pooled[curve]).values for trace in traces],
+        "l1": [l1(trace.pooled[curve]) for trace in traces],
+        "agreement": [agreement(trace.classes[curve], finals).values for trace in traces],
+    }
+    for measure, values in expected.items():
+        table = run.progress(view="state", measure=measure)
+        table = table[table["attribute"] == "timbre"]
+        np.testing.assert_allclose(table["mean"], np.mean(values, axis=0), rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(table["std"], np.std(values, axis=0), rtol=1e-5, atol=1e-8)
+        at = run.settled(view="state", measure=measure).set_index("attribute").loc["timbre"]
+        assert at["index"] == settled_at(np.array(values)).index
+        assert abs(at["low"] - settled_at(np.array(values)).low) <= 1
+
+
+def test_autoencoder_is_reported(run):
+    table = run.progress(view="state", measure="fvu")
+    np.testing.assert_allclose(table["mean"], np.linspace(1.2, 0.1, planted.STATES), rtol=1e-6)
+    assert run.progress(view="endpoint", measure="l0")["mean"].iloc[-1] == pytest.approx(40)
+
+
+def test_files_are_complete_and_stable(folder, run):
+    compute_progress(folder)
+    first = (folder / "progress.csv").read_bytes()
+    table = pd.read_csv(folder / "progress.csv")
+    for name in ("attribute", "view", "probe", "measure", "index", "t", "mean", "std", "n", "excluded"):
+        assert name in table.columns
+    assert not table["mean"].isna().any()
+    compute_progress(folder)
+    assert (folder / "progress.csv").read_bytes() == first
+    pd.testing.assert_frame_equal(Run(folder).settled(), run.settled())
+    pd.testing.assert_frame_equal(Run(folder).progress(), run.progress())
+
+
+def test_what_is_new_is_computed_and_what_is_not_is_read(tmp_path):
+    folder = tmp_path / "run"
+    store = planted.RunStore.open(folder, planted.OPTIONS, planted.prompts(4))
+    store.append([planted.trace(i) for i in range(2)])
+    assert (Run(folder).progress()["n"] == 2).all()
+    times = [(folder / name).stat().st_mtime_ns for name in FILES]
+    assert (Run(folder).progress()["n"] == 2).all()
+    assert [(folder / name).stat().st_mtime_ns for name in FILES] == times
+    store.append([planted.trace(i) for i in range(2, 4)])
+    assert (Run(folder).progress()["n"] == 4).all()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_tables_are_computed_again(folder, run, name):
+    expected = run.progress()
+    (folder / name).write_bytes(b"")
+    pd.testing.assert_frame_equal(Run(folder).progress(), expected)
+    assert (folder / name).stat().st_size > 0
+
+
+def test_prompts_that_cannot_be_read(tmp_path):
+    folder = planted.write(tmp_path / "run", 2)
+    (folder / "prompts.csv").unlink()
+    with pytest.raises(InputError, match="run the same trace command again"):
+        _ = Run(folder).prompts
+    planted.write(folder, 2)
+    assert Run(folder).prompts == planted.prompts(2)
+
+
+def test_commitment_map(run):
+    share = run.commitment("pitch", view="state")
+    assert share.shape == (planted.STATES, planted.FRAMES)
+    assert (np.diff(share, axis=0) >= 0).all()
+    assert (share[-1] == 1).all()
+    assert run.commitment("loudness", view="state").mean() < share.mean()
+    with pytest.raises(InputError, match="it holds loudness, pitch, timbre"):
+        run.commitment("melody")
+
+
+def test_summary_for_people_and_machines(run):
+    from rich.console import Console
+
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(summary_table(run))
+    text = console.export_text()
+    for word in ("pitch", "loudness", "timbre", "endpoint", "state", "16 prompts", "Eq. 4"):
+        assert word in text
+    machine = summary_json(run)
+    assert machine["n"] == PROMPTS
+    assert len(machine["settled"]) == 6
+    first = machine["settled"][0]
+    assert first["attribute"] == "pitch"
+    assert first["agreement"]["low"] <= first["agreement"]["index"] <= first["agreement"]["high"]
+    assert first["agreement_control"]["index"] > first["agreement"]["index"]
+
+
+def test_one_prompt_says_that_it_is_uncorrected(tmp_path):
+    folder = planted.write(tmp_path / "run", 1)
+    with pytest.warns(UserWarning, match="one prompt: its agreement is not corrected"):
+        results = compute_progress(folder)
+    table = results.progress.set_index(["attribute", "view", "probe", "measure"])
+    agreement_, own = (table.xs(measure, level="measure")["mean"] for measure in ("agreement", "own"))
+    pd.testing.assert_series_equal(agreement_, own)
+
+
+def test_songs_of_different_lengths(tmp_path):
+    store = planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(3))
+    for i, frames in enumerate((20, 40, 30)):
+        store.append([planted.trace(i, frames=frames)])
+    table = Run(tmp_path / "run").progress(view="state")
+    assert (table["n"] == 3).all()
+    assert Run(tmp_path / "run").commitment("pitch").shape[1] == 40
+
+
+def test_prompt_without_a_frame_that_counts_is_left_out(tmp_path):
+    store = planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(3))
+    for i in range(3):
+        trace = planted.trace(i)
+        if i == 1:  # nowhere voiced
+            for curve in trace.valid:
+                if curve.attribute == "pitch":
+                    trace.valid[curve][:] = False
+        store.append([trace])
+    table = Run(tmp_path / "run").progress(view="state").set_index("attribute")
+    assert (table.loc["pitch"]["n"] == 2).all()
+    assert (table.loc["timbre"]["n"] == 3).all()
+    assert table["mean"].notna().all()
+
+
+def test_measured_classes_have_curves_and_a_figure(tmp_path):
+    store = planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(3))
+    for i in range(3):
+        trace = planted.trace(i)
+        for curve in [curve for curve in trace.classes if curve.view == "endpoint" and curve.probe == "trained"]:
+            measured = Curve("endpoint", "measured", curve.attribute)
+            trace.classes[measured] = trace.classes[curve].copy()
+            trace.classes[measured][0] = 255  # nothing to be measured in noise
+            trace.pooled[measured] = trace.pooled[curve].copy()
+            trace.pooled[measured][0] = np.nan
+            trace.valid[measured] = trace.valid[curve]
+        store.append([trace])
+    finish_run(tmp_path / "run")
+    run = Run(tmp_path / "run")
+    trained, measured = (run.progress(probe=probe) for probe in ("trained", "measured"))
+    first = measured["index"] == 0
+    np.testing.assert_allclose(measured[~first]["mean"], trained[~first]["mean"])
+    assert (measured[first]["mean"] <= 0).all()
+    ratio = run.progress(measure="l1", probe="measured")
+    assert (ratio["n"] == 0).all()  # without a distribution at the start there is no way to measure
+    # The audio says what the probe says wherever there is any: the report finds no difference there.
+    report = pd.read_csv(tmp_path / "run" / "ground-truth.csv").set_index(["attribute", "measure", "probe"])
+    assert (tmp_path / "run" / "ground-truth.png").exists()
+    for attribute in run.attributes:
+        assert report.loc[attribute, "js", "trained"]["difference"] == pytest.approx(0, abs=1e-6)
+        assert report.loc[attribute, "agreement", "trained"]["difference"] < 0.05
+        assert report.loc[attribute, "agreement", "trained"]["correlation"] > 0.9
+    assert len(summary_json(run)["ground_truth"]) == len(report)
+    assert truth_table(run).row_count == len(run.attributes)
+
+
+def test_the_report_beside_audio_is_plain_arithmetic():
+    def curve(probe, values):
+        return pd.DataFrame(
+            {
+                "view": "endpoint",
+                "attribute": "pitch",
+                "measure": "agreement",
+                "probe": probe,
+                "index": range(4),
+                "mean": values,
+            }
+        )
+
+    rows = against_audio(
+        pd.concat(
+            [
+                curve("trained", [0.1, 0.3, 0.5, 1]),
+                curve("control", [1, 1, 1, 1]),
+                curve("measured", [np.nan, 0.2, 0.4, 0.9]),
+            ]
+        )
+    )
+    trained, control = rows
+    assert (trained["probe"], trained["states"], control["probe"]) == ("trained", 3, "control")
+    assert trained["correlation"] == pytest.approx(1)
+    assert trained["difference"] == pytest.approx(0.1)
+    assert control["correlation"] is None
+    assert control["difference"] == pytest.approx(0.5)
+    assert against_audio(curve("trained", [0, 0, 0, 1])) == []
+
+
+def test_wrong_names_and_empty_runs(run, tmp_path):
+    for wrong in ({"view": "middle"}, {"measure": "entropy"}, {"probe": "untrained"}):
+        with pytest.raises(InputError, match=r"has no .* it has "):
+            run.progress(**wrong)
+    planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(3))
+    with pytest.raises(InputError, match="no prompt is finished"):
+        Run(tmp_path / "run").progress()
+
+
+PEAK = """
+    import resource, sys
+    from support import planted
+    from tracer.run import finish_run
+    from tracer.record.store import RunStore
+    count = int(sys.argv[2])
+    base = [planted.trace(i, states=4, frames=8) for i in range(16)]
+    store = RunStore.open(sys.argv[1], planted.OPTIONS, planted.prompts(count))
+    for batch in store.pending_batches(16):
+        for prompt, trace in zip(batch, base):
+            trace.prompt = prompt
+        store.append(base[: len(batch)])
+    finish_run(sys.argv[1])
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_prompts(tmp_path):
+    paths = [str(Path(__file__).parents[i]) for i in (1, 2)]
+    peaks = []
+    for count in (32, 384):
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(PEAK), str(tmp_path / str(count)), str(count)],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks.append(int(done.stdout.split()[-1]))
+    assert peaks[1] < 1.05 * peaks[0]

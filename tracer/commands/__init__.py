@@ -1,0 +1,1 @@
+"""Every command of `trace` and every table that it prints."""

@@ -1,0 +1,300 @@
+"""`trace fit sae | probes | readout | sweep`: options in, calls out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tracer.commands import fit_options as given
+
+if TYPE_CHECKING:
+    from probes.corpus import Corpus
+
+STEPS, HIDDEN, LAMBDA = 3000, 4096, 0.02
+
+
+def sae_command(
+    corpus: given.Corpus,
+    out: given.Out,
+    architecture: given.Architecture = "relu",
+    hidden: given.Hidden = HIDDEN,
+    lam: given.Lam = LAMBDA,
+    k: given.K = 32,
+    penalty: given.Penalty = "pre_norm",
+    reduction: given.Reduction = "sum",
+    decoder: given.Decoder = "unit",
+    standardise: given.Standardise = True,
+    decoder_bias: given.DecoderBias = "zeros",
+    steps: given.Steps = STEPS,
+    batch: given.Batch = 1024,
+    lr: given.Rate = 1e-3,
+    warmup: given.Warmup = 0.05,
+    decay: given.Decay = 0.2,
+    resample_every: given.Resample = 0,
+    precision: given.Precision = "fp32",
+    audio_test: Annotated[
+        bool,
+        typer.Option("--audio-test", help="Also decode held-out files and compare what is heard (needs the codec)."),
+    ] = False,
+    seed: given.Seed = 0,
+    device: given.Device = "auto",
+    as_json: given.AsJson = False,
+) -> None:
+    """Train a sparse autoencoder on the latents of a corpus."""
+    from probes.corpus import Corpus
+    from probes.fit.pipeline import add_audio_test, fit_sae, read_figures
+    from probes.fit.sae_training import TrainingOptions
+    from probes.sae.config import SAEConfig
+    from probes.support.devices import pick_device
+    from probes.support.precision import pick_precision
+    from tracer.commands.fit_tables import print_sae, progress_bar
+
+    opened, place = Corpus.open(corpus), pick_device(device)
+    config = SAEConfig(
+        channels=opened.channels,
+        hidden=hidden,
+        architecture=architecture,
+        lam=lam,
+        k=k,
+        penalty=penalty,
+        reduction=reduction,
+        decoder=decoder,
+        standardise=standardise,
+    )
+    training = TrainingOptions(
+        steps=steps,
+        batch=batch,
+        learning_rate=lr,
+        warmup=warmup,
+        decay=decay,
+        decoder_bias=decoder_bias,
+        resample_every=resample_every,
+        precision=pick_precision(precision, place),
+        seed=seed,
+    )
+    with progress_bar(not as_json) as bar:
+        sae = fit_sae(opened, out, config, training, place, bar)
+        if audio_test:
+            add_audio_test(opened, out, sae, place)
+    print_sae(read_figures(out), as_json)
+
+
+def probes_command(
+    corpus: given.Corpus,
+    out: given.Out,
+    sae: Annotated[
+        str | None,
+        typer.Option(
+            "--sae", help="Folder or hub id of the autoencoder.", show_default="none: explain what --out holds"
+        ),
+    ] = None,
+    attributes: given.Attributes = None,
+    classes: given.Classes = None,
+    scale: given.Scales = None,
+    epochs: given.Epochs = 20,
+    batch: given.Batch = 1024,
+    probe_lr: given.ProbeRate = 2e-3,
+    patience: given.Patience = 3,
+    log_rms: given.LogRms = True,
+    baselines: given.Baselines = True,
+    precision: given.Precision = "fp32",
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            help="A class (pitch=C4) for its strongest features, or a feature (123) for its classes.",
+            show_default=False,
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(help="How many --explain lists.")] = 10,
+    seed: given.Seed = 0,
+    device: given.Device = "auto",
+    as_json: given.AsJson = False,
+) -> None:
+    """Train linear probes on an autoencoder's features, with their controls, and save both as a readout."""
+    from probes.corpus import Corpus
+    from probes.errors import InputError
+    from probes.fit.explain import explain_text
+    from probes.fit.pipeline import fit_bins, fit_probes, read_figures
+    from probes.fit.probe_training import ProbeOptions
+    from probes.readout import Readout
+    from probes.sae.base import SparseAutoencoder
+    from probes.support.devices import pick_device
+    from probes.support.precision import pick_precision
+    from tracer.commands.fit_tables import print_contributions, print_probes, progress_bar
+
+    opened, place = Corpus.open(corpus), pick_device(device)
+    if sae is None:
+        if explain is None:
+            raise InputError("give --sae FOLDER to train probes, or --explain to look into the readout in --out")
+        readout = Readout.from_pretrained(out)
+    else:
+        bins = fit_bins(opened, given.names(attributes), given.counts(classes), given.pairs(scale, "--scale"))
+        options = ProbeOptions(
+            epochs, batch, probe_lr, patience, log_rms, baselines, pick_precision(precision, place), seed
+        )
+        trained = SparseAutoencoder.from_pretrained(sae).to(place)
+        with progress_bar(not as_json) as bar:
+            readout = fit_probes(opened, trained, out, bins, options, read_figures(Path(sae)), bar)
+        if explain is None or not as_json:
+            print_probes(readout.report["probes"], as_json)
+    if explain is not None:
+        print_contributions(explain_text(readout, opened, explain, top), as_json)
+
+
+def readout_command(
+    out: given.Out,
+    corpus: Annotated[
+        Path | None, typer.Option("--corpus", help="Corpus folder; made in OUT/corpus when --audio is given instead.")
+    ] = None,
+    audio: Annotated[
+        str | None,
+        typer.Option(
+            help="As for `trace fit encode`: a folder, a manifest, a dataset or rendered.", show_default=False
+        ),
+    ] = None,
+    space: Annotated[str, typer.Option(help="Latent space, with --audio.")] = "mini",
+    weights: Annotated[
+        str | None, typer.Option(help="The codec's weights, with --audio.", show_default="released")
+    ] = None,
+    hours: Annotated[float, typer.Option(help="Of rendered music.")] = 1.0,
+    workers: Annotated[int, typer.Option(help="Processes that encode.")] = 1,
+    hidden: given.Hidden = HIDDEN,
+    lam: given.Lam = LAMBDA,
+    penalty: given.Penalty = "pre_norm",
+    steps: given.Steps = STEPS,
+    lr: given.Rate = 1e-3,
+    attributes: given.Attributes = None,
+    classes: given.Classes = None,
+    scale: given.Scales = None,
+    epochs: given.Epochs = 20,
+    probe_lr: given.ProbeRate = 2e-3,
+    log_rms: given.LogRms = True,
+    precision: given.Precision = "auto",
+    seed: given.Seed = 0,
+    device: given.Device = "auto",
+    as_json: given.AsJson = False,
+) -> None:
+    """Everything in one go: audio (or a corpus) to autoencoder to probes, with good defaults.
+
+    The folder is what `trace --readout` takes.
+    """
+    from probes.fit.pipeline import fit_bins, fit_readout
+    from probes.fit.probe_training import ProbeOptions
+    from probes.fit.sae_training import TrainingOptions
+    from probes.sae.config import SAEConfig
+    from probes.support.devices import pick_device
+    from probes.support.precision import pick_precision
+    from tracer.commands.fit_tables import print_probes, progress_bar
+
+    place = pick_device(device)
+    opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device)
+    bins = fit_bins(opened, given.names(attributes), given.counts(classes), given.pairs(scale, "--scale"))
+    config = SAEConfig(channels=opened.channels, hidden=hidden, lam=lam, penalty=penalty)
+    training = TrainingOptions(steps=steps, learning_rate=lr, precision=pick_precision(precision, place), seed=seed)
+    options = ProbeOptions(
+        epochs, learning_rate=probe_lr, log_rms=log_rms, precision=pick_precision(precision, place), seed=seed
+    )
+    with progress_bar(not as_json) as bar:
+        readout = fit_readout(opened, out, config, training, options, bins, place, bar)
+    print_probes(readout.report["probes"], as_json)
+
+
+def open_or_encode(
+    corpus: Path | None,
+    audio: str | None,
+    out: Path,
+    space: str,
+    weights: str | None,
+    hours: float,
+    workers: int,
+    device: str,
+) -> Corpus:
+    """The corpus given, or one made from audio in OUT/corpus."""
+    from probes.corpus import Corpus
+    from probes.errors import InputError
+
+    if (corpus is None) == (audio is None):
+        raise InputError("give either --corpus FOLDER or --audio FOLDER")
+    if corpus is not None:
+        return Corpus.open(corpus)
+    from probes.corpus.job import EncodeOptions, encode_corpus
+
+    encode_corpus(
+        EncodeOptions(
+            out=out / "corpus",
+            audio=audio,
+            space=space,
+            weights=weights,
+            hours=hours,
+            workers=workers,
+            device=device,
+        )
+    )
+    return Corpus.open(out / "corpus")
+
+
+def sweep_command(
+    corpus: Annotated[
+        list[Path], typer.Option("--corpus", help="Corpus folder; repeatable, one panel of the figure each.")
+    ],
+    out: given.Out,
+    hidden: Annotated[str, typer.Option(help="Numbers of features.")] = "2048,4096,8192,12288,16384",
+    lambdas: Annotated[str, typer.Option("--lambda", help="Weights of the L1 penalty.")] = "0.005,0.01,0.05,0.1,0.15",
+    penalty: given.Penalty = "pre_norm",
+    reduction: given.Reduction = "sum",
+    decoder: given.Decoder = "unit",
+    standardise: given.Standardise = True,
+    steps: given.Steps = 2000,
+    batch: given.Batch = 1024,
+    lr: given.Rate = 1e-3,
+    resample_every: given.Resample = 0,
+    epochs: given.Epochs = 20,
+    log_rms: given.LogRms = True,
+    precision: given.Precision = "fp32",
+    seed: given.Seed = 0,
+    device: given.Device = "auto",
+    as_json: given.AsJson = False,
+) -> None:
+    """Train the paper's grid of autoencoders and probes; leave a table and its Figure 3.
+
+    On several GPUs: [b]accelerate launch --num_processes 4 -m cli fit sweep ...[/b]
+    """
+    from probes.corpus import Corpus
+    from probes.fit.probe_training import ProbeOptions
+    from probes.fit.sae_training import TrainingOptions
+    from probes.fit.sweep import Grid, run_sweep
+    from probes.sae.config import SAEConfig
+    from probes.support.devices import pick_device
+    from probes.support.precision import pick_precision
+    from tracer.commands.fit_tables import print_table, progress_bar
+    from tracer.figures.sweep import plot_sweeps
+
+    place = pick_device(device)
+    grid = Grid(
+        tuple(int(number) for number in given.numbers(hidden, "--hidden")),
+        given.numbers(lambdas, "--lambda"),
+        SAEConfig(1, 1, penalty=penalty, reduction=reduction, decoder=decoder, standardise=standardise),
+        TrainingOptions(
+            steps=steps,
+            batch=batch,
+            learning_rate=lr,
+            resample_every=resample_every,
+            precision=pick_precision(precision, place),
+            seed=seed,
+        ),
+        ProbeOptions(
+            epochs=epochs, log_rms=log_rms, baselines=False, precision=pick_precision(precision, place), seed=seed
+        ),
+    )
+    opened = [Corpus.open(path) for path in corpus]
+    tables = {}
+    with progress_bar(not as_json) as bar:
+        for one in opened:
+            folder = out / one.path.name if len(opened) > 1 else out
+            tables[one.space if len(opened) == 1 else one.path.name] = run_sweep(one, folder, grid, device, bar)
+    if not all(tables.values()):
+        return  # another process of the same launch writes the results
+    plot_sweeps(tables, out / "figure3")
+    print_table([row for rows in tables.values() for row in rows], as_json)

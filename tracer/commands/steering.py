@@ -1,0 +1,223 @@
+"""`trace steer` and `trace edit`: options in, calls out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from probes.errors import InputError
+from probes.support.key_values import key_values
+from tracer.steering.spec import USUAL_DOSES
+
+_TEXTS = {form: ",".join(f"{dose:g}" for dose in doses) for form, doses in USUAL_DOSES.items()}
+DOSES = "{vector}; for vector=closed {direction} along + and -, else {class}".format(**_TEXTS)
+
+EditOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--edit",
+        help='An edit, such as "pitch=C5,from=0.3,to=0.7,hold=loudness+timbre"; repeatable, each on its own.',
+        show_default="seven in the closed form: up and down for each of pitch, loudness and timbre",
+    ),
+]
+AttributeOption = Annotated[
+    list[str] | None, typer.Option(help="What to change; repeatable, with one --target each.", show_default=False)
+]
+TargetOption = Annotated[
+    list[str] | None, typer.Option(help="A class, a note, dB or Hz, or + or - along the classes.", show_default=False)
+]
+HoldOption = Annotated[
+    str | None,
+    typer.Option(help="Attributes whose reading must not change: loudness,timbre.", show_default=False),
+]
+Readout = Annotated[
+    str | None,
+    typer.Option(help="Folder or hub id of a readout for the latent space.", show_default="the one that comes with it"),
+]
+Weights = Annotated[str | None, typer.Option(help="Path or hub id of the weights.", show_default="the default ones")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="KEY=VALUE for this model or space alone.", show_default=False)
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Crepe = Annotated[str, typer.Option(help="CREPE's size for measuring pitch, full or tiny.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+
+
+def steer_command(
+    edit: EditOption = None,
+    attribute: AttributeOption = None,
+    target: TargetOption = None,
+    alpha: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Doses, separated by commas; once for all edits, or once for each of them, in their order.",
+            show_default=f"{DOSES}; with --when the edits' own",
+        ),
+    ] = None,
+    hold: HoldOption = None,
+    when: Annotated[
+        bool, typer.Option("--when", help="Slide each edit over flow time instead: the lock-in curve.")
+    ] = False,
+    windows: Annotated[int, typer.Option(help="Windows of --when.")] = 10,
+    prompts: Annotated[str, typer.Option(help="demo, musiccaps, or a .txt, .csv or .jsonl file.")] = "demo",
+    n: Annotated[int, typer.Option("--n", help="Number of prompts.")] = 32,
+    model: Annotated[str, typer.Option(help="What is steered; `trace models` lists them.")] = "mini",
+    weights: Weights = None,
+    readout: Readout = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Number of sampler states.", show_default="32, or the model's own")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length of a clip.", show_default="the model's own")] = None,
+    cfg: Annotated[float | None, typer.Option(help="Guidance scale.", show_default="the model's own")] = None,
+    seed: Annotated[int, typer.Option(help="Run seed; each prompt's noise comes from it and its index.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Prompts generated together.")] = 8,
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    balanced: Annotated[bool, typer.Option("--balanced", help="Choose from MusicCaps' balanced subset.")] = False,
+    crepe: Crepe = "full",
+    random: Annotated[
+        str, typer.Option(help="Doses with a random push beside them: all, or strongest, to save work.")
+    ] = "all",
+    save_audio: Annotated[bool, typer.Option("--save-audio/--no-save-audio", help="Keep every clip.")] = True,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for tables, figures and audio.", show_default="runs/steer or runs/lockin"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what control vectors do: dose-response, leakage and cost, beside a random push of equal size.
+
+    Every prompt is generated plain, with each edit at each dose, and with a random push of equal size, from the same
+    noise; pitch (CREPE), level and centroid are measured on the audio. Stop it with Ctrl-C and start it again with the
+    same options: it goes on where it was.
+    """
+    from tracer.steering.spec import parse_hold, parse_numbers
+
+    shared: dict[str, Any] = {
+        "hold": parse_hold(hold, "--hold") if hold else (), "weights": weights, "readout": readout, "steps": steps,
+        "seconds": seconds, "guidance": cfg, "seed": seed, "batch_size": batch_size, "device": device, "dtype": dtype,
+        "balanced": balanced, "crepe": crepe, "options": key_values(settings), "progress_bar": not as_json,
+    }  # fmt: skip
+    edits = all_edits(edit, attribute, target)
+    if edits:
+        shared["edits"] = edits
+    doses = [parse_numbers(text) for text in alpha or ()]
+    if when:
+        from tracer.steering.lockin import run_lockin
+
+        if doses and [len(own) for own in doses] != [1]:
+            raise InputError("--when takes one --alpha for all edits, or each edit's own alpha=")
+        dose = doses[0][0] if doses else None
+        folder = run_lockin(model, prompts, n, windows=windows, alpha=dose, out=out or Path("runs/lockin"), **shared)
+        show(folder, "lockin", as_json, ("edit", "from", "to", "heard_share", "heard_low", "heard_high"))
+        return
+    from tracer.steering.dose import run_dose
+
+    if doses:
+        shared["alphas"] = doses[0] if len(doses) == 1 else doses
+    folder = run_dose(model, prompts, n, random=random, save_audio=save_audio, out=out or Path("runs/steer"), **shared)
+    show(folder, "equal-effect", as_json, ("edit", "alpha", "shift_pitch", "shift_loudness", "shift_timbre"))
+    if not as_json:
+        typer.echo("at equal effect: 2 semitones, half of the frames on a note, 6 dB, 0.58 octaves; nan: never")
+
+
+def edit_command(
+    audio: Annotated[Path, typer.Argument(help="A recording: wav, flac, ogg, mp3, ...")],
+    attribute: AttributeOption = None,
+    target: TargetOption = None,
+    edit: Annotated[
+        list[str] | None,
+        typer.Option(help='The same in one: "loudness=2,vector=closed,hold=pitch"; repeatable.', show_default=False),
+    ] = None,
+    alpha: Annotated[
+        str | None,
+        typer.Option(
+            help="Doses, separated by commas: a version of the recording each.",
+            show_default=f"{DOSES}; those of the first edit",
+        ),
+    ] = None,
+    hold: HoldOption = None,
+    from_: Annotated[
+        float | None, typer.Option("--from", help="Second at which the edit begins.", show_default="the beginning")
+    ] = None,
+    to: Annotated[float | None, typer.Option(help="Second at which it ends.", show_default="the end")] = None,
+    space: Annotated[
+        str, typer.Option(help="Latent space: mini, diffrhythm, stable-audio, encodec, wavtokenizer.")
+    ] = "mini",
+    weights: Weights = None,
+    readout: Readout = None,
+    device: Device = "auto",
+    crepe: Crepe = "full",
+    settings: Settings = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for audio, tables and the figure.", show_default="runs/edit-NAME")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Edit a recording in its latent space, and draw what that did to pitch, level and centroid.
+
+    All edits are applied together. Sample rate, channels and length of the recording come back.
+    """
+    from tracer.steering.audio_edit import edit_audio
+    from tracer.steering.spec import parse_hold, parse_numbers
+
+    edits = all_edits(edit, attribute, target)
+    if not edits:
+        raise InputError("say what to change: --attribute loudness --target 2, or --edit loudness=2")
+    folder = edit_audio(
+        audio,
+        edits,
+        alphas=None if alpha is None else parse_numbers(alpha),
+        space=space,
+        weights=weights,
+        readout=readout,
+        start=from_,
+        stop=to,
+        hold=parse_hold(hold, "--hold") if hold else (),
+        device=device,
+        crepe=crepe,
+        options=key_values(settings),
+        out=out,
+    )
+    show(folder, "summary", as_json)
+
+
+def all_edits(edits: list[str] | None, attributes: list[str] | None, targets: list[str] | None) -> list[str]:
+    """The edits of --edit, and those of --attribute with --target; InputError when these do not come in pairs."""
+    names, values = attributes or [], targets or []
+    if len(names) != len(values):
+        raise InputError(f"--attribute and --target come in pairs: {len(names)} of one, {len(values)} of the other")
+    return [*(edits or []), *(f"{name}={value}" for name, value in zip(names, values))]
+
+
+def show(folder: Path, name: str, as_json: bool, columns: Sequence[str] = ()) -> None:
+    """Print one of the tables in the folder, for people these columns of it alone, and where the rest is."""
+    import csv
+    import json
+
+    with (folder / f"{name}.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if as_json:
+        typer.echo(json.dumps({"out": str(folder), name: rows}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    columns = columns or (list(rows[0]) if rows else [])
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(shortened(row[column]) for column in columns))
+    Console().print(table)
+    typer.echo(f"tables and figures: {folder}")
+
+
+def shortened(text: str) -> str:
+    """A number to three digits, any other text as it is."""
+    try:
+        return f"{float(text):.3g}"
+    except ValueError:
+        return text

@@ -1,0 +1,1 @@
+"""Figures of runs, sweeps and steering: one palette, one file per figure."""

@@ -1,0 +1,1 @@
+"""Measures of how far a generation has come: pure functions on arrays."""

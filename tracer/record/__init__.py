@@ -1,0 +1,1 @@
+"""What is written while a generation runs: batches, readings, Parquet shards, the run folder."""

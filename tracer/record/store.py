@@ -1,0 +1,313 @@
+"""A run folder: created or continued by `RunStore`, read by `RunReader`.
+
+::
+
+    run.json            every option of the run, the prompt list's hash, and what it was made with
+    prompts.csv         index, id, caption
+    shards/*.parquet    class distributions: see `tracer.shards` for the columns
+    frames/*.parquet    the most probable class of every frame
+    progress.csv        what `tracer.compute` makes of them
+
+Every file is written beside its place and moved there when it is whole, so that a process killed at any moment leaves
+finished prompts and nothing half-finished. Several processes may write into one folder: each its own shards.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from probes.errors import InputError
+from tracer.prompts import Prompt, prompts_hash
+from tracer.record.buffer import TraceBuffer
+from tracer.record.shards import PromptTrace, ShardPair, sync, write_pair
+
+FORMAT = 1
+_READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError)
+
+
+class RunStore:
+    """A run folder that is being written; make one with `open`."""
+
+    def __init__(self, path: Path, prompts: int, frames: bool, done: np.ndarray) -> None:
+        self.path = path
+        self._frames = frames
+        self._done = done
+        self._prompts = prompts
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        options: Mapping[str, Any],
+        prompts: Sequence[Prompt],
+        about: Mapping[str, Any] | None = None,
+        frames: bool = True,
+        clean: bool = True,
+    ) -> RunStore:
+        """Create the folder, or continue it when it was made with the same options and prompts.
+
+        Parameters
+        ----------
+        options : everything that changes what is measured; compared on continuing, under the names of the
+            command line.
+        about : what is only recorded: versions, device, batch size.
+        frames : keep the class of every frame (needed for agreement).
+        clean : check every shard, put damaged ones aside with a warning, and remove what a killed process left.
+            Of several processes, one does this before the others open the folder with ``clean=False``.
+
+        Raises
+        ------
+        InputError : the folder cannot be written, holds something else, or was made with other options.
+        """
+        folder = Path(path)
+        header = {
+            "format": FORMAT,
+            "options": {**options, "frames": frames},
+            "prompts": {"n": len(prompts), "hash": prompts_hash(prompts)},
+            "about": dict(about or {}),
+        }
+        with plain_errors(folder):
+            _create(folder, header)
+            _require_same(folder, json.loads(json.dumps(header, default=str)))
+            for name in ("shards", "frames") if frames else ("shards",):
+                (folder / name).mkdir(exist_ok=True)
+            if not (folder / "prompts.csv").exists():
+                _write_prompts(folder / "prompts.csv", prompts)
+            if clean:
+                _clean(folder, frames)
+        done = np.zeros(len(prompts), dtype=bool)
+        done[RunReader(folder).indices] = True
+        return cls(folder, len(prompts), frames, done)
+
+    def pending_batches(self, batch_size: int, process: int = 0, processes: int = 1) -> list[list[int]]:
+        """The batches of prompt indices that this process has still to trace.
+
+        Batches are cut from the whole list and dealt out in turn, whatever is finished already: a continued run forms
+        the batches of an uninterrupted one, and no two processes share a prompt.
+        """
+        starts = range(0, self._prompts, batch_size)[process::processes]
+        batches = (range(start, min(start + batch_size, self._prompts)) for start in starts)
+        pending = ([i for i in batch if not self._done[i]] for batch in batches)
+        return [batch for batch in pending if batch]
+
+    @property
+    def done(self) -> int:
+        """How many prompts were finished when the folder was opened, and by this process since."""
+        return int(self._done.sum())
+
+    def append(self, finished: TraceBuffer | Sequence[PromptTrace]) -> None:
+        """Write the traces of finished prompts as one shard. Raises InputError when there is no room for it."""
+        traces = finished.traces() if isinstance(finished, TraceBuffer) else list(finished)
+        indices = [trace.prompt for trace in traces]
+        with plain_errors(self.path):
+            write_pair(self.path, f"{indices[0]:07d}-{indices[-1]:07d}", traces, self._frames)
+        self._done[indices] = True
+
+
+class RunReader:
+    """A run folder that is being read: prompts in index order, with memory that does not grow with their number.
+
+    Only the place of each prompt is held, twelve bytes each. Shards that cannot be opened are left out with a warning.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        header = _read_header(self.path)
+        self.options: dict[str, Any] = header["options"]
+        self.about: dict[str, Any] = header["about"]
+        self.planned = int(header["prompts"]["n"])
+        self.frames = bool(self.options["frames"])
+        self._open_pairs: dict[int, ShardPair] = {}
+        self._names: list[str] = []
+        self._file = np.full(self.planned, -1, dtype=np.int32)
+        self._group = np.zeros(self.planned, dtype=np.int32)
+        for name in _shard_names(self.path, self.frames):
+            try:
+                pair = ShardPair(self.path, name, self.frames)
+            except _READ_ERRORS as error:
+                warnings.warn(f"{_damaged(self.path, name, error)}: its prompts are left out", stacklevel=2)
+                continue
+            for group, prompt in enumerate(pair.prompts):
+                if 0 <= prompt < self.planned and self._file[prompt] < 0:
+                    self._file[prompt], self._group[prompt] = len(self._names), group
+            self._names.append(name)
+            pair.close()
+
+    @property
+    def indices(self) -> np.ndarray:
+        """Indices of the finished prompts, in order."""
+        return np.flatnonzero(self._file >= 0)
+
+    def trace(self, prompt: int, pooled: bool = True, classes: bool = True) -> PromptTrace:
+        """What was kept of prompt ``prompt``, as `ShardPair.read` gives it.
+
+        Raises InputError when it is not finished or its shard is damaged.
+        """
+        if not 0 <= prompt < self.planned or self._file[prompt] < 0:
+            raise InputError(f"prompt {prompt} is not finished in {self.path}: run the same trace command again")
+        number = int(self._file[prompt])
+        try:
+            return self._pair(number).read(int(self._group[prompt]), pooled, classes)
+        except _READ_ERRORS as error:
+            raise InputError(
+                f"{_damaged(self.path, self._names[number], error)}: run the same trace command again to redo it"
+            ) from error
+
+    def traces(self, pooled: bool = True, classes: bool = True) -> Iterator[PromptTrace]:
+        """The finished prompts in index order, one at a time."""
+        for prompt in self.indices:
+            yield self.trace(int(prompt), pooled, classes)
+
+    def prompts(self) -> list[Prompt]:
+        """The prompts of the run, finished or not."""
+        try:
+            with open(self.path / "prompts.csv", newline="", encoding="utf-8") as file:
+                return [Prompt(int(row["index"]), row["id"], row["caption"]) for row in csv.DictReader(file)]
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{self.path / 'prompts.csv'} cannot be read: remove it and run the same trace command again"
+            ) from error
+
+    def _pair(self, number: int) -> ShardPair:
+        # Two processes interleave their shards, so a handful stays open.
+        if number not in self._open_pairs:
+            if len(self._open_pairs) >= 8:
+                self._open_pairs.pop(next(iter(self._open_pairs))).close()
+            self._open_pairs[number] = ShardPair(self.path, self._names[number], self.frames)
+        return self._open_pairs[number]
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace the contents of ``path`` in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class plain_errors:
+    """Turns what the file system says into one line that says what to do."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if not isinstance(error, OSError):
+            return
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise InputError(
+                f"no room left to write in {self.folder} ({os.strerror(error.errno)}): free some and run the same"
+                " command again; finished prompts are kept"
+            ) from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise InputError(f"{self.folder} cannot be written ({reason}): choose another --out") from error
+
+
+def _create(folder: Path, header: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / "run.json"
+    if target.exists():
+        return
+    if any(not entry.name.startswith(".") for entry in folder.iterdir()) and not target.exists():
+        raise InputError(f"{folder} holds other files and no run: choose an empty or new folder for --out")
+    temporary = folder / f".run.json.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(header, indent=2, default=str) + "\n", encoding="utf-8")
+    sync(temporary)
+    try:
+        os.link(temporary, target)  # unlike a rename, fails when another process was first
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(folder)
+
+
+def _read_header(folder: Path) -> dict[str, Any]:
+    try:
+        header = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        header["options"]["frames"], header["prompts"]["n"], header["prompts"]["hash"], header["about"]
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} is not a run folder (no run.json): give the --out of a trace") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'run.json'} cannot be read: trace again into another --out") from error
+    if header.get("format") != FORMAT:
+        raise InputError(
+            f"{folder} was written in format {header.get('format')}, this version reads {FORMAT}: choose another --out"
+        )
+    return header
+
+
+def _require_same(folder: Path, header: dict[str, Any]) -> None:
+    there = _read_header(folder)
+    old, new = there["options"], header["options"]
+    differing = [
+        f"{name} ({old.get(name, 'not set')} there, {new.get(name, 'not set')} here)"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    if there["prompts"] != header["prompts"]:
+        differing.append(f"the prompts ({there['prompts']['n']} there, {header['prompts']['n']} here)")
+    if differing:
+        raise InputError(
+            f"{folder} holds a run with other options: {', '.join(differing)}: choose another --out or repeat them"
+        )
+
+
+def _write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["index", "id", "caption"])
+    writer.writerows([prompt.index, prompt.id, prompt.caption] for prompt in prompts)
+    write_bytes(path, text.getvalue().encode())
+
+
+def _shard_names(folder: Path, frames: bool) -> list[str]:
+    def stems(kind: str) -> set[str]:
+        return {path.stem for path in (folder / kind).glob("*.parquet") if not path.name.startswith(".")}
+
+    return sorted(stems("shards") & stems("frames") if frames else stems("shards"))
+
+
+def _clean(folder: Path, frames: bool) -> None:
+    kinds = ("shards", "frames") if frames else ("shards",)
+    for leftover in (path for kind in kinds for path in (folder / kind).glob(".*.tmp")):
+        leftover.unlink(missing_ok=True)
+    for name in _shard_names(folder, frames):
+        try:
+            pair = ShardPair(folder, name, frames)
+            pair.verify()
+            pair.close()
+        except _READ_ERRORS as error:
+            warnings.warn(f"{_damaged(folder, name, error)}: its prompts are traced again", stacklevel=3)
+            for kind in kinds:
+                (folder / kind / f"{name}.parquet").unlink(missing_ok=True)
+    whole = set(_shard_names(folder, frames))
+    for path in (path for kind in kinds for path in (folder / kind).glob("*.parquet")):
+        if path.stem not in whole:  # its partner was never finished
+            path.unlink()
+
+
+def _damaged(folder: Path, name: str, error: BaseException) -> str:
+    reason = " ".join(str(error).split())[:120]
+    return f"shard {name} of {folder} is damaged ({reason})"

@@ -1,0 +1,60 @@
+"""Tables of a steering run, and how a run that was interrupted goes on from them."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from probes.errors import InputError
+from probes.support.files import read_json, write_whole
+
+Row = dict[str, Any]
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows with the union of their columns, the fullest row's first; numbers to six digits. Whole or not at all."""
+    fullest: Mapping[str, Any] = max(rows, key=len, default={})
+    columns = list(dict.fromkeys(column for row in (fullest, *rows) for column in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+    write_whole(path, text.getvalue().encode())
+
+
+def read_csv(path: Path) -> list[Row]:
+    """What `write_csv` wrote: numbers as float, without the columns that a row does not have; [] without a file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{key: number(text) for key, text in row.items() if text != ""} for row in csv.DictReader(file)]
+
+
+def number(text: str) -> float | str:
+    """The number that a cell holds, or the cell."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def open_run(folder: Path, name: str, about: Mapping[str, Any]) -> None:
+    """Make the folder and write what the run is into `name`, or see that the folder holds the same run.
+
+    Raises:
+        InputError: it holds a run with other options, or cannot be written.
+    """
+    text = json.dumps(about, indent=2) + "\n"
+    if not (folder / name).exists():
+        write_whole(folder / name, text.encode())
+        return
+    found = read_json(folder / name)
+    wanted = json.loads(text)
+    differing = [key for key in wanted if key not in found or found[key] != wanted[key]]
+    if differing:
+        raise InputError(
+            f"{folder} holds a run with other options: {', '.join(differing)}: choose another --out or repeat them"
+        )
