@@ -20,16 +20,17 @@ import torch
 from sampler import alternating, random_model, row
 from torch import Tensor
 
-from hooks import capture
 from probes.attributes import get_attribute
 from probes.readout import Readout
 from probes.readout.linear import LinearProbes
 from probes.sae import SAEConfig, make_sae
-from tracer.generators import Generator, load_generator, prompt_seed
+from tracer.generators import Generator, load_generator
 from tracer.generators.diffrhythm import DiTConfig
-from tracer.record.batches import Job, StateReader
+from tracer.options import TraceOptions
+from tracer.prompts import Prompt
+from tracer.record.batches import StateReader
 from tracer.record.buffer import TraceBuffer
-from tracer.tracing import load_readout
+from tracer.session import Session, open_readout
 
 CAPTION = "a slow piano melody over soft strings"
 
@@ -93,26 +94,21 @@ class Case:
         if given.full or given.random:
             readout = random_readout(self.model.space, given.hidden).to(given.device)
         else:
-            readout = load_readout(None, self.model, given.device)
+            readout = open_readout(None, (self.model.space,), f"{self.model.name} generates in", given.device)
         self.given = given
-        self.job = Job(
-            self.model, readout, seed=0, steps=given.steps, seconds=given.seconds or self.model.default_seconds,
-            guidance=self.model.default_guidance, views=("state", "endpoint"), edits=[], ground_truth=False,
-            save_audio=False, save_latents=False,
-        )  # fmt: skip
+        prompts = [Prompt(index, str(index), CAPTION) for index in range(given.batch_size)]
+        seconds = given.seconds or self.model.default_seconds
+        guidance = self.model.default_guidance
+        self.session = Session(self.model, readout, prompts, 0, given.steps, seconds, guidance, given.batch_size)
 
     def untraced(self) -> Tensor:
         """The latents of one batch."""
-        batch = self.given.batch_size
-        return self.model.generate(
-            [CAPTION] * batch, [prompt_seed(0, index) for index in range(batch)], steps=self.job.steps,
-            seconds=self.job.seconds, guidance=self.job.guidance,
-        )  # fmt: skip
+        return self.session.generate(self.session.prompts)
 
     def traced(self) -> Tensor:
         """The same latents, every state read."""
-        with capture(self.model.sampler, StateReader(self.job, TraceBuffer(range(self.given.batch_size)))):
-            return self.untraced()
+        reader = StateReader(self.session, TraceOptions(), TraceBuffer(range(self.given.batch_size)))
+        return self.session.generate(self.session.prompts, sink=reader)
 
     def peak(self, run: Callable[[], Tensor], name: str) -> int:
         """Most memory that one run takes, in bytes: of the GPU, or of a process of its own."""
@@ -149,10 +145,10 @@ def main() -> None:
         raise SystemExit("the traced latents differ from the untraced ones")
     times = alternating(list(runs.values()), given.repeats, given.device)
     peaks = [case.peak(run, name) for name, run in runs.items()]
-    frames = case.model.frames(case.job.seconds)
+    frames = case.model.frames(case.session.seconds)
     print(
         f"{case.model.name}: {given.batch_size} clips of {frames} frames, {given.steps} states, dictionary of "
-        f"{case.job.readout.sae.config.hidden}, {given.device}; median of {given.repeats}"
+        f"{case.session.readout.sae.config.hidden}, {given.device}; median of {given.repeats}"
     )
     row("", "untraced", "traced", "ratio")
     row("seconds", *(f"{spent:.3f}" for spent in times), f"{times[1] / times[0]:.3f}")

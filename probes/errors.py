@@ -1,9 +1,39 @@
 """The one exception that means "the user gave something that cannot work"."""
 
+import re
+
+# Where an option and the argument of the Python function bear different names.
+_ARGUMENTS = {
+    "model": "generator",
+    "set": "options",
+    "cfg": "guidance",
+    "alpha": "alphas",
+    "from": "start",
+    "to": "stop",
+    "edit": "edits",
+}
+_OPTION = re.compile(r"(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z]|n)\b( (?P<value>[A-Z0-9][\w.]*))?")
+
 
 class InputError(ValueError):
-    """A mistake in what the user gave.
+    """A mistake in what the user gave, with one line that says what to do.
 
-    The message is one line that says what is wrong and what to do about it. The command line prints it and
-    leaves with exit code 2, without a traceback.
+    Messages name options as the command line does (`--batch-size 4`) and put whole commands into backticks. `str()`
+    names the arguments of the Python functions instead (`batch_size=4`). The command line prints `on_command_line` and
+    ends with exit code 2.
     """
+
+    @property
+    def on_command_line(self) -> str:
+        """The message with the names of options."""
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        parts = self.on_command_line.split("`")
+        parts[::2] = [_OPTION.sub(_argument, part) for part in parts[::2]]
+        return "`".join(parts)
+
+
+def _argument(option: "re.Match[str]") -> str:
+    name = _ARGUMENTS.get(option["name"], option["name"]).replace("-", "_")
+    return name if option["value"] is None else f"{name}={option['value']}"

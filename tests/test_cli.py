@@ -167,7 +167,7 @@ def test_other_options_in_a_run_folder_are_named(call: Callable[..., Result], pl
     code, _, errors = call(*arguments, "--seed", "7", "--cfg", "1")
     assert code == 2
     assert "seed" in errors
-    assert "cfg" in errors
+    assert "guidance" in errors
     assert call(*arguments)[0] == 0
 
 

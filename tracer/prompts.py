@@ -77,6 +77,22 @@ def load_prompts(source: str, n: int | None = None, seed: int = 0, balanced: boo
     return [Prompt(index, id_, caption) for index, (id_, caption) in enumerate(rows[:n])]
 
 
+def choose_prompts(
+    prompts: str | Sequence[str], n: int | None = None, seed: int = 0, balanced: bool = False
+) -> list[Prompt]:
+    """The prompts of a source (16 of demo when `n` is None), or of a list of captions.
+
+    Raises:
+        InputError: as `load_prompts`; or a list without captions, or with an empty one.
+    """
+    if isinstance(prompts, str):
+        return load_prompts(prompts, 16 if prompts == "demo" and n is None else n, seed, balanced)
+    captions = list(prompts)[:n]
+    if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
+        raise InputError("--prompts must be a source name, a file, or a list of captions that are not empty")
+    return [Prompt(index, f"caption-{index:03d}", caption) for index, caption in enumerate(captions)]
+
+
 def prompts_hash(prompts: Iterable[Prompt]) -> str:
     """SHA-256 (hex) of the ids and captions in order: equal for equal prompt lists, whatever they were read from."""
     digest = hashlib.sha256()

@@ -133,7 +133,7 @@ class Run:
                 raise InputError(f"{self.path} has no {name} {value!r}: it has {', '.join(known)}")
 
 
-def finish_run(folder: str | os.PathLike[str]) -> None:
+def finish_run(folder: str | os.PathLike[str]) -> Run:
     """Compute a run's curves anew and draw them: `progress.csv`, `settled.csv`, `commitment.npz`, `emergence.*`.
 
     Where the attributes were measured on decoded audio too, `ground-truth.*` says how well the probes follow.
@@ -145,3 +145,4 @@ def finish_run(folder: str | os.PathLike[str]) -> None:
     run = Run(folder)
     plot_runs([run], run.path / "emergence")
     write_truth(run)
+    return run

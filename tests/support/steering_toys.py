@@ -66,7 +66,6 @@ class SineGenerator(Generator):
     name, space, channels = "toy", "toy", CHANNELS
     frame_rate, sample_rate = 20.0, 16000
     default_seconds, default_guidance, default_steps = 0.5, 1.0, 9
-    default_readout = None
 
     def __init__(self) -> None:
         self.sampler = SineFlow()

@@ -77,7 +77,7 @@ def test_offline_musiccaps_names_the_file_route(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", offline)
-    with pytest.raises(InputError, match=r"--prompts musiccaps-public\.csv") as error:
+    with pytest.raises(InputError, match=r"prompts musiccaps-public\.csv") as error:
         load_prompts("musiccaps", 4)
     assert "\n" not in str(error.value)
 
@@ -156,7 +156,7 @@ def test_wrong_files_are_told_in_one_line(tmp_path, name, content, says):
     [
         ({"source": "demo", "n": 0}, "at least 1"),
         ({"source": "demo", "n": -3}, "at least 1"),
-        ({"source": "demo", "n": 10_000}, r"--n \d+ or less"),
+        ({"source": "demo", "n": 10_000}, r"n=\d+ or less"),
         ({"source": "demo", "balanced": True}, "only in MusicCaps"),
     ],
 )

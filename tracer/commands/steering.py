@@ -1,14 +1,21 @@
 """`trace steer` and `trace edit`: options in, calls out."""
 
-from collections.abc import Sequence
+import json
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from probes.errors import InputError
 from probes.support.key_values import key_values
-from tracer.steering.spec import USUAL_DOSES
+from tracer.commands.from_options import with_flags
+from tracer.commands.tracing import AsJson
+from tracer.options import SteerOptions
+from tracer.steering.spec import USUAL_DOSES, parse_hold, parse_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TEXTS = {form: ",".join(f"{dose:g}" for dose in doses) for form, doses in USUAL_DOSES.items()}
 DOSES = "{vector}; for vector=closed {direction} along + and -, else {class}".format(**_TEXTS)
@@ -31,20 +38,11 @@ HoldOption = Annotated[
     str | None,
     typer.Option(help="Attributes whose reading must not change: loudness,timbre.", show_default=False),
 ]
-Readout = Annotated[
-    str | None,
-    typer.Option(help="Folder or hub id of a readout for the latent space.", show_default="the one that comes with it"),
-]
-Weights = Annotated[str | None, typer.Option(help="Path or hub id of the weights.", show_default="the default ones")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="KEY=VALUE for this model or space alone.", show_default=False)
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Crepe = Annotated[str, typer.Option(help="CREPE's size for measuring pitch, full or tiny.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 
+@with_flags
 def steer_command(
+    given: SteerOptions,
     edit: EditOption = None,
     attribute: AttributeOption = None,
     target: TargetOption = None,
@@ -59,28 +57,11 @@ def steer_command(
     when: Annotated[
         bool, typer.Option("--when", help="Slide each edit over flow time instead: the lock-in curve.")
     ] = False,
-    windows: Annotated[int, typer.Option(help="Windows of --when.")] = 10,
-    prompts: Annotated[str, typer.Option(help="demo, musiccaps, or a .txt, .csv or .jsonl file.")] = "demo",
-    n: Annotated[int, typer.Option("--n", help="Number of prompts.")] = 32,
-    model: Annotated[str, typer.Option(help="What is steered; `trace models` lists them.")] = "mini",
-    weights: Weights = None,
-    readout: Readout = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Number of sampler states.", show_default="32, or the model's own")
-    ] = None,
-    seconds: Annotated[float | None, typer.Option(help="Length of a clip.", show_default="the model's own")] = None,
-    cfg: Annotated[float | None, typer.Option(help="Guidance scale.", show_default="the model's own")] = None,
-    seed: Annotated[int, typer.Option(help="Run seed; each prompt's noise comes from it and its index.")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Prompts generated together.")] = 8,
-    device: Device = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    balanced: Annotated[bool, typer.Option("--balanced", help="Choose from MusicCaps' balanced subset.")] = False,
-    crepe: Crepe = "full",
+    windows: Annotated[int, typer.Option(help="Number of windows of flow time for --when.")] = 10,
     random: Annotated[
         str, typer.Option(help="Doses with a random push beside them: all, or strongest, to save work.")
     ] = "all",
     save_audio: Annotated[bool, typer.Option("--save-audio/--no-save-audio", help="Keep every clip.")] = True,
-    settings: Settings = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for tables, figures and audio.", show_default="runs/steer or runs/lockin"),
@@ -93,13 +74,8 @@ def steer_command(
     noise; pitch (CREPE), level and centroid are measured on the audio. Stop it with Ctrl-C and start it again with the
     same options: it goes on where it was.
     """
-    from tracer.steering.spec import parse_hold, parse_numbers
-
-    shared: dict[str, Any] = {
-        "hold": parse_hold(hold, "--hold") if hold else (), "weights": weights, "readout": readout, "steps": steps,
-        "seconds": seconds, "guidance": cfg, "seed": seed, "batch_size": batch_size, "device": device, "dtype": dtype,
-        "balanced": balanced, "crepe": crepe, "options": key_values(settings), "progress_bar": not as_json,
-    }  # fmt: skip
+    shared: dict[str, Any] = {entry.name: getattr(given, entry.name) for entry in fields(given)}
+    shared |= {"hold": parse_hold(hold, "--hold") if hold else (), "progress_bar": not as_json}
     edits = all_edits(edit, attribute, target)
     if edits:
         shared["edits"] = edits
@@ -109,16 +85,19 @@ def steer_command(
 
         if doses and [len(own) for own in doses] != [1]:
             raise InputError("--when takes one --alpha for all edits, or each edit's own alpha=")
-        dose = doses[0][0] if doses else None
-        folder = run_lockin(model, prompts, n, windows=windows, alpha=dose, out=out or Path("runs/lockin"), **shared)
-        show(folder, "lockin", as_json, ("edit", "from", "to", "heard_share", "heard_low", "heard_high"))
+        lockin = run_lockin(
+            windows=windows, alpha=doses[0][0] if doses else None, out=out or Path("runs/lockin"), **shared
+        )
+        columns = ["edit", "from", "to", "heard_share", "heard_low", "heard_high"]
+        show(lockin.path, "lockin", lockin.windows, as_json, columns)
         return
     from tracer.steering.dose import run_dose
 
     if doses:
         shared["alphas"] = doses[0] if len(doses) == 1 else doses
-    folder = run_dose(model, prompts, n, random=random, save_audio=save_audio, out=out or Path("runs/steer"), **shared)
-    show(folder, "equal-effect", as_json, ("edit", "alpha", "shift_pitch", "shift_loudness", "shift_timbre"))
+    found = run_dose(random=random, save_audio=save_audio, out=out or Path("runs/steer"), **shared)
+    columns = ["edit", "alpha", "shift_pitch", "shift_loudness", "shift_timbre"]
+    show(found.path, "equal-effect", found.equal_effect, as_json, columns)
     if not as_json:
         typer.echo("at equal effect: 2 semitones, half of the frames on a note, 6 dB, 0.58 octaves; nan: never")
 
@@ -146,11 +125,20 @@ def edit_command(
     space: Annotated[
         str, typer.Option(help="Latent space: mini, diffrhythm, stable-audio, encodec, wavtokenizer.")
     ] = "mini",
-    weights: Weights = None,
-    readout: Readout = None,
-    device: Device = "auto",
-    crepe: Crepe = "full",
-    settings: Settings = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Path or hub id of the codec's weights.", show_default="the default ones")
+    ] = None,
+    readout: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or hub id of a readout for the latent space.", show_default="the one that comes with it"
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    crepe: Annotated[str, typer.Option(help="Size of CREPE for measuring pitch: full or tiny.")] = "full",
+    options: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE for this latent space alone.", show_default=False)
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for audio, tables and the figure.", show_default="runs/edit-NAME")
     ] = None,
@@ -161,12 +149,11 @@ def edit_command(
     All edits are applied together. Sample rate, channels and length of the recording come back.
     """
     from tracer.steering.audio_edit import edit_audio
-    from tracer.steering.spec import parse_hold, parse_numbers
 
     edits = all_edits(edit, attribute, target)
     if not edits:
         raise InputError("say what to change: --attribute loudness --target 2, or --edit loudness=2")
-    folder = edit_audio(
+    edited = edit_audio(
         audio,
         edits,
         alphas=None if alpha is None else parse_numbers(alpha),
@@ -178,10 +165,10 @@ def edit_command(
         hold=parse_hold(hold, "--hold") if hold else (),
         device=device,
         crepe=crepe,
-        options=key_values(settings),
+        options=key_values(options),
         out=out,
     )
-    show(folder, "summary", as_json)
+    show(edited.path, "summary", edited.summary, as_json)
 
 
 def all_edits(edits: list[str] | None, attributes: list[str] | None, targets: list[str] | None) -> list[str]:
@@ -192,32 +179,19 @@ def all_edits(edits: list[str] | None, attributes: list[str] | None, targets: li
     return [*(edits or []), *(f"{name}={value}" for name, value in zip(names, values))]
 
 
-def show(folder: Path, name: str, as_json: bool, columns: Sequence[str] = ()) -> None:
-    """Print one of the tables in the folder, for people these columns of it alone, and where the rest is."""
-    import csv
-    import json
-
-    with (folder / f"{name}.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+def show(folder: Path, name: str, table: "pd.DataFrame", as_json: bool, columns: list[str] | None = None) -> None:
+    """Print a table, for people these columns of it alone, and where the rest is."""
     if as_json:
+        rows = json.loads(table.to_json(orient="records"))
         typer.echo(json.dumps({"out": str(folder), name: rows}))
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None)
-    columns = columns or (list(rows[0]) if rows else [])
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(shortened(row[column]) for column in columns))
-    Console().print(table)
+    printed = Table(box=None)
+    for column in columns or table.columns:
+        printed.add_column(column.replace("_", " "), overflow="fold")
+    for row in table[columns or list(table.columns)].itertuples(index=False):
+        printed.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row))
+    Console().print(printed)
     typer.echo(f"tables and figures: {folder}")
-
-
-def shortened(text: str) -> str:
-    """A number to three digits, any other text as it is."""
-    try:
-        return f"{float(text):.3g}"
-    except ValueError:
-        return text

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from probes.support.audio_files import to_mono
-from tracer.steering.tracks import SILENCE, Tracks
+from tracer.clips import SILENCE, Tracks
 
 LINE = "#0072b2"
 BEFORE = "0.6"

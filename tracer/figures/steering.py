@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from tracer.steering.tracks import MEASURED
+from tracer.clips import MEASURED
 
 LABELS = {"pitch": "pitch (semitones)", "loudness": "level (dB)", "timbre": "centroid (octaves)"}
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

@@ -34,8 +34,6 @@ class Generator(ABC):
     """Guidance scale where the user names none, in the model's own convention."""
     default_steps: int = 32
     """Number of traced states where the user names none."""
-    default_readout: str | None = None
-    """Readout that comes with the generator, as `Readout.from_pretrained` knows it."""
     max_batch: int | None = None
     """Prompts that one call may hold so that a clip does not depend on its companions; None is any number."""
     sampler: Any

@@ -35,7 +35,7 @@ def _array(values: Any) -> np.ndarray:
 
 
 class TraceBuffer:
-    """The traces of one batch, growing by one state at a time; hand it to `RunStore.append` when they are finished.
+    """The traces of one batch, growing by one state at a time; give `traces()` to `RunStore.append` at the end.
 
     Holds the class distributions and the class of every frame (one byte each), nothing of the size of a latent.
 

@@ -29,7 +29,6 @@ import pyarrow as pa
 
 from probes.errors import InputError
 from tracer.prompts import Prompt, prompts_hash
-from tracer.record.buffer import TraceBuffer
 from tracer.record.shards import PromptTrace, ShardPair, sync, write_pair
 
 FORMAT = 1
@@ -106,9 +105,8 @@ class RunStore:
         """How many prompts were finished when the folder was opened, and by this process since."""
         return int(self._done.sum())
 
-    def append(self, finished: TraceBuffer | Sequence[PromptTrace]) -> None:
+    def append(self, traces: Sequence[PromptTrace]) -> None:
         """Write the traces of finished prompts as one shard. Raises InputError when there is no room for it."""
-        traces = finished.traces() if isinstance(finished, TraceBuffer) else list(finished)
         indices = [trace.prompt for trace in traces]
         with plain_errors(self.path):
             write_pair(self.path, f"{indices[0]:07d}-{indices[-1]:07d}", traces, self._frames)

@@ -12,11 +12,13 @@ from torch import Tensor
 from probes.errors import InputError
 from probes.support.audio_files import read_audio, resample
 from probes.support.devices import pick_device
-from tracer.steering.dose import with_hold
-from tracer.steering.edits import displacement
+from tracer.clips import Tracks, measure_clip, write_clip
+from tracer.options import check_crepe
+from tracer.session import open_readout
+from tracer.steering.edits import check_edit, displacement
+from tracer.steering.results import EditResult
 from tracer.steering.spec import EditSpec, parse_edit
 from tracer.steering.tables import write_csv
-from tracer.steering.tracks import Tracks, measure
 
 if TYPE_CHECKING:
     from probes.readout import Readout
@@ -38,7 +40,7 @@ def edit_audio(
     crepe: str = "full",
     options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
-) -> Path:
+) -> EditResult:
     """Encode a recording, edit its latent frames, decode, and measure what changed.
 
     Args:
@@ -55,13 +57,10 @@ def edit_audio(
         out: folder for alpha-*.wav (the input's sample rate and channels), curves.csv (per frame), summary.csv,
             edit.png and edit.json; None is runs/edit-NAME.
 
-    Returns:
-        The folder.
-
     Raises:
         InputError: no such file, unknown space, attribute or target, or seconds outside the recording.
     """
-    specs = [with_hold(parse_edit(edit) if isinstance(edit, str) else edit, hold) for edit in edits]
+    specs = [(parse_edit(edit) if isinstance(edit, str) else edit).holding(hold) for edit in edits]
     if not specs:
         raise InputError("give at least one edit, such as loudness=2")
     alphas = specs[0].usual_doses if alphas is None else alphas
@@ -72,13 +71,12 @@ def edit_audio(
     first, last = (0.0 if start is None else start), (seconds if stop is None else stop)
     if not 0 <= first < last or first >= seconds:
         raise InputError(f"--from and --to must lie inside the recording, 0 <= from < to <= {seconds:.2f} seconds")
-    if crepe not in ("full", "tiny"):
-        raise InputError(f"--crepe is full or tiny, not {crepe!r}")
+    check_crepe(crepe)
     place = pick_device(device)
     codec = open_space(space, weights, place, options)
-    reader = open_readout(readout, codec, place)
+    reader = open_readout(readout, codec.spaces, "the recording is encoded in", place)
     for spec in specs:
-        displacement(spec, reader)
+        check_edit(spec, reader)
     folder = Path(out) if out is not None else Path("runs") / f"edit-{Path(audio).stem}"
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -88,12 +86,10 @@ def edit_audio(
     for alpha in [0.0, *(alpha for alpha in alphas if alpha != 0)]:
         edited = edit_latents(latents, [spec.at(alpha) for spec in specs], reader, (int(window[0]), int(window[1])))
         versions[f"alpha {alpha:g}"] = as_recording(codec.decode(edited), codec, samples, sample_rate)
-        write_wav(folder / f"alpha-{alpha:g}.wav", versions[f"alpha {alpha:g}"], sample_rate)
+        write_clip(folder / f"alpha-{alpha:g}.wav", versions[f"alpha {alpha:g}"], sample_rate)
     hop = round(sample_rate / codec.frame_rate)
-    tracks = {
-        name: measure(version, sample_rate, max(1, samples.shape[1] // hop), hop, crepe)
-        for name, version in versions.items()
-    }
+    frames = max(1, samples.shape[1] // hop)
+    tracks = {name: measure_clip(version, sample_rate, frames, hop, crepe=crepe) for name, version in versions.items()}
     write_tables(folder, versions, tracks, hop / sample_rate)
     about = {
         "audio": str(audio), "space": codec.describe(), "readout": reader.fingerprint(),
@@ -105,7 +101,7 @@ def edit_audio(
 
     title = " and ".join(spec.label for spec in specs)
     draw_edit(versions, tracks, sample_rate, hop / sample_rate, title, folder / "edit.png")
-    return folder
+    return EditResult.read(folder)
 
 
 def edit_latents(
@@ -129,27 +125,6 @@ def open_space(space: "str | Space", weights: str | None, device: str, options: 
     return load_space(space, weights, device, **dict(options or {}))
 
 
-def open_readout(readout: "str | Path | Readout | None", space: "Space", device: str) -> "Readout":
-    """The readout of a space; InputError when it reads another one."""
-    from probes.readout import Readout
-
-    if readout is None:
-        if space.name != "mini":
-            raise InputError(
-                f"no readout for the latent space '{space.name}' comes with the program: train one "
-                f"(trace fit readout --space {space.name}) and pass its folder with --readout"
-            )
-        readout = "mini"
-    if not isinstance(readout, Readout):
-        readout = Readout.from_pretrained(str(readout))
-    if not set(space.spaces) & set(readout.spaces):
-        raise InputError(
-            f"this readout reads the latent space {' / '.join(readout.spaces)}, not '{space.name}': "
-            "pass one trained there"
-        )
-    return readout.to(device)
-
-
 def as_items(samples: np.ndarray, space: "Space") -> Tensor:
     """A recording [channels, n] as a batch for the codec: as it is where the channels fit, else each on its own."""
     tensor = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
@@ -162,13 +137,6 @@ def as_recording(decoded: Tensor, space: "Space", samples: np.ndarray, sample_ra
     audio = audio[0] if len(samples) == space.audio_channels else audio.mean(1)
     audio = resample(audio, space.sample_rate, sample_rate)[:, : samples.shape[1]]
     return np.pad(audio, [(0, 0), (0, samples.shape[1] - audio.shape[1])])
-
-
-def write_wav(path: Path, audio: np.ndarray, sample_rate: int) -> None:
-    """24-bit WAV of audio [channels, n]; what exceeds full scale is clipped."""
-    import soundfile
-
-    soundfile.write(path, np.clip(audio, -1, 1).T, sample_rate, subtype="PCM_24")
 
 
 def write_tables(

@@ -2,28 +2,31 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.support.devices import pick_device
 from tracer.bars import prompt_bar
+from tracer.clips import MEASURED, Tracks, distortion
 from tracer.generators import prompt_seed
+from tracer.options import SteerOptions
 from tracer.prompts import Prompt
+from tracer.session import Session
 from tracer.steering.dose_tables import equal_effects, leakage, table
-from tracer.steering.edits import displacement, make_edit, resolve_target
-from tracer.steering.paired import Setting, Weighed, generate_weighed
-from tracer.steering.setup import SettingOptions, open_setting
+from tracer.steering.edits import check_edit, displacement, target_note
+from tracer.steering.results import DoseResult
 from tracer.steering.spec import EditSpec, parse_edit
 from tracer.steering.tables import open_run, read_csv, write_csv
-from tracer.steering.tracks import Tracks, distortion
 from tracer.steering.vectors import RandomDisplacement
+from tracer.steering.weighing import generate_weighed
 
 if TYPE_CHECKING:
+    from probes.readout import Readout
     from tracer.generators import Generator
 
 RANDOM = ("all", "strongest")
@@ -43,48 +46,63 @@ EDITS = (
 def run_dose(
     generator: "str | Generator" = "mini",
     prompts: str | Sequence[str] = "demo",
-    n: int = 32,
+    n: int | None = 32,
     *,
     edits: Sequence[str | EditSpec] = EDITS,
     alphas: Sequence[float] | Sequence[Sequence[float]] | None = None,
     hold: Sequence[str] = (),
     random: str = "all",
     save_audio: bool = True,
+    weights: str | None = None,
+    readout: "str | Path | Readout | None" = None,
+    steps: int | None = None,
+    seconds: float | None = None,
+    guidance: float | None = None,
+    seed: int = 0,
+    batch_size: int = 4,
+    device: str = "auto",
+    dtype: str = "auto",
+    balanced: bool = False,
+    options: Mapping[str, str] | None = None,
+    crepe: str = "full",
     out: str | Path = "runs/steer",
     progress_bar: bool = True,
-    **given: Unpack[SettingOptions],
-) -> Path:
+) -> DoseResult:
     """Generate every prompt plain, with each edit at each dose, and with a random push of equal size; measure all.
 
     A run that was interrupted goes on in the same folder with the prompts that are missing.
 
     Args:
-        generator, prompts, n, given: as in `tracer.run.trace`; and `crepe`, CREPE's size for measuring pitch.
-        edits: one after the other, each on its own; their alpha is replaced by each of their doses.
-        alphas: doses, above 0: those of every edit, or a sequence for each edit; None for their
+        edits: Edits, each on its own; their alpha is replaced by each of their doses.
+        alphas: Doses, above 0: those of every edit, or a sequence for each edit; None for their
             `usual_doses`.
-        hold: attributes to hold in every edit that does not aim at them, on top of the edits' own hold=.
-        random: doses that get a random push beside them: "all", or "strongest", which halves the work. The strongest
+        hold: Attributes to hold in every edit that does not aim at them, on top of the edits' own hold=.
+        random: Doses that get a random push beside them: "all", or "strongest", which halves the work. The strongest
             gets a second one that is shaped like the training data, where the readout knows their covariance.
-        save_audio: keep every clip.
-        out: folder for clips.csv (one row per clip), dose.csv (per edit and dose), equal-effect.csv, leakage.csv,
+        save_audio: Keep every clip.
+        crepe: Size of CREPE for measuring pitch, full or tiny.
+        out: Folder for clips.csv (one row per clip), dose.csv (per edit and dose), equal-effect.csv, leakage.csv,
             steps.csv (||dx|| / ||x|| per state), dose.png, leakage.png, steer.json and audio/.
-
-    Returns:
-        The folder.
+        progress_bar: Show how far it is.
+        The others as in `tracer.trace`.
 
     Raises:
         InputError: anything in the arguments that cannot work, before anything is generated.
     """
-    specs = [with_hold(parse_edit(edit) if isinstance(edit, str) else edit, hold) for edit in edits]
+    specs = [(parse_edit(edit) if isinstance(edit, str) else edit).holding(hold) for edit in edits]
     doses = doses_of(specs, alphas)
+    given = SteerOptions(
+        generator=generator, prompts=prompts, n=n, weights=weights, readout=readout, steps=steps, seconds=seconds,
+        guidance=guidance, seed=seed, batch_size=batch_size, device=device, dtype=dtype, balanced=balanced,
+        options=options, crepe=crepe,
+    )  # fmt: skip
     if random not in RANDOM:
         raise InputError(f"--random must be one of {', '.join(RANDOM)}, not {random!r}")
-    setting, chosen = open_setting(generator, prompts, n, [spec.branch for spec in specs], **given)
+    session = Session.open(given, pick_device(device), crepe)
     for spec in specs:
-        displacement(spec, setting.readout)  # refuses unknown targets before anything is generated
+        check_edit(spec, session.readout, session.guidance)
     folder = Path(out)
-    about = setting.about(chosen) | {
+    about = run_identity(session) | {
         "edits": [str(spec) for spec in specs], "alphas": [doses[spec] for spec in specs], "random": random,
         "save_audio": save_audio,
     }  # fmt: skip
@@ -92,12 +110,12 @@ def run_dose(
     clips = read_csv(folder / "clips.csv")
     done = {row["prompt"] for row in clips}
     steps_rows = [row for row in read_csv(folder / "steps.csv") if row["prompt"] in done]
-    missing = [prompt for prompt in chosen if prompt.index not in done]
-    with prompt_bar(len(chosen)) if progress_bar else nullcontext() as advance:
+    missing = [prompt for prompt in session.prompts if prompt.index not in done]
+    with prompt_bar(len(session.prompts)) if progress_bar else nullcontext() as advance:
         if advance is not None:
-            advance(len(chosen) - len(missing))
-        for batch in setting.batches(missing):
-            for clip_rows, step_rows in dose_batch(setting, batch, doses, random, folder if save_audio else None):
+            advance(len(session.prompts) - len(missing))
+        for batch in session.batches(missing):
+            for clip_rows, step_rows in dose_batch(session, batch, doses, random, folder if save_audio else None):
                 clips += clip_rows
                 steps_rows += step_rows
             write_csv(folder / "steps.csv", steps_rows)
@@ -105,7 +123,16 @@ def run_dose(
             if advance is not None:
                 advance(len(batch))
     report(folder, read_csv(folder / "clips.csv"), specs)  # as written, so that resuming changes no digit
-    return folder
+    return DoseResult.read(folder)
+
+
+def run_identity(session: Session) -> dict[str, Any]:
+    """What the tables of a steering run depend on; compared when it is continued."""
+    return session.identity() | {
+        "prompts": [prompt.caption for prompt in session.prompts],
+        "indices": [prompt.index for prompt in session.prompts],
+        "crepe": session.crepe,
+    }
 
 
 def doses_of(
@@ -145,76 +172,49 @@ def report(folder: Path, clips: list[dict[str, Any]], specs: Sequence[EditSpec])
     draw_leakage(matrix, folder / "leakage.png")
 
 
-def with_hold(spec: EditSpec, hold: Sequence[str]) -> EditSpec:
-    """The edit, holding these attributes too, its own apart."""
-    more = tuple(name for name in hold if name != spec.attribute and name not in spec.hold)
-    return replace(spec, hold=spec.hold + more)
-
-
 def dose_batch(
-    setting: Setting,
+    session: Session,
     prompts: Sequence[Prompt],
     doses: Mapping[EditSpec, Sequence[float]],
     random: str,
     folder: Path | None,
 ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
     """Rows of clips.csv and of steps.csv for each version of a batch of prompts, the plain one first."""
-    plain_audio, plain = setting.listen(setting.generate(prompts))
-    keep_audio(folder, setting, prompts, "plain", plain_audio)
+    plain_audio, plain = session.listen(session.generate(prompts), MEASURED)
+    keep_audio(folder, session, prompts, "plain", plain_audio)
     yield [clip_row(prompt, None, 0.0, "plain", tracks) for prompt, tracks in zip(prompts, plain)], []
-    directions = [prompt_seed(setting.seed + 1, prompt.index) for prompt in prompts]
+    directions = [prompt_seed(session.seed + 1, prompt.index) for prompt in prompts]
     for spec, alphas in doses.items():
-        note = target_note(spec, setting)
+        note = target_note(spec, session.readout)
         for alpha in alphas:
-            own = displacement(spec.at(alpha), setting.readout)
-            for kind in ("steered", *controls(setting, random, alpha == alphas[-1])):
+            own = displacement(spec.at(alpha), session.readout)
+            for kind in ("steered", *controls(session, random, alpha == alphas[-1])):
                 displace = (
-                    RandomDisplacement(setting.readout, own, directions, CONTROLS[kind]) if kind in CONTROLS else own
+                    RandomDisplacement(session.readout, own, directions, CONTROLS[kind]) if kind in CONTROLS else own
                 )
-                weighed = Weighed(displace)
-                latents = generate_weighed(setting, prompts, make_edit(spec.at(alpha), weighed), weighed)
+                latents, ratios = generate_weighed(session, prompts, spec.at(alpha), displace)
                 check_finite(latents, spec, alpha)
-                audio, measured = setting.listen(latents)
-                keep_audio(folder, setting, prompts, f"{spec.label}-{kind}-{alpha:g}", audio)
+                audio, measured = session.listen(latents, MEASURED)
+                keep_audio(folder, session, prompts, f"{spec.label}-{kind}-{alpha:g}", audio)
                 rows = [
                     clip_row(prompt, spec, alpha, kind, tracks, before, note)
-                    | distortion(after, untouched, setting.generator.sample_rate)
+                    | distortion(after, untouched, session.generator.sample_rate)
                     for prompt, tracks, before, after, untouched in zip(prompts, measured, plain, audio, plain_audio)
                 ]
-                yield (
-                    rows,
-                    [
-                        {
-                            "edit": spec.label,
-                            "alpha": alpha,
-                            "kind": kind,
-                            "prompt": prompts[0].index,
-                            "t": t,
-                            "ratio": ratio,
-                        }
-                        for t, ratio in weighed.ratios
-                    ],
-                )
+                where = {"edit": spec.label, "alpha": alpha, "kind": kind, "prompt": prompts[0].index}
+                yield rows, [where | {"t": t, "ratio": ratio} for t, ratio in ratios]
 
 
-def controls(setting: Setting, random: str, strongest: bool) -> list[str]:
+def controls(session: Session, random: str, strongest: bool) -> list[str]:
     """Kinds of random pushes beside a dose."""
     kinds = ["random"] if random == "all" or strongest else []
-    return [*kinds, "random-data"] if strongest and setting.readout.covariance is not None else kinds
+    return [*kinds, "random-data"] if strongest and session.readout.covariance is not None else kinds
 
 
 def check_finite(latents: Tensor, spec: EditSpec, alpha: float) -> None:
     """InputError when a dose has blown the generation up."""
     if not torch.isfinite(latents).all():
         raise InputError(f"{spec.label} at alpha {alpha:g} drives the latent to infinity: take a smaller alpha")
-
-
-def target_note(spec: EditSpec, setting: Setting) -> float | None:
-    """MIDI number that a pitch edit aims at; None for directions and other attributes."""
-    target = resolve_target(spec, setting.readout)
-    if spec.attribute != "pitch" or isinstance(target, str):
-        return None
-    return float(setting.readout.bins["pitch"].centers[target])
 
 
 def clip_row(
@@ -239,13 +239,8 @@ def clip_row(
     return row
 
 
-def keep_audio(folder: Path | None, setting: Setting, prompts: Sequence[Prompt], name: str, audio: np.ndarray) -> None:
-    """One 24-bit WAV per clip, at the level the model made it."""
-    if folder is None:
-        return
-    import soundfile
-
-    (folder / "audio").mkdir(exist_ok=True)
-    for prompt, clip in zip(prompts, audio):
-        path = folder / "audio" / f"{prompt.index:05d}-{name}.wav"
-        soundfile.write(path, np.clip(clip, -1, 1).T, setting.generator.sample_rate, subtype="PCM_24")
+def keep_audio(folder: Path | None, session: Session, prompts: Sequence[Prompt], name: str, audio: np.ndarray) -> None:
+    """One WAV per clip, where clips are kept."""
+    if folder is not None:
+        for prompt, clip in zip(prompts, audio):
+            session.write_clip(folder / "audio" / f"{prompt.index:05d}-{name}.wav", clip)

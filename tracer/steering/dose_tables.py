@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from tracer.clips import MEASURED
 from tracer.steering.spec import EditSpec
 from tracer.steering.tables import Row
-from tracer.steering.tracks import MEASURED
 
 EFFECTS = {"pitch": 2.0, "loudness": 6.0, "timbre": float(np.log2(1.5))}
 """Shifts at which edits are compared: semitones, dB, octaves of centroid. A pitch edit with a note as its target is

@@ -1,6 +1,8 @@
 """From edits as they are written to edits as the hooks take them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
 
 from hooks import Edit
 from probes.errors import InputError
@@ -9,40 +11,50 @@ from tracer.steering.spec import EditSpec, check_hold, parse_edit
 from tracer.steering.vectors import ClosedDisplacement, VectorDisplacement, control_vector
 
 
-def edits_from_specs(texts: Sequence[str], readout: Readout, guidance: float | None = None) -> list[Edit]:
-    """Hooks' edits from the texts that `parse_edit` reads; raises InputError as `make_edits` does."""
+def edits_from_specs(texts: Sequence[str], readout: Readout, guidance: float) -> list[Edit]:
+    """Hooks' edits from the texts that `parse_edit` reads.
+
+    Raises:
+        InputError: as `parse_edit` and `check_edit`.
+    """
     return make_edits([parse_edit(text) for text in texts], readout, guidance)
 
 
-def make_edits(specs: Sequence[EditSpec], readout: Readout, guidance: float | None = None) -> list[Edit]:
+def make_edits(specs: Sequence[EditSpec], readout: Readout, guidance: float) -> list[Edit]:
     """Hooks' edits; those with alpha 0 are left out, so that nothing touches the sampler.
 
+    Raises:
+        InputError: as `check_edit`.
+    """
+    for spec in specs:
+        check_edit(spec, readout, guidance)
+    return [make_edit(spec, displacement(spec, readout)) for spec in specs if spec.alpha != 0]
+
+
+def check_edit(spec: EditSpec, readout: Readout, guidance: float | None = None) -> None:
+    """Refuse an edit that cannot act.
+
     Args:
-        guidance: the generation's guidance scale where it is known, to refuse an edit of a null branch that does not
-            exist.
+        guidance: The generation's guidance scale; None where nothing is generated.
 
     Raises:
-        InputError: attribute, target or held attribute unknown to the readout, or no null branch.
+        InputError: the readout does not know the attribute, the target or an attribute to hold; or the edit is one of
+            the null branch, and without guidance there is none.
     """
-    edits = []
-    for spec in specs:
-        displace = displacement(spec, readout)
-        if spec.branch == "null" and guidance is not None and guidance < 1e-5:
-            raise InputError("branch=null needs guidance: give --cfg above 0, or branch=both")
-        if spec.alpha != 0:
-            edits.append(make_edit(spec, displace))
-    return edits
+    resolve_target(spec, readout)
+    check_hold(spec.hold, readout.attributes)
+    if spec.branch == "null" and guidance is not None and guidance < 1e-5:
+        raise InputError("branch=null needs guidance: give --guidance above 0, or branch=both")
 
 
-def make_edit(spec: EditSpec, displace: object) -> Edit:
+def make_edit(spec: EditSpec, displace: Callable[[Tensor], Tensor]) -> Edit:
     """The hooks' edit that applies a displacement where and when the spec says."""
     return Edit(displace, spec.site, spec.branch, spec.start, spec.stop, spec.schedule)  # type: ignore[arg-type]
 
 
 def displacement(spec: EditSpec, readout: Readout) -> VectorDisplacement | ClosedDisplacement:
-    """What the edit adds to a latent. Raises InputError as `make_edits` does."""
+    """What the edit adds to a latent; the edit must have passed `check_edit`."""
     target = resolve_target(spec, readout)
-    check_hold(spec.hold, readout.attributes)
     if spec.vector == "closed":
         return ClosedDisplacement(readout, spec.attribute, target, spec.alpha, spec.hold)
     vector = control_vector(readout, spec.attribute, target, centred=spec.vector == "centred")
@@ -56,3 +68,11 @@ def resolve_target(spec: EditSpec, readout: Readout) -> int | str:
     if spec.target in ("+", "-"):
         return spec.target
     return int(readout.bins[spec.attribute].parse(spec.target))
+
+
+def target_note(spec: EditSpec, readout: Readout) -> float | None:
+    """MIDI number that a pitch edit aims at; None for directions and other attributes."""
+    target = resolve_target(spec, readout)
+    if spec.attribute != "pitch" or isinstance(target, str):
+        return None
+    return float(readout.bins["pitch"].centers[target])

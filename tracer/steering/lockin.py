@@ -11,25 +11,28 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
-from hooks import Edit, Event, capture
+from hooks import Edit, Event
 from probes.errors import InputError
+from probes.support.devices import pick_device
 from tracer.bars import prompt_bar
+from tracer.clips import MEASURED, Tracks
 from tracer.measures.frame_classes import Finals, agreement
+from tracer.options import SteerOptions
 from tracer.prompts import Prompt
-from tracer.steering.dose import target_note, with_hold
-from tracer.steering.edits import displacement, make_edit
-from tracer.steering.paired import Setting
-from tracer.steering.setup import SettingOptions, open_setting
+from tracer.session import Session
+from tracer.steering.dose import run_identity
+from tracer.steering.edits import check_edit, displacement, make_edit, target_note
+from tracer.steering.results import LockinResult
 from tracer.steering.spec import EditSpec, parse_edit
 from tracer.steering.tables import Row, open_run, read_csv, write_csv
-from tracer.steering.tracks import Tracks
 
 if TYPE_CHECKING:
+    from probes.readout import Readout
     from tracer.generators import Generator
 
 EDITS = (
@@ -43,73 +46,86 @@ RESAMPLES = 1000
 def run_lockin(
     generator: "str | Generator" = "mini",
     prompts: str | Sequence[str] = "demo",
-    n: int = 32,
+    n: int | None = 32,
     *,
     edits: Sequence[str | EditSpec] = EDITS,
     windows: int = 10,
     alpha: float | None = None,
     hold: Sequence[str] = (),
+    weights: str | None = None,
+    readout: "str | Path | Readout | None" = None,
+    steps: int | None = None,
+    seconds: float | None = None,
+    guidance: float | None = None,
+    seed: int = 0,
+    batch_size: int = 4,
+    device: str = "auto",
+    dtype: str = "auto",
+    balanced: bool = False,
+    options: Mapping[str, str] | None = None,
+    crepe: str = "full",
     out: str | Path = "runs/lockin",
     progress_bar: bool = True,
-    **given: Unpack[SettingOptions],
-) -> Path:
+) -> LockinResult:
     """Slide each edit over flow time and measure how much of its effect the finished clip keeps.
 
     A run that was interrupted goes on in the same folder with the prompts that are missing.
 
     Args:
-        edits: each on its own; from, to and schedule are the window's affair here.
-        windows: number of equal windows of flow time.
-        alpha: dose in place of the edits' own.
-        out: folder for lockin.csv (per edit and window), clips.csv, emergence.csv, states/ (classes of every prompt
+        edits: Edits, each on its own; the window sets their from, to and schedule.
+        windows: Number of equal windows of flow time.
+        alpha: Dose in place of the edits' own.
+        out: Folder for lockin.csv (per edit and window), clips.csv, emergence.csv, states/ (classes of every prompt
             at every state), lockin.png and lockin.json.
         The others as in `tracer.steering.run_dose`.
-
-    Returns:
-        The folder.
 
     Raises:
         InputError: anything in the arguments that cannot work, before anything is generated.
     """
-    specs = [with_hold(parse_edit(edit) if isinstance(edit, str) else edit, hold) for edit in edits]
+    specs = [(parse_edit(edit) if isinstance(edit, str) else edit).holding(hold) for edit in edits]
     specs = [spec if alpha is None else spec.at(alpha) for spec in specs]
     if not specs or any(spec.alpha == 0 for spec in specs):
         raise InputError("--when needs edits with an alpha other than 0")
     if any(spec.site != "endpoint" or spec.branch != "both" for spec in specs):
         raise InputError("--when slides edits of site=endpoint and branch=both: leave those options out")
-    setting, chosen = open_setting(generator, prompts, n, **given)
-    if not 2 <= windows < setting.steps:
-        raise InputError(f"--windows must lie between 2 and one less than the {setting.steps} states, not {windows}")
+    given = SteerOptions(
+        generator=generator, prompts=prompts, n=n, weights=weights, readout=readout, steps=steps, seconds=seconds,
+        guidance=guidance, seed=seed, batch_size=batch_size, device=device, dtype=dtype, balanced=balanced,
+        options=options, crepe=crepe,
+    )  # fmt: skip
+    session = Session.open(given, pick_device(device), crepe)
+    if not 2 <= windows < session.steps:
+        raise InputError(f"--windows must lie between 2 and one less than the {session.steps} states, not {windows}")
     for spec in specs:
-        displacement(spec, setting.readout)
+        check_edit(spec, session.readout, session.guidance)
     folder = Path(out)
-    about = setting.about(chosen) | {"edits": [str(spec) for spec in specs], "windows": windows}
+    about = run_identity(session) | {"edits": [str(spec) for spec in specs], "windows": windows}
     open_run(folder, "lockin.json", about)
     clips = read_csv(folder / "clips.csv")
     done = {row["prompt"] for row in clips}
-    missing = [prompt for prompt in chosen if prompt.index not in done]
-    with prompt_bar(len(chosen)) if progress_bar else nullcontext() as advance:
+    missing = [prompt for prompt in session.prompts if prompt.index not in done]
+    with prompt_bar(len(session.prompts)) if progress_bar else nullcontext() as advance:
         if advance is not None:
-            advance(len(chosen) - len(missing))
-        for batch in setting.batches(missing):
-            finished, times = watch(setting, batch, folder / "states")
-            clips += lockin_batch(setting, batch, specs, windows, finished, times)
+            advance(len(session.prompts) - len(missing))
+        for batch in session.batches(missing):
+            finished, times = watch(session, batch, folder / "states")
+            clips += lockin_batch(session, batch, specs, windows, finished, times)
             write_csv(folder / "clips.csv", clips)  # last: what it holds is done
             if advance is not None:
                 advance(len(batch))
     clips = read_csv(folder / "clips.csv")  # as written, so that resuming changes no digit
     rows = [row for spec in specs for row in shares(clips, spec, windows)]
     write_csv(folder / "lockin.csv", rows)
-    emergence = emergence_rows([folder / "states" / file_name(prompt) for prompt in chosen])
+    emergence = emergence_rows([folder / "states" / file_name(prompt) for prompt in session.prompts])
     write_csv(folder / "emergence.csv", emergence)
     from tracer.figures.steering import draw_lockin
 
     draw_lockin(rows, emergence, folder / "lockin.png")
-    return folder
+    return LockinResult.read(folder)
 
 
 def lockin_batch(
-    setting: Setting,
+    session: Session,
     prompts: Sequence[Prompt],
     specs: Sequence[EditSpec],
     windows: int,
@@ -117,19 +133,19 @@ def lockin_batch(
     times: Sequence[float],
 ) -> list[Row]:
     """One row per prompt, edit and window (and for the finished latent, window "end") of a batch."""
-    _, before = setting.listen(finished)
-    read_before = read(setting, finished)
+    _, before = session.listen(finished, MEASURED)
+    read_before = read(session, finished)
     rows = []
     for spec in specs:
-        note = target_note(spec, setting)
-        displace = displacement(spec, setting.readout)
+        note = target_note(spec, session.readout)
+        displace = displacement(spec, session.readout)
         for window in range(windows + 1):
             if window == windows:
                 latents = finished + displace(finished)
             else:
-                latents = setting.generate(prompts, [window_edit(spec, displace, window, windows, times)])
-            _, after = setting.listen(latents)
-            read_after = read(setting, latents)
+                latents = session.generate(prompts, [window_edit(spec, displace, window, windows, times)])
+            _, after = session.listen(latents, MEASURED)
+            read_after = read(session, latents)
             for k, prompt in enumerate(prompts):
                 rows.append(
                     {
@@ -145,7 +161,7 @@ def file_name(prompt: Prompt) -> str:
     return f"{prompt.index:05d}.npz"
 
 
-def watch(setting: Setting, prompts: Sequence[Prompt], folder: Path) -> tuple[Tensor, list[float]]:
+def watch(session: Session, prompts: Sequence[Prompt], folder: Path) -> tuple[Tensor, list[float]]:
     """Generate without edits: latents and time grid. The classes at every state go into a file per prompt."""
     times: list[float] = []
     states: dict[str, list[np.ndarray]] = {}
@@ -153,11 +169,10 @@ def watch(setting: Setting, prompts: Sequence[Prompt], folder: Path) -> tuple[Te
     def sink(event: Event) -> None:
         assert event.endpoint is not None
         times.append(event.t)
-        for name, classes in setting.readout.read(event.endpoint, event.mask).classes.items():
+        for name, classes in session.readout.read(event.endpoint, event.mask).classes.items():
             states.setdefault(name, []).append(classes.cpu().numpy())
 
-    with capture(setting.generator.sampler, sink):
-        latents = setting.generate(prompts)
+    latents = session.generate(prompts, sink=sink)
     folder.mkdir(exist_ok=True)
     for k, prompt in enumerate(prompts):
         own: dict[str, Any] = {name: np.stack([at[k] for at in classes]) for name, classes in states.items()}
@@ -177,9 +192,9 @@ def window_edit(spec: EditSpec, displace: Any, window: int, windows: int, times:
     )
 
 
-def read(setting: Setting, latents: Tensor) -> dict[str, np.ndarray]:
+def read(session: Session, latents: Tensor) -> dict[str, np.ndarray]:
     """Expected class index by attribute, mean over frames, [B]."""
-    pooled = setting.readout(latents)
+    pooled = session.readout(latents)
     return {name: (p.cpu().numpy() @ np.arange(p.shape[1])) for name, p in pooled.items()}
 
 

@@ -62,6 +62,11 @@ class EditSpec:
         """The same edit at another dose."""
         return replace(self, alpha=alpha)
 
+    def holding(self, attributes: Sequence[str]) -> "EditSpec":
+        """The same edit, which holds these attributes too where it does not aim at them."""
+        more = tuple(name for name in attributes if name != self.attribute and name not in self.hold)
+        return replace(self, hold=self.hold + more)
+
     @property
     def usual_doses(self) -> tuple[float, ...]:
         """Doses to begin with."""

@@ -294,18 +294,18 @@ def test_silence_and_one_sample_files(vae: str, tmp_path: Path) -> None:
     ("changes", "complaint"),
     [
         ({"audio": "/absent/folder"}, "no such file or folder"),
-        ({"audio": None}, "either --audio or --latents"),
-        ({"latents": Path("x")}, "either --audio or --latents"),
+        ({"audio": None}, "either audio or latents"),
+        ({"latents": Path("x")}, "either audio or latents"),
         ({"space": "vinyl"}, "unknown latent space"),
         ({"attributes": ("colour",)}, "unknown attribute"),
         ({"attributes": ("pitch",), "crepe": "huge"}, "full or tiny"),
         ({"settings": ("bandwidth",)}, "KEY=VALUE"),
         ({"settings": ("bandwidth=3",)}, "no option 'bandwidth'"),
-        ({"workers": 0}, "--workers must be at least 1"),
+        ({"workers": 0}, "workers must be at least 1"),
         ({"device": "abacus"}, "device 'abacus'"),
         ({"weights": "/absent.pt"}, "no such file"),
         ({"weights": "/absent.pt", "workers": 2}, "no such file"),
-        ({"audio": "rendered", "hours": -1.0}, "--hours must be positive"),
+        ({"audio": "rendered", "hours": -1.0}, "hours must be positive"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_written(

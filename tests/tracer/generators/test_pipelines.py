@@ -176,7 +176,7 @@ def test_missing_torchsde_names_the_extra(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_turbo_model_takes_no_guidance(load: Any) -> None:
-    with pytest.raises(InputError, match="--cfg 1"):
+    with pytest.raises(InputError, match="guidance=1"):
         run(load("ace-step", turbo=True), guidance=4.0)
 
 

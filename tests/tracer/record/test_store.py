@@ -334,7 +334,7 @@ def test_buffer_collects_a_batch(tmp_path):
     voiced = np.array([[False, True, True, True, True, True]] * 2)
     buffer.restrict("pitch", voiced)
     store = open_run(tmp_path / "run", 6)
-    store.append(buffer)
+    store.append(buffer.traces())
     trace = RunReader(tmp_path / "run").trace(5)
     trained, measured = Curve("state", "trained", "pitch"), Curve("state", "measured", "pitch")
     for index, item in enumerate(readings):

@@ -28,7 +28,7 @@ def readout():
 
 def edit(path, tmp_path, edits=("loudness=2",), **options):
     given = {"space": RawSpace(), "readout": readout(), "alphas": [2.0], "crepe": "tiny", "out": tmp_path / "out"}
-    return edit_audio(path, edits, **(given | options))
+    return edit_audio(path, edits, **(given | options)).path
 
 
 @pytest.mark.parametrize(

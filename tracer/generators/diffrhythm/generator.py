@@ -80,7 +80,7 @@ class DiffRhythmGenerator(Generator):
         if guidance and self.negative_style is None:
             raise InputError(
                 "guidance needs the negative style vector: pass --set negative_style=FILE (vocal.npy from the folder "
-                "infer/example of DiffRhythm's repository), or --cfg 0"
+                "infer/example of DiffRhythm's repository), or --guidance 0"
             )
 
     def generate(

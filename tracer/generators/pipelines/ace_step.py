@@ -46,7 +46,9 @@ class AceStepGenerator(PipelineGenerator):
         self, captions: list[str], noise: list[torch.Generator], inference_steps: int, seconds: float, guidance: float
     ) -> Tensor:
         if self.sampler.is_turbo and guidance > 1:
-            raise InputError("a turbo ACE-Step was distilled with its guidance: pass --cfg 1, or take a base model")
+            raise InputError(
+                "this turbo model was distilled with its guidance: pass --guidance 1, or take a base model"
+            )
         latents: Tensor = self.sampler(
             captions,
             lyrics=[self.lyrics] * len(captions),

@@ -1,7 +1,8 @@
-"""What a clip sounds like in three numbers, and what an edit cost it."""
+"""Clips: what is measured on their sound, how far an edited one is from its plain version, and their files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -47,14 +48,38 @@ class Tracks:
         return float(np.median(values)) if values.size else float("nan")
 
 
-def measure(audio: np.ndarray, sample_rate: int, frames: int, hop: int, crepe: str = "full") -> Tracks:
-    """Tracks of audio [channels, n] on a grid of latent frames; crepe is CREPE's size, full or tiny."""
+def measure_clip(
+    audio: np.ndarray,
+    sample_rate: int,
+    frames: int,
+    hop: float,
+    attributes: Sequence[str] = MEASURED,
+    crepe: str = "full",
+) -> Tracks:
+    """Attributes of audio [channels, samples] on a grid of latent frames.
+
+    Args:
+        audio: Sound in [-1, 1].
+        sample_rate: Hz.
+        frames: Number of latent frames.
+        hop: Samples per latent frame.
+        attributes: Names of what to measure.
+        crepe: Size of CREPE for pitch, full or tiny.
+    """
     mono = to_mono(audio)
     values, valid = {}, {}
-    for name in MEASURED:
+    for name in attributes:
         options = {"model": crepe} if name == "pitch" else {}
         values[name], valid[name] = get_attribute(name, **options).measure(mono, sample_rate, frames, hop)
     return Tracks(values, valid)
+
+
+def write_clip(path: Path, audio: np.ndarray, sample_rate: int) -> None:
+    """Write audio [channels, samples] as 24-bit WAV: not normalised, so that levels compare; clipped at full scale."""
+    import soundfile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.clip(audio, -1, 1).T, sample_rate, subtype="PCM_24")
 
 
 def distortion(audio: np.ndarray, plain: np.ndarray, sample_rate: int) -> dict[str, float]:

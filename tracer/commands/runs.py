@@ -1,0 +1,45 @@
+"""Commands on finished runs: draw them again, compare them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from probes.errors import InputError
+from tracer.commands.tracing import AsJson
+
+AXES = {"step": None, "time": "t", "logsnr": "logsnr"}
+
+
+def plot_command(
+    runs: Annotated[list[Path], typer.Argument(help="One run folder, or several to lay over each other.")],
+    x: Annotated[
+        str, typer.Option("--x", help="step, time (flow time), or logsnr (the common axis of different models).")
+    ] = "step",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File without ending, for .png and .svg.", show_default="emergence in the first run"),
+    ] = None,
+) -> None:
+    """Draw the emergence curves of one run again, or of several over each other, from what is stored."""
+    from tracer.figures.emergence import plot_runs
+    from tracer.run import Run
+
+    if x not in AXES:
+        raise InputError(f"--x takes {', '.join(AXES)}, got {x!r}")
+    for path in plot_runs([Run(path) for path in runs], out or runs[0] / "emergence", axis=AXES[x]):
+        typer.echo(path)
+
+
+def compare_command(
+    runs: Annotated[list[Path], typer.Argument(help="Two run folders or more.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File without ending, for .png and .svg.", show_default="comparison in the first run"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print when each attribute is settled in each run, with intervals, and draw it in one figure."""
+    from tracer.comparing import compare_runs
+
+    compare_runs(runs, out=out, as_json=as_json)

@@ -1,0 +1,66 @@
+"""The bare command: trace a model."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tracer.commands.from_options import with_flags
+from tracer.options import TraceOptions
+
+if TYPE_CHECKING:
+    from tracer.run import Run
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+
+
+def version(wanted: bool) -> None:
+    """Print the version and stop, if wanted."""
+    if wanted:
+        from importlib import metadata
+
+        typer.echo(f"generation-tracer {metadata.version('generation-tracer')}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", is_eager=True, callback=version, help="Print the version.")]
+
+
+@with_flags
+def trace_command(
+    context: typer.Context, given: TraceOptions, as_json: AsJson = False, version: Version = False
+) -> None:
+    """Watch a text-to-music model while it generates, and see when it decides what it will sound like.
+
+    Without a command: generate from prompts, read every state of the sampler, and leave a run folder with the curves.
+
+    The first run needs nothing: [b]trace[/b] takes the bundled demonstration model and its prompts.
+
+    The main job on a GPU: [b]trace --model diffrhythm --prompts musiccaps --n 500 --readout FOLDER[/b]
+
+    On several GPUs: [b]accelerate launch --num_processes 4 "$(command -v trace)" --model diffrhythm ...[/b]
+
+    An interrupted run goes on where it stopped when the same command is given again.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from tracer.tracing import run_trace
+
+    run = run_trace(given, progress_bar=not as_json)
+    if run is not None:
+        show(run, as_json)
+
+
+def show(run: "Run", as_json: bool) -> None:
+    """Print what a run came to."""
+    from tracer.commands.run_tables import summary_json, summary_table, truth_table
+
+    if as_json:
+        typer.echo(json.dumps(summary_json(run)))
+        return
+    from rich.console import Console
+
+    for table in (summary_table(run), truth_table(run)):
+        if table is not None:
+            Console().print(table)
+    typer.echo(f"curves, clips and readings: {run.path}")

@@ -1,0 +1,177 @@
+"""Options of a run: the one list of their names, defaults, meanings and checks.
+
+`trace` and `run_dose` take them as arguments, the command line builds its flags and its help from them, and `run.json`
+records them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probes.errors import InputError
+
+if TYPE_CHECKING:
+    from probes.readout import Readout
+    from tracer.generators import Generator
+
+VIEWS = ("state", "endpoint")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+CREPE_SIZES = ("full", "tiny")
+
+
+def option(default: Any, help: str, *, flags: str | None = None, typed: Any = None, shown: str | None = None) -> Any:
+    """A field of an options class.
+
+    Args:
+        default: Its default.
+        help: What it means, as `--help` says it.
+        flags: Names on the command line, separated by spaces; None is the field's own name.
+        typed: Its type on the command line; None is the type of the default.
+        shown: What `--help` shows as the default; None is the default itself, "" nothing.
+    """
+    return field(default=default, metadata={"help": help, "flags": flags, "typed": typed, "shown": shown})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptOptions:
+    """Which prompts, and where to compute."""
+
+    prompts: str | Sequence[str] = option(
+        "demo", "[b]demo[/b] (shipped), [b]musiccaps[/b] (from the hub), or a .txt, .csv or .jsonl file."
+    )
+    n: int | None = option(None, "Number of prompts.", typed=int, shown="16 of demo, otherwise all")
+    balanced: bool = option(False, "Choose from MusicCaps' balanced subset.", flags="--balanced")
+    seed: int = option(0, "Seed of the run; each prompt's noise comes from it and the prompt's index.")
+    device: str = option("auto", "Device to compute on: auto, cpu, cuda, cuda:1, mps.")
+
+    def __post_init__(self) -> None:
+        if self.n is not None and self.n < 1:
+            raise InputError(f"--n must be at least 1, got {self.n}")
+        if self.seed < 0:
+            raise InputError(f"--seed must be zero or positive, got {self.seed}")
+
+    @property
+    def source(self) -> str:
+        """Where the prompts come from, in one word."""
+        return self.prompts if isinstance(self.prompts, str) else "captions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionOptions(PromptOptions):
+    """What every run that generates music takes.
+
+    Raises:
+        InputError: a number or name that no generator could take.
+    """
+
+    generator: "str | Generator" = option("mini", "Model to run; `trace models` lists them.", flags="--model")
+    weights: str | None = option(
+        None, "Checkpoint file, folder or hub id (id@revision to pin it).", typed=str, shown="the model's own"
+    )
+    readout: "str | Path | Readout | None" = option(
+        None, "Folder or hub id of a readout for the model's latent space.", typed=str, shown="the model's own"
+    )
+    steps: int | None = option(None, "Number of sampler states.", typed=int, shown="32, or the model's own")
+    seconds: float | None = option(None, "Length of a clip in seconds.", typed=float, shown="the model's own")
+    guidance: float | None = option(
+        None,
+        "Guidance scale, as the model counts it.",
+        flags="--guidance --cfg",
+        typed=float,
+        shown="the model's own",
+    )
+    batch_size: int = option(4, "Number of prompts generated together; does not change the result.")
+    dtype: str = option("auto", "Number type of the model: auto, float32, bfloat16 or float16.")
+    options: Mapping[str, str] | None = option(
+        None,
+        "KEY=VALUE for this model alone, such as style_cache=FILE; repeatable.",
+        flags="--set",
+        typed=list[str],
+        shown="",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps is not None and self.steps < 2:
+            raise InputError(f"--steps must be at least 2 (noise and data), got {self.steps}")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise InputError(f"--seconds must be a positive length, got {self.seconds:g}")
+        if self.guidance is not None and not 0 <= self.guidance < math.inf:
+            raise InputError(f"--guidance must be zero or positive, got {self.guidance:g}")
+        if self.batch_size < 1:
+            raise InputError(f"--batch-size must be at least 1, got {self.batch_size}")
+        if self.dtype not in DTYPES:
+            raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceOptions(SessionOptions):
+    """What `tracer.trace` and the bare command take."""
+
+    views: Sequence[str] = option(
+        VIEWS, "What to read: the noisy state, the clean endpoint estimate, or both.", typed=str
+    )
+    steer: Sequence[str] = option(
+        (),
+        'Control vector to apply, e.g. "pitch=C5,alpha=0.02,from=0.3,to=0.7"; repeatable.',
+        typed=list[str],
+        shown="",
+    )
+    ground_truth: bool = option(
+        False,
+        "Also decode the endpoint at every state and measure the attributes on that audio.",
+        flags="--ground-truth",
+    )
+    save_audio: bool = option(
+        True,
+        "Decode and keep each clip; pitch is then read on its voiced frames alone.",
+        flags="--save-audio/--no-save-audio",
+    )
+    save_latents: bool = option(False, "Keep each final latent (.safetensors).", flags="--save-latents")
+    frames: bool = option(
+        True, "Keep the most probable class of every frame; agreement needs it.", flags="--frames/--no-frames"
+    )
+    out: str | Path | None = option(
+        None, "Run folder; the same command continues it.", typed=Path, shown="runs/MODEL-PROMPTS"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unknown = [view for view in self.views if view not in VIEWS]
+        if unknown or not self.views:
+            raise InputError(f"--views takes state, endpoint or both with a comma, got {','.join(self.views)!r}")
+
+    @property
+    def ordered_views(self) -> list[str]:
+        """The views to read, the state first."""
+        return [view for view in VIEWS if view in self.views]
+
+    def kept(self) -> dict[str, Any]:
+        """What decides about the readings and files of a prompt, beside what the session says of itself."""
+        return {
+            "views": self.ordered_views,
+            "steer": list(self.steer),
+            "ground_truth": self.ground_truth,
+            "save_audio": self.save_audio,
+            "save_latents": self.save_latents,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteerOptions(SessionOptions):
+    """What `run_dose` and `run_lockin` both take."""
+
+    n: int | None = option(32, "Number of prompts.", typed=int)
+    crepe: str = option("full", "Size of CREPE for measuring pitch: full or tiny.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_crepe(self.crepe)
+
+
+def check_crepe(size: str) -> None:
+    """Raise InputError for a size of CREPE that does not exist."""
+    if size not in CREPE_SIZES:
+        raise InputError(f"--crepe is full or tiny, not {size!r}")

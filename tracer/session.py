@@ -1,0 +1,162 @@
+"""What a run works with, opened once: generator, readout, prompts, seeds; and how its clips are made and measured."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from hooks import Edit, Event, capture, steer
+from probes.errors import InputError
+from tracer.clips import measure_clip, write_clip
+from tracer.generators import Generator, load_generator, prompt_seed
+from tracer.options import SessionOptions
+from tracer.prompts import Prompt, choose_prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from probes.readout import Readout
+    from tracer.clips import Tracks
+
+
+@dataclass(frozen=True)
+class Session:
+    """A generator and a readout, loaded and checked, with everything that decides about the clips.
+
+    Open one with `Session.open`.
+    """
+
+    generator: Generator
+    readout: "Readout"
+    prompts: Sequence[Prompt]
+    seed: int
+    steps: int
+    """Number of sampler states."""
+    seconds: float
+    guidance: float
+    batch_size: int
+    crepe: str = "full"
+    """Size of CREPE where pitch is measured."""
+
+    @classmethod
+    def open(cls, options: SessionOptions, device: str, crepe: str = "full") -> "Session":
+        """Choose the prompts and load what the options name.
+
+        Raises:
+            InputError: anything in the options that cannot work, before anything is generated.
+        """
+        prompts = choose_prompts(options.prompts, options.n, options.seed, options.balanced)
+        if isinstance(options.generator, Generator):
+            generator = options.generator
+        else:
+            generator = load_generator(
+                options.generator, options.weights, device, options.dtype, **dict(options.options or {})
+            )
+        seconds = generator.default_seconds if options.seconds is None else options.seconds
+        guidance = generator.default_guidance if options.guidance is None else options.guidance
+        readout = open_readout(options.readout, (generator.space,), f"{generator.name} generates in", device)
+        generator.frames(seconds)  # refuses impossible lengths
+        generator.check([prompt.caption for prompt in prompts], guidance)
+        return cls(
+            generator,
+            readout,
+            prompts,
+            options.seed,
+            generator.default_steps if options.steps is None else options.steps,
+            seconds,
+            guidance,
+            min(options.batch_size, generator.max_batch or options.batch_size),
+            crepe,
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What every clip and reading depends on, beside the prompts; compared when a run is continued."""
+        return {
+            "model": self.generator.name,
+            "generator": self.generator.fingerprint(),
+            "readout": self.readout.fingerprint(),
+            "seed": self.seed,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "guidance": self.guidance,
+        }
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        edits: Sequence[Edit] = (),
+        sink: "Callable[[Event], None] | None" = None,
+    ) -> Tensor:
+        """Final latents [B, F, C] of some prompts, each from its own noise.
+
+        Args:
+            prompts: Those of one batch.
+            edits: Act while they are generated.
+            sink: Sees every state, after the edits.
+        """
+        sampler = self.generator.sampler
+        with steer(sampler, edits), nullcontext() if sink is None else capture(sampler, sink):
+            return self.generator.generate(
+                [prompt.caption for prompt in prompts],
+                [prompt_seed(self.seed, prompt.index) for prompt in prompts],
+                steps=self.steps,
+                seconds=self.seconds,
+                guidance=self.guidance,
+            )
+
+    def batches(self, prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
+        """The prompts, as many at a time as are generated together."""
+        for start in range(0, len(prompts), self.batch_size):
+            yield prompts[start : start + self.batch_size]
+
+    def measure(self, audio: np.ndarray, frames: int, attributes: Sequence[str]) -> "Tracks":
+        """Attributes of one decoded clip [channels, samples] on its latent frames."""
+        rate = self.generator.sample_rate
+        return measure_clip(audio, rate, frames, rate / self.generator.frame_rate, attributes, self.crepe)
+
+    def listen(self, latents: Tensor, attributes: Sequence[str]) -> tuple[np.ndarray, list["Tracks"]]:
+        """Audio [B, channels, samples] of latents [B, F, C], and what is measured on each clip."""
+        audio = self.generator.decode(latents)
+        return audio, [self.measure(clip, latents.shape[1], attributes) for clip in audio]
+
+    def write_clip(self, path: Path, audio: np.ndarray) -> None:
+        """Write audio [channels, samples] at the level that the model made; never longer than was asked for."""
+        rate = self.generator.sample_rate
+        write_clip(path, audio[:, : round(self.seconds * rate)], rate)
+
+
+def open_readout(readout: "str | Path | Readout | None", spaces: Sequence[str], reader: str, device: str) -> "Readout":
+    """Load the readout for latents of a space.
+
+    Args:
+        readout: Folder, hub id or `Readout`; None is the one that ships for the space.
+        spaces: Names under which the latents are known, the first their own.
+        reader: Says in an error who has these latents: "mini generates in".
+        device: Device to compute on.
+
+    Raises:
+        InputError: none ships for the space, or the readout reads another one.
+    """
+    from probes.readout import Readout
+    from probes.readout.files import SHIPPED
+
+    own = spaces[0]
+    if readout is None:
+        if own not in SHIPPED:
+            raise InputError(
+                f"no readout for the latent space '{own}' comes with the program: train one "
+                f"(`trace fit readout --space {own}`) and pass its folder with --readout"
+            )
+        readout = own
+    if not isinstance(readout, Readout):
+        readout = Readout.from_pretrained(str(readout))
+    if not set(spaces) & set(readout.spaces):
+        raise InputError(
+            f"this readout reads the latent space {' / '.join(readout.spaces)}, but {reader} '{own}': "
+            "pass a readout trained there"
+        )
+    return readout.to(device)
