@@ -1,8 +1,27 @@
-"""What is attached to a sampler while it runs, and comes off again."""
+"""Hooks that watch or push a sampler while it runs, and come off again."""
 
-from .attach import attach
-from .capture import capture
-from .events import Event, Moment
-from .steer import Edit, steer
+from .attaching import attach, attached, capture
+from .callbacks import Attachment, LatentEdit
+from .editing import Displacement, Edit, steer
+from .events import Event, Moment, Sink
+from .guidance import NULL_NEEDS_GUIDANCE, EditRefused
 
-__all__ = ["Edit", "Event", "Moment", "attach", "capture", "steer"]
+__all__ = [
+    "NULL_NEEDS_GUIDANCE",
+    "Attachment",
+    "Displacement",
+    "Edit",
+    "EditRefused",
+    "Event",
+    "LatentEdit",
+    "Moment",
+    "Sink",
+    "attach",
+    "attached",
+    "capture",
+    "steer",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

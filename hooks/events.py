@@ -1,50 +1,72 @@
-"""What a hook sees at one state of a sampler, and what it may be asked to change."""
+"""What a sink receives: one event for each state of a generation."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Protocol
 
 from torch import Tensor
 
-Branch = Literal["both", "cond", "null"]
-"""Guidance branch that an edit acts on."""
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Moment:
-    """Where the sampler stands: the same form for every generator."""
+    """Position of the sampler. Every generator gives it in the same form."""
 
     index: int
-    """State index, 0 for the noise."""
+    """State index; the noise is 0."""
     last: int
     """Index of the finished latent."""
     t: float
-    """Flow time in [0, 1]: 0 noise, 1 data. For samplers that are no straight flow, alpha / (alpha + sigma)."""
+    """Flow time in [0, 1]: 0 is noise, 1 is data. For diffusion samplers alpha / (alpha + sigma)."""
     logsnr: float
-    """2 ln(alpha / sigma) of x = alpha data + sigma noise; -inf for pure noise, +inf for data."""
+    """2 ln(alpha / sigma) of x = alpha data + sigma noise: -inf for pure noise, +inf for data."""
     mask: Tensor | None = None
-    """[B, F] True on frames that are generated music; None when all are."""
+    """[B, F], True on frames that are generated music; None when all are."""
+
+    def __repr__(self) -> str:
+        return f"Moment({position(self)}{masked(self.mask)})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Event:
-    """One state of a generation. The tensors belong to the sampler: read them now, keep nothing."""
+    """One state of a generation. The sampler owns the tensors: read them at once, and copy what you keep."""
 
     index: int
-    """State index, 0 for the noise."""
+    """State index; the noise is 0."""
+    last: int
+    """Index of the finished latent."""
     t: float
-    """Flow time: 0 noise, 1 data."""
+    """Flow time in [0, 1]: 0 is noise, 1 is data."""
     state: Tensor
-    """[B, F, C]"""
+    """State [B, F, C]."""
     velocity: Tensor | None
-    """[B, F, C] the guided network output in the model's own parametrisation; None at the last state."""
+    """Guided network output [B, F, C], in the model's own parametrisation; None at the last state."""
     endpoint: Tensor | None
-    """[B, F, C] the clean latent that the model expects from here; the last state itself at the end."""
+    """Clean latent [B, F, C] that the guided output implies; at the last state the state itself."""
     mask: Tensor | None
-    """[B, F] True on frames that count; None when all do."""
+    """[B, F], True on frames that are generated music; None when all are."""
     logsnr: float
     """2 ln(alpha / sigma)."""
+
+    def __repr__(self) -> str:
+        tensors = {"state": self.state, "velocity": self.velocity, "endpoint": self.endpoint}
+        shapes = ", ".join(f"{name}={None if x is None else list(x.shape)}" for name, x in tensors.items())
+        return f"Event({position(self)}, {shapes}{masked(self.mask)})"
+
+
+def position(where: Moment | Event) -> str:
+    """Index, flow time and signal-to-noise ratio in words."""
+    return f"state {where.index} of {where.last}, t={where.t:.4g}, logsnr={where.logsnr:.4g}"
+
+
+def masked(mask: Tensor | None) -> str:
+    """Count the frames that a mask keeps; empty without a mask."""
+    return "" if mask is None else f", mask={int(mask.sum())} of {mask.numel()} frames"
+
+
+class Sink(Protocol):
+    """Called with the event of every state. What it returns is ignored."""
+
+    def __call__(self, event: Event, /) -> object: ...
 
 
 def flow_logsnr(t: float) -> float:
@@ -54,9 +76,3 @@ def flow_logsnr(t: float) -> float:
     if t >= 1:
         return math.inf
     return 2 * math.log(t / (1 - t))
-
-
-Sink = Callable[[Event], None]
-"""Called with every state."""
-LatentEdit = Callable[[Tensor, Moment], Tensor]
-"""(latent [B, F, C], moment) -> the latent that takes its place; the same object where nothing changes."""

@@ -1,9 +1,9 @@
 """ACE-Step 1.0 (`acestep.pipeline_ace_step.ACEStepPipeline`) that a user already holds.
 
-Its sampler calls `ace_step_transformer.decode`, never `forward`, so that hooks on the transformer would not fire: the
-latent is read where it enters `proj_in`, a branch's velocity where it leaves `final_layer`. The branches are evaluated
-one after the other, and only in the middle of the schedule. Its scheduler is born inside the call; its class is
-wrapped for the length of the block, and only the object of the running generation is followed.
+Its sampler calls `ace_step_transformer.decode`, never `forward`, so hooks on the transformer would not fire: the calls
+are counted where they leave `final_layer`. The guidance branches are evaluated one after the other, and only in the
+middle of the schedule. The scheduler is born inside the call. Its class is wrapped for the length of the block, and
+only the object of the running generation is followed.
 """
 
 import inspect
@@ -13,10 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ..attach import Callbacks
-from ..events import Branch
+from ..callbacks import Callbacks
+from ..guidance import SKIPPED, UNGUIDED, Gains, around_null, refused
 from .pipeline_kinds import Kind, Layout
-from .pipelines import Sampling, replaced
+from .pipelines import Sampling
+from .schedules import last, position
+from .wrapping import replaced
 
 
 def to_frames(latent: Tensor) -> Tensor:
@@ -29,48 +31,60 @@ def from_frames(frames: Tensor, like: Tensor) -> Tensor:
     return frames.unflatten(2, like.shape[1:3]).permute(0, 2, 3, 1)
 
 
-KIND = Kind("ace_step_transformer", Layout(to_frames, from_frames), "separate")
+KIND = Kind("ace_step_transformer", Layout(to_frames, from_frames), batched=False)
 
 
 def fits(model: Any) -> bool:
     """Whether the object looks like upstream's pipeline with its weights loaded."""
     network = getattr(model, "ace_step_transformer", None)
     return callable(getattr(model, "text2music_diffusion_process", None)) and all(
-        hasattr(network, part) for part in ("decode", "proj_in", "final_layer")
+        hasattr(network, part) for part in ("decode", "final_layer")
     )
 
 
 class Generation(Sampling):
-    """One call of `text2music_diffusion_process`: which branches it evaluates at which state."""
+    """One call of `text2music_diffusion_process`."""
 
     def __init__(self, model: Any, callbacks: Callbacks, given: dict[str, Any]) -> None:
         super().__init__(model, KIND, callbacks)
         self.given = given
-        self.calls = 0
 
-    def rows(self, index: int, output: Tensor) -> list[tuple[Branch, slice]]:
-        """One branch a call: the conditional one, the one of the text alone if there is one, the null one."""
-        self.calls = self.calls + 1 if self.called == index else 1
-        self.called = index
-        scales = (self.given[f"guidance_scale_{part}"] or 0.0 for part in ("text", "lyric"))
-        last = 3 if all(scale > 1 for scale in scales) else 2
-        if self.calls == 1:
-            return [("cond", slice(None))]
-        return [("null", slice(None))] if self.calls == last else []
+    def gains(self, batch: int) -> Gains:
+        """Effect of a push of one branch on the guided output of the current state, which has `batch` clips."""
+        given = self.given
+        if given["guidance_scale"] in (0.0, 1.0):
+            return UNGUIDED
+        if not self.guided(batch):
+            return SKIPPED
+        text, lyric = (given[f"guidance_scale_{part}"] or 0.0 for part in ("text", "lyric"))
+        if text > 1 and lyric > 1:
+            # (1 - text) n + (text - lyric) m + lyric c, with a branch m of the text alone that no edit acts on.
+            return Gains(cond=lyric, null=1 - text)
+        if given["cfg_type"] != "cfg":
+            return refused(
+                f"guidance with cfg_type={given['cfg_type']!r} is not linear, so that a push of one branch has no "
+                "fixed effect on the guided output: edit branch both, or pass cfg_type='cfg'"
+            )
+        return around_null(self.scale_at(position(self.scheduler, None)))
 
-    def guided(self, rows: list[tuple[Branch, slice]]) -> bool:
-        """Whether this generation has a null branch; it is evaluated in the middle of the schedule only."""
-        return self.given["guidance_scale"] not in (0.0, 1.0)
+    def scale_at(self, index: int) -> float:
+        """Guidance scale of a state inside the guided interval, where upstream may let it fall linearly."""
+        given, steps = self.given, last(self.scheduler)
+        scale, decay, interval = (given[f"guidance_{name}"] for name in ("scale", "interval_decay", "interval"))
+        if decay <= 0:
+            return float(scale)
+        first, end = int(steps * ((1 - interval) / 2)), int(steps * (interval / 2 + 0.5))
+        progress = (index - first) / (end - first - 1)
+        return float(scale - (scale - given["min_guidance_scale"]) * progress * decay)
 
 
 @contextmanager
-def attached(model: Any, callbacks: Callbacks) -> Iterator[None]:
-    """Hook `proj_in` and `final_layer`, and wrap this object's sampling method and its scheduler's class."""
+def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
+    """Hook `final_layer`, and wrap this object's sampling method and its scheduler's class."""
     original = model.text2music_diffusion_process
     signature = inspect.signature(original)
     schedulers = inspect.unwrap(original).__globals__["FlowMatchEulerDiscreteScheduler"]
     running: list[Generation] = []
-    latents: list[Tensor] = []
 
     def sample(process: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         bound = signature.bind(*args, **kwargs)
@@ -103,20 +117,13 @@ def attached(model: Any, callbacks: Callbacks) -> Iterator[None]:
 
         return running[-1].step(forward, output, timestep, state)
 
-    def on_entry(_: Any, args: tuple[Any, ...]) -> None:
-        latents[:] = args[:1]
+    def on_network(_: Any, __: Any, velocity: Tensor) -> None:
+        if running:
+            running[-1].evaluated.append(len(velocity))
 
-    def on_exit(_: Any, __: Any, output: Tensor) -> Tensor | None:
-        if not running or not latents:
-            return None
-        edited = running[-1].branches(latents.pop(), None, output)
-        return None if edited is output else edited
-
-    network = model.ace_step_transformer
     with ExitStack() as stack:
         stack.enter_context(replaced(model, "text2music_diffusion_process", sample))
         stack.enter_context(replaced(schedulers, "set_timesteps", set_timesteps))
         stack.enter_context(replaced(schedulers, "step", step))
-        stack.callback(network.proj_in.register_forward_pre_hook(on_entry).remove)
-        stack.callback(network.final_layer.register_forward_hook(on_exit).remove)
+        stack.callback(model.ace_step_transformer.final_layer.register_forward_hook(on_network).remove)
         yield

@@ -1,21 +1,22 @@
 """An upstream DiffRhythm `CFM` that a user already holds: its ODE solver cannot be touched, its network can.
 
-`CFM.sample` integrates with torchdiffeq on a fixed Euler grid and calls `transformer` once per guidance branch and
-step, all by keyword. States are read from those calls, the last one from what `sample` returns. Edits go through the
-velocity: to move the state after a step by dx, the solver is given dx / dt more of it.
+`CFM.sample` integrates with torchdiffeq on a fixed Euler grid. It calls `transformer` once per guidance branch and
+step, all by keyword. States are read from those calls, the last one from what `sample` returns. Edits change the
+velocity: to move the state after a step by dx, dx / dt is added to it.
 """
 
-import functools
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..attach import Callbacks
+from ..callbacks import Callbacks
 from ..events import Moment, flow_logsnr
+from ..guidance import around_cond
+from .wrapping import replaced
 
 
 def fits(model: Any) -> bool:
@@ -32,7 +33,7 @@ def fits(model: Any) -> bool:
 
 
 class Generation:
-    """One call of `sample`: its time grid, its guidance, and the branch that was evaluated last."""
+    """One call of `sample`: its time grid, its guidance, and the conditional velocity while the null one is due."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self.steps, self.sway = given["steps"], given["sway_sampling_coef"]
@@ -54,24 +55,21 @@ class Generation:
             self.mask = torch.stack(inside).any(dim=0)
 
     def moment(self, index: int) -> Moment:
-        """Where state `index` is."""
+        """Position of state `index`."""
         return Moment(index, len(self.grid) - 1, self.grid[index], flow_logsnr(self.grid[index]), self.mask)
 
     def index(self, t: float) -> int:
-        """The state at flow time t."""
+        """Index of the state at flow time t."""
         return min(range(len(self.grid)), key=lambda k: abs(self.grid[k] - t))
 
 
 @contextmanager
-def attached(model: Any, callbacks: Callbacks) -> Iterator[None]:
-    """A forward hook on the network and a wrapper around this object's `sample`."""
-    original, shadowed = model.sample, vars(model).get("sample")
-    signature = inspect.signature(original)
+def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
+    """Put a forward hook on the network and wrap this object's `sample`."""
     running: list[Generation] = []
 
-    @functools.wraps(original)
-    def sample(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
+    def sample(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        bound = inspect.signature(original).bind(*args, **kwargs)
         bound.apply_defaults()
         running.append(Generation(bound.arguments))
         try:
@@ -109,27 +107,17 @@ def attached(model: Any, callbacks: Callbacks) -> Iterator[None]:
         return velocity - change / generation.guidance if generation.guidance else velocity + change
 
     def edited(generation: Generation, state: Tensor, guided: Tensor, index: int) -> Tensor:
-        """The guided velocity after all edits; the same object where none acts."""
+        """Guided velocity [B, F, C] after all edits; the same object where none acts."""
         now, after = generation.moment(index), generation.moment(index + 1)
-        moved, left = guided, 1 - now.t
-        gains = {"both": 1.0, "cond": 1 + generation.guidance, "null": -generation.guidance}
-        for push, branch in callbacks.pushes(state + left * guided, now):
-            if branch == "null" and not generation.guidance:
-                raise ValueError("an edit of the null branch needs guidance: there is no null branch without it")
-            moved = moved + gains[branch] * push / left
+        left, dt = 1 - now.t, after.t - now.t
+        push = callbacks.push(state + left * guided, now, around_cond(generation.guidance))
+        moved = guided if push is None else guided + push / left
         callbacks.observe(now, state, moved, state + left * moved)
-        dt = after.t - now.t
         arrival = state + dt * moved
         wanted = callbacks.state(arrival, after)
         return moved if wanted is arrival else moved + (wanted - arrival) / dt
 
-    handle = model.transformer.register_forward_hook(on_network, with_kwargs=True)
-    model.sample = sample
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(replaced(model, "sample", sample))
+        stack.callback(model.transformer.register_forward_hook(on_network, with_kwargs=True).remove)
         yield
-    finally:
-        handle.remove()
-        if shadowed is None:
-            del model.sample
-        else:
-            model.sample = shadowed

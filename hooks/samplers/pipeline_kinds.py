@@ -1,15 +1,15 @@
-"""What differs from diffusers pipeline to diffusers pipeline: latent layout, guidance order, padding."""
+"""Differences between diffusers pipelines: latent layout, guidance, padding."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a pipeline lays a latent out in memory."""
+    """Conversion between a pipeline's latent and [B, F, C]."""
 
     to_frames: Callable[[Tensor], Tensor]
     """The pipeline's latent -> [B, F, C]."""
@@ -35,30 +35,32 @@ MEL = Layout(mel_to_frames, mel_from_frames)
 
 @dataclass(frozen=True)
 class Kind:
-    """What differs from pipeline to pipeline."""
+    """Traits of one pipeline that hooks must know."""
 
     network: str
     """Attribute of the network that the loop calls."""
     layout: Layout
-    branches: Literal["null, cond", "cond, null", "separate"]
-    """Order of the guidance branches within a batch; "separate" is one call each, the conditional one first."""
+    batched: bool = True
+    """Whether one call of the network evaluates both guidance branches, as one batch; otherwise each has a call."""
+    linear: bool = True
+    """Whether guidance is n + g (c - n). ACE-Step's adaptive projection (APG) is not."""
     prompts: str | None = None
-    """Method that is told the number of waveforms per prompt, where more than one are re-ranked afterwards."""
+    """Method that receives the number of waveforms per prompt, where more than one are re-ranked afterwards."""
     durations: str | None = None
-    """Module that is told where the audio ends, where the rest of the latent is padding."""
+    """Module that receives where the audio ends, where the rest of the latent is padding."""
 
 
 KINDS = {
-    "StableAudioPipeline": Kind("transformer", CHANNELS_FIRST, "null, cond", durations="projection_model"),
-    "StableAudio3Pipeline": Kind("transformer", CHANNELS_FIRST, "null, cond"),
-    "AudioLDMPipeline": Kind("unet", MEL, "null, cond"),
-    "AudioLDM2Pipeline": Kind("unet", MEL, "null, cond", prompts="encode_prompt"),
-    "MusicLDMPipeline": Kind("unet", MEL, "null, cond", prompts="_encode_prompt"),
-    "AceStepPipeline": Kind("transformer", FRAMES_FIRST, "cond, null"),
-    "LongCatAudioDiTPipeline": Kind("transformer", FRAMES_FIRST, "separate"),
+    "StableAudioPipeline": Kind("transformer", CHANNELS_FIRST, durations="projection_model"),
+    "StableAudio3Pipeline": Kind("transformer", CHANNELS_FIRST),
+    "AudioLDMPipeline": Kind("unet", MEL),
+    "AudioLDM2Pipeline": Kind("unet", MEL, prompts="encode_prompt"),
+    "MusicLDMPipeline": Kind("unet", MEL, prompts="_encode_prompt"),
+    "AceStepPipeline": Kind("transformer", FRAMES_FIRST, linear=False),
+    "LongCatAudioDiTPipeline": Kind("transformer", FRAMES_FIRST, batched=False),
 }
 
 
 def kind_of(model: Any) -> Kind | None:
-    """The kind of a pipeline or of a subclass of one."""
+    """Kind of a pipeline, or of a subclass of one; None for any other object."""
     return next((KINDS[cls.__name__] for cls in type(model).__mro__ if cls.__name__ in KINDS), None)

@@ -1,11 +1,11 @@
 """Diffusers pipelines: the scheduler's `step` shows every state with its guided output, and can change both.
 
-The wrapper around `step` keeps the signature (`functools.wraps`), because pipelines read it to decide whether the
-scheduler takes a generator: Stable Audio's noise would be unseeded behind a bare wrapper. Guidance branches are reached
-by a forward hook on the network; the pipeline then applies its own guidance to them, linear or not.
+The wrapper around `step` keeps the signature, because pipelines read it to decide whether the scheduler takes a
+generator: behind a bare wrapper Stable Audio's noise would be unseeded. An edit of one guidance branch changes the
+guided output too, by the gain that the pipeline's own guidance gives to that branch. A forward hook on the network
+notes at which states the null branch is evaluated.
 """
 
-import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..attach import Callbacks
-from ..events import Branch, Moment
+from ..callbacks import Callbacks
+from ..events import Moment
+from ..guidance import SKIPPED, UNGUIDED, Gains, around_null, refused
 from .pipeline_kinds import Kind, kind_of
 from .schedules import Level, LevelAt, forget_history, last, level_rule, position
+from .wrapping import argument, call_replaced, replaced
 
 
 def fits(model: Any) -> bool:
@@ -26,13 +28,15 @@ def fits(model: Any) -> bool:
 
 
 class Sampling:
-    """The generation that runs, and the edits of its three sites: states, guided output, single branches."""
+    """The generation that runs: its states, its guidance, and the edits of both."""
 
     def __init__(self, pipeline: Any, kind: Kind, callbacks: Callbacks) -> None:
         self.pipeline, self.kind, self.callbacks = pipeline, kind, callbacks
         self.scheduler: Any = None
         self.level_at: LevelAt
         self.seconds: tuple[Tensor, Tensor] | None = None
+        self.scale: float | None = None
+        """Guidance scale of the running call; None between calls."""
         self.begin(0)
 
     def follow(self, scheduler: Any) -> None:
@@ -40,21 +44,23 @@ class Sampling:
         self.scheduler, self.level_at = scheduler, level_rule(scheduler)
 
     def begin(self, batch: int) -> None:
-        """Noise for `batch` clips has been drawn: nothing of the generation before counts any more."""
+        """Forget the generation before: noise for `batch` clips has been drawn."""
         self.batch = batch
-        self.called = -1
-        self.pushed = self.pushed_before = False
+        self.evaluated: list[int] = []
+        """Batch size of each call of the network since the last step."""
+        self.pushed = False
+        """Whether the last step's output was pushed."""
 
     def state(self, sample: Tensor, level: Level) -> Tensor:
         """[B, F, C] of the scheduler's sample."""
         return self.kind.layout.to_frames(sample if level.scale == 1 else sample / level.scale)
 
     def moment(self, index: int, level: Level, frames: int) -> Moment:
-        """State `index` in the form that all generators share."""
+        """Position of state `index` in the form that all generators share."""
         return Moment(index, last(self.scheduler), level.t, level.logsnr, self.mask(frames))
 
     def mask(self, frames: int) -> Tensor | None:
-        """[B, F] True on frames whose middle lies in the audio that is kept; None when nothing is cut."""
+        """[B, F], True on frames whose middle lies in the audio that is kept; None when nothing is cut."""
         if self.seconds is None:
             return None
         rate = self.pipeline.vae.config.sampling_rate / self.pipeline.vae.hop_length
@@ -62,34 +68,48 @@ class Sampling:
         middles = torch.arange(frames, device=start.device) + 0.5
         return (middles >= start) & (middles < end)
 
-    def push(self, state: Tensor, output: Tensor, level: Level, moment: Moment, branch: Branch) -> Tensor:
-        """The output [B, F, C] after the endpoint edits of one branch; the same object where none acts."""
-        for edit, wanted in self.callbacks.endpoint_edits:
-            if wanted != branch:
-                continue
-            endpoint = level.endpoint(state, output)
-            edited = edit(endpoint, moment)
-            if edited is not endpoint:
-                change = (edited - endpoint) / level.gain
-                self.pushed = self.pushed or bool(change.any())
-                output = output + change.to(output.dtype)
-        return output
+    def guided(self, batch: int) -> bool:
+        """Whether the network evaluated a null branch for the current state, which has `batch` clips."""
+        return max(self.evaluated, default=0) > batch if self.kind.batched else len(self.evaluated) > 1
+
+    def gains(self, batch: int) -> Gains:
+        """Effect of a push of one branch on the guided output of the current state, which has `batch` clips."""
+        # Some pipelines keep the scale as an attribute while they run, the others as an argument of their call alone.
+        scale = getattr(self.pipeline, "guidance_scale", self.scale)
+        if scale is None:
+            return refused(
+                "the guidance scale of this loop is not known: call the pipeline itself, or edit branch both"
+            )
+        if scale <= 1:
+            return UNGUIDED
+        if not self.guided(batch):
+            return SKIPPED
+        if not self.kind.linear:
+            return refused(
+                f"the guidance of {type(self.pipeline).__name__} is not linear (adaptive projection), so that a push "
+                "of one branch has no fixed effect on the guided output: edit branch both"
+            )
+        return around_null(scale)
 
     def step(
         self, step: Callable[..., Any], output: Tensor, timestep: Any, sample: Tensor, *rest: Any, **named: Any
     ) -> Any:
-        """One step of the scheduler, with its state observed before and edited after."""
+        """Take one step of the scheduler; its output is edited, its state observed before and edited after."""
         index = position(self.scheduler, timestep)
         level = self.level_at(self.scheduler, index)
         state, velocity = self.state(sample, level), self.kind.layout.to_frames(output)
         moment = self.moment(index, level, state.shape[1])
-        pushed = self.push(state, velocity, level, moment, "both")
-        if pushed is not velocity:
-            output = self.laid_out(pushed, output)
-        self.callbacks.observe(moment, state, pushed, level.endpoint(state, pushed))
-        if self.pushed != self.pushed_before:
+        push = None
+        if self.callbacks.endpoint_edits:
+            push = self.callbacks.push(level.endpoint(state, velocity), moment, self.gains(len(state)))
+        self.evaluated.clear()
+        if push is not None:
+            velocity = velocity + (push / level.gain).to(velocity.dtype)
+            output = self.laid_out(velocity, output)
+        self.callbacks.observe(moment, state, velocity, level.endpoint(state, velocity))
+        before, self.pushed = self.pushed, push is not None and bool(push.any())
+        if self.pushed != before:
             forget_history(self.scheduler)
-        self.pushed, self.pushed_before = False, self.pushed
         result = step(output, timestep, sample, *rest, **named)
         arrival = result[0] if isinstance(result, tuple) else result.prev_sample
         edited = self.arrive(index + 1, arrival)
@@ -101,7 +121,7 @@ class Sampling:
         return result
 
     def arrive(self, index: int, sample: Tensor) -> Tensor:
-        """The sample that the loop goes on with; the finished one is observed here, the others at their step."""
+        """Edit the sample that the loop goes on with. The finished one is observed here, the others at their step."""
         level = self.level_at(self.scheduler, index)
         state = self.state(sample, level)
         moment = self.moment(index, level, state.shape[1])
@@ -120,73 +140,22 @@ class Sampling:
         """[B, F, C] as a tensor of the pipeline's shape, type and strides, on which the bits of a kernel may depend."""
         return torch.empty_like(like).copy_(self.kind.layout.from_frames(frames, like))
 
-    def branches(self, latent: Tensor, timestep: Any, output: Tensor) -> Tensor:
-        """The network's output with the edits of single guidance branches; the same object where there are none."""
-        wanted = {branch for _, branch in self.callbacks.endpoint_edits} - {"both"}
-        index = position(self.scheduler, timestep)
-        rows = self.rows(index, output)
-        if not wanted or not rows:
-            return output
-        level, states = self.level_at(self.scheduler, index), self.kind.layout.to_frames(latent)
-        outputs = self.kind.layout.to_frames(output)
-        moment = self.moment(index, level, states.shape[1])
-        edited = [
-            self.push(states[part], outputs[part], level, moment, branch) if branch in wanted else outputs[part]
-            for branch, part in rows
-        ]
-        if (
-            "null" in wanted
-            and not self.guided(rows)
-            and self.push(states, outputs, level, moment, "null") is not outputs
-        ):
-            # Asked only whether it acts here: an edit of a branch that is not evaluated must not be lost in silence.
-            raise ValueError("an edit of the null branch needs guidance: there is no null branch without it")
-        return self.laid_out(torch.cat(edited), output)
-
-    def rows(self, index: int, output: Tensor) -> list[tuple[Branch, slice]]:
-        """The guidance branches that this call of the network evaluates, in batch order."""
-        again, self.called = self.called == index, index
-        if self.kind.branches == "separate":
-            return [("null" if again else "cond", slice(None))]
-        if len(output) == self.batch:
-            return [("cond", slice(None))]
-        first, second = self.kind.branches.split(", ")
-        return [(first, slice(self.batch)), (second, slice(self.batch, None))]  # type: ignore[list-item]
-
-    def guided(self, rows: list[tuple[Branch, slice]]) -> bool:
-        """Whether this generation has a null branch, at this state or at others."""
-        distilled = getattr(self.pipeline, "is_turbo", False)
-        return len(rows) == 2 or (getattr(self.pipeline, "guidance_scale", 0) > 1 and not distilled)
-
 
 @contextmanager
-def replaced(owner: Any, name: str, wrapper: Callable[..., Any]) -> Iterator[None]:
-    """Put `wrapper(original, *args, **kwargs)` in the place of an object's method, signature kept, for a while."""
-    original = getattr(owner, name)
-    shadowed, saved = name in vars(owner), vars(owner).get(name)
-
-    @functools.wraps(original)
-    def method(*args: Any, **kwargs: Any) -> Any:
-        return wrapper(original, *args, **kwargs)
-
-    setattr(owner, name, method)
-    try:
-        yield
-    finally:
-        if shadowed:
-            setattr(owner, name, saved)
-        else:
-            delattr(owner, name)
-
-
-@contextmanager
-def attached(model: Any, callbacks: Callbacks) -> Iterator[None]:
-    """Wrap the scheduler's step and the drawing of the noise, and hook the network, of one pipeline object."""
+def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
+    """Wrap the scheduler's step, the drawing of the noise and the call of one pipeline, and hook its network."""
     kind = kind_of(model)
     assert kind is not None
     refuse_offload(model)
     sampling = Sampling(model, kind, callbacks)
     sampling.follow(model.scheduler)
+
+    def call(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        sampling.scale = argument(original, "guidance_scale", args, kwargs)
+        try:
+            return original(*args, **kwargs)
+        finally:
+            sampling.scale = None
 
     def prepare_latents(original: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         latents = original(*args, **kwargs)
@@ -206,28 +175,21 @@ def attached(model: Any, callbacks: Callbacks) -> Iterator[None]:
         if kwargs.get("end_seconds") is not None:
             sampling.seconds = kwargs["start_seconds"], kwargs["end_seconds"]
 
-    def on_network(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
-        latent = args[0] if args else kwargs["hidden_states"]
-        timestep = args[1] if len(args) > 1 else kwargs["timestep"]
-        output = result[0] if isinstance(result, tuple) else result.sample
-        edited = sampling.branches(latent, timestep, output)
-        if edited is output:
-            return None
-        if isinstance(result, tuple):
-            return (edited, *result[1:])
-        result.sample = edited
-        return result
+    @torch.compiler.disable
+    def on_network(_: Any, __: Any, result: Any) -> None:
+        sampling.evaluated.append(len(result[0] if isinstance(result, tuple) else result.sample))
 
     with ExitStack() as stack:
         stack.enter_context(replaced(model.scheduler, "step", sampling.step))
         stack.enter_context(replaced(model, "prepare_latents", prepare_latents))
+        if not hasattr(type(model), "guidance_scale"):
+            stack.enter_context(call_replaced(model, call))
         if kind.prompts is not None:
             stack.enter_context(replaced(model, kind.prompts, encode_prompt))
         if kind.durations is not None:
             module = getattr(model, kind.durations)
             stack.callback(module.register_forward_pre_hook(on_durations, with_kwargs=True).remove)
-        network = getattr(model, kind.network)
-        stack.callback(network.register_forward_hook(on_network, with_kwargs=True).remove)
+        stack.callback(getattr(model, kind.network).register_forward_hook(on_network).remove)
         yield
 
 

@@ -1,8 +1,8 @@
-"""Where a diffusers scheduler stands, and how its network's output and the clean estimate follow from each other.
+"""Noise levels of diffusers schedulers, and the clean estimate that a state and a guided output give.
 
 Every scheduler here moves x = alpha data + sigma noise towards the data. The clean estimate is linear in the state and
-the network's guided output, estimate = keep * state + gain * output; so a push of the estimate by d is a push of the
-output by d / gain.
+the guided output: estimate = keep * state + gain * output. So a push of the estimate by d is a push of the output by
+d / gain.
 """
 
 import math
@@ -26,7 +26,7 @@ class Level:
     gain: float = 0.0
     """d estimate / d output."""
     scale: float = 1.0
-    """The scheduler's sample = scale * state; the state is what the network reads."""
+    """The scheduler's sample is scale * state; the network reads the state."""
 
     @property
     def t(self) -> float:
@@ -41,16 +41,20 @@ class Level:
         return 2 * math.log(self.alpha / self.sigma)
 
     def endpoint(self, state: Tensor, output: Tensor) -> Tensor:
-        """The clean estimate, float32."""
+        """Clean estimate [B, F, C], float32."""
         return self.keep * state.float() + self.gain * output.float()
 
 
 FINISHED = Level(alpha=1.0, sigma=0.0)
-"""What the last step returns is taken for data, whatever noise a schedule nominally leaves in it."""
+"""Level of what the last step returns: it counts as data, even where a schedule nominally leaves noise in it."""
 
 
 def position(scheduler: Any, timestep: Any) -> int:
-    """Index of the state that the loop is at: the scheduler's own account, no count of calls."""
+    """Index of the state that the loop is at, as the scheduler keeps it; calls are not counted.
+
+    Raises:
+        ValueError: the timestep is not on the scheduler's schedule.
+    """
     if hasattr(scheduler, "step_index"):
         return int(scheduler.begin_index or 0) if scheduler.step_index is None else int(scheduler.step_index)
     matches = (scheduler.timesteps == timestep).nonzero()
@@ -60,7 +64,7 @@ def position(scheduler: Any, timestep: Any) -> int:
 
 
 def last(scheduler: Any) -> int:
-    """Index of the finished latent: the number of steps."""
+    """Index of the finished latent, which is the number of steps."""
     return len(scheduler.timesteps)
 
 
@@ -110,10 +114,10 @@ LEVELS: dict[str, LevelAt] = {
 
 
 def level_rule(scheduler: Any) -> LevelAt:
-    """The formulas of a scheduler, by its class.
+    """Choose the formulas of a scheduler by its class.
 
     Raises:
-        ValueError: a scheduler, or a setting of one, whose clean estimate is not known here.
+        ValueError: the clean estimate of this scheduler, or of one of its settings, is not known here.
     """
     for ancestor in type(scheduler).__mro__:
         rule = LEVELS.get(ancestor.__name__)
@@ -135,10 +139,10 @@ def level_rule(scheduler: Any) -> LevelAt:
 
 
 def forget_history(scheduler: Any) -> None:
-    """Let a multistep solver take its next step from the present estimate alone.
+    """Make a multistep solver take its next step from the present estimate alone.
 
-    A second-order solver extrapolates from the estimate before, which an edit has made that of another state: without
-    this the edit overshoots.
+    A second-order solver extrapolates from the estimate of the step before. After an edit that estimate belongs to
+    another state, and the edit would overshoot.
     """
     if hasattr(scheduler, "lower_order_nums"):
         scheduler.lower_order_nums = 0

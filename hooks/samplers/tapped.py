@@ -1,4 +1,4 @@
-"""Samplers that pass their states through tap modules (this project's DiffRhythm): plain forward hooks do it all."""
+"""Samplers that pass their states through tap modules (this project's DiffRhythm), where forward hooks suffice."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..attach import Callbacks
+from ..callbacks import Callbacks
 from ..events import Moment, flow_logsnr
+from ..guidance import around_cond
 
 
 def fits(model: Any) -> bool:
@@ -16,13 +17,13 @@ def fits(model: Any) -> bool:
 
 
 def moment(step: Any) -> Moment:
-    """The sampler's own account of where it is."""
+    """Position that the sampler itself reports."""
     return Moment(step.index, step.last, step.t, flow_logsnr(step.t), step.mask)
 
 
 @contextmanager
-def attached(model: Any, callbacks: Callbacks) -> Iterator[None]:
-    """Forward hooks on the taps for states, guidance branches and observation."""
+def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
+    """Put forward hooks on the taps for states, guidance branches and observation."""
 
     def on_state(_: Any, args: tuple[Any, ...], state: Tensor) -> Tensor:
         step = args[1]
@@ -33,13 +34,12 @@ def attached(model: Any, callbacks: Callbacks) -> Iterator[None]:
         positive, null = branches
         guided = positive if null is None else positive + (positive - null) * step.guidance
         left = 1 - step.t
-        for push, branch in callbacks.pushes(state + left * guided, moment(step)):
-            if branch == "null" and null is None:
-                raise ValueError("an edit of the null branch needs guidance: there is no null branch without it")
-            # x1 = x + (1 - t) v: moving x1 by d takes d / (1 - t) of velocity.
-            positive = positive if branch == "null" else positive + push / left
-            null = null if branch == "cond" or null is None else null + push / left
-        return positive, null
+        push = callbacks.push(state + left * guided, moment(step), around_cond(step.guidance))
+        if push is None:
+            return None
+        # x1 = x + (1 - t) v: moving x1 by d takes d / (1 - t) of velocity. In both branches it enters v once.
+        change = push / left
+        return positive + change, None if null is None else null + change
 
     def on_observe(_: Any, args: tuple[Any, ...], __: None) -> None:
         state, velocity, step = args

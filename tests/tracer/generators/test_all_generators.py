@@ -14,7 +14,7 @@ from support.pipelines import save
 from support.readout import tiny_readout
 from torch import Tensor, nn
 
-from hooks import Edit, Event, capture, steer
+from hooks import Edit, EditRefused, Event, capture, steer
 from probes.errors import InputError
 from tracer import trace
 from tracer.generators import Generator, load_generator
@@ -34,7 +34,7 @@ class Row:
     seconds: float = 0.4
     guidance: float = 3.0
     gains: dict[str, float] = field(default_factory=dict)
-    """What a push of one branch's clean estimate does to the guided one's; empty where guidance is not linear."""
+    """What a push of one branch does to the guided clean estimate; a branch that is not here is refused."""
     last_gain: Callable[[Any], float] = lambda sampler: 1.0
     """What a push of the last clean estimate does to the finished latent."""
     refused: float = 1e-6
@@ -66,6 +66,7 @@ def ddim_last_gain(sampler: Any) -> float:
 
 
 LINEAR = {"cond": 3.0, "null": -2.0}
+UNGUIDED = {"cond": 1.0}
 ROWS = [
     Row("diffrhythm", diffrhythm, seconds=0.5, gains={"cond": 4.0, "null": -3.0}),
     Row("mini", mini, seconds=0.5, gains={"cond": 4.0, "null": -3.0}),
@@ -74,8 +75,15 @@ ROWS = [
     Row("audioldm2", pipeline("audioldm2"), gains=LINEAR, last_gain=ddim_last_gain),
     Row("musicldm", pipeline("musicldm"), gains=LINEAR, last_gain=ddim_last_gain),
     Row("ace-step", pipeline("ace-step"), refused=1e5),
-    Row("ace-step", pipeline("ace-step", turbo=True), guidance=1.0, refused=1e5, id="ace-step turbo"),
-    Row("stable-audio-3", pipeline("stable-audio-3"), guidance=1.0, refused=1e5, id="stable-audio-3 distilled"),
+    Row("ace-step", pipeline("ace-step", turbo=True), guidance=1.0, gains=UNGUIDED, refused=1e5, id="ace-step turbo"),
+    Row(
+        "stable-audio-3",
+        pipeline("stable-audio-3"),
+        guidance=1.0,
+        gains=UNGUIDED,
+        refused=1e5,
+        id="stable-audio-3 distilled",
+    ),
     Row(
         "stable-audio-3",
         pipeline("stable-audio-3", distilled=False),
@@ -118,10 +126,10 @@ def modules(sampler: Any) -> Iterator[nn.Module]:
             yield from part.modules()
 
 
-def attachments(sampler: Any) -> tuple[int, set[str], set[str]]:
-    """Hooks on every module, and the names set on the sampler object and on its scheduler."""
+def attachments(sampler: Any) -> tuple[int, type, set[str], set[str]]:
+    """Hooks on every module, the sampler's class, and the names set on the sampler object and on its scheduler."""
     hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules(sampler))
-    return hooks, set(vars(sampler)), set(vars(getattr(sampler, "scheduler", sampler)))
+    return hooks, type(sampler), set(vars(sampler)), set(vars(getattr(sampler, "scheduler", sampler)))
 
 
 def test_one_event_per_state_in_one_form(case: Case) -> None:
@@ -167,7 +175,7 @@ def test_hooks_and_wrappers_are_gone_afterwards(case: Case, raised: type[BaseExc
         if raised is not None and event.index == 2:
             raise raised
 
-    push = Edit(torch.zeros_like, branch="cond")
+    push = Edit(torch.zeros_like)
     if raised is None:
         with steer(case.model.sampler, [push]), capture(case.model.sampler, sink):
             case.generate()
@@ -180,10 +188,9 @@ def test_hooks_and_wrappers_are_gone_afterwards(case: Case, raised: type[BaseExc
 
 def test_a_displacement_of_zero_changes_no_bit(case: Case) -> None:
     plain = case.generate()
-    edits = [Edit(torch.zeros_like, site="state"), Edit(torch.zeros_like), Edit(torch.zeros_like, branch="cond")]
-    if case.row.guidance > 1:
-        edits.append(Edit(torch.zeros_like, branch="null"))
-    steered, _ = case.traced(*edits)
+    edits = [Edit(torch.zeros_like, site="state"), Edit(torch.zeros_like)]
+    branches: list[Any] = list(case.row.gains)
+    steered, _ = case.traced(*edits, *(Edit(torch.zeros_like, branch=branch) for branch in branches))
     assert torch.equal(steered, plain)
 
 
@@ -208,18 +215,13 @@ def test_a_push_of_the_last_clean_estimate_moves_the_latent_by_what_the_step_mak
 def test_guidance_amplifies_the_push_of_one_branch(case: Case, branch: Any) -> None:
     (_, events), push = case.traced(), torch.randn(case.model.channels)
     edit = Edit(push.expand_as, branch=branch)
-    if case.row.guidance <= 1 and branch == "null":
-        with pytest.raises(ValueError, match="null branch"):
+    if branch not in case.row.gains:
+        with pytest.raises(EditRefused, match="null branch" if case.row.guidance <= 1 else "not linear"):
             case.traced(edit)
         return
     _, after = case.traced(edit)
     moved = after[0].endpoint - events[0].endpoint
-    if case.row.gains:
-        torch.testing.assert_close(moved, case.row.gains[branch] * push.expand_as(moved), rtol=1e-3, atol=2e-3)
-    elif case.row.guidance <= 1:
-        torch.testing.assert_close(moved, push.expand_as(moved), rtol=1e-3, atol=2e-3)
-    else:
-        assert moved.abs().max() > 1e-3
+    torch.testing.assert_close(moved, case.row.gains[branch] * push.expand_as(moved), rtol=1e-3, atol=2e-3)
 
 
 def test_a_state_edit_is_seen_by_the_next_step(case: Case) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from lookalike_cfm import CFM
-from steer_toys import linear_cfm, run_cfm
+from support.linear_samplers import LinearCFM
+from support.lookalike_cfm import CFM, Transformer
+from support.sinks import Kept
 
 from hooks import Edit, Event, capture, steer
 from tracer.generators.diffrhythm import DiffRhythm
@@ -59,16 +60,6 @@ def sampled(cfm: CFM, given: dict[str, Any]) -> torch.Tensor:
     return trajectory
 
 
-def copied(events: list[Event]) -> Callable[[Event], None]:
-    """A sink that keeps copies."""
-
-    def keep(event: Event) -> None:
-        tensors = [None if value is None else value.clone() for value in (event.state, event.velocity, event.endpoint)]
-        events.append(Event(event.index, event.t, tensors[0], tensors[1], tensors[2], event.mask, event.logsnr))
-
-    return keep
-
-
 def assert_same(one: list[Event], other: list[Event], within: float = 1e-4) -> None:
     assert len(one) == len(other)
     for a, b in zip(one, other):
@@ -90,20 +81,20 @@ def assert_same(one: list[Event], other: list[Event], within: float = 1e-4) -> N
 @pytest.mark.parametrize("frames", [2048, 6144])
 def test_the_events_are_those_of_our_sampler(tiny_diffrhythm: BuildTiny, frames: int, changes: dict[str, Any]) -> None:
     model, given = tiny_diffrhythm(max_frames=frames), arguments(**changes)
-    cfm = CFM(model)
-    theirs: list[Event] = []
-    ours: list[Event] = []
-    with capture(cfm, copied(theirs)):
+    cfm = CFM(Transformer(model))
+    theirs = Kept()
+    ours = Kept()
+    with capture(cfm, theirs):
         trajectory = sampled(cfm, given)
-    with capture(model, copied(ours)):
+    with capture(model, ours):
         model.sample(**own_arguments(trajectory[0], given))
-    assert [event.index for event in theirs] == list(range(given["steps"]))
-    assert torch.equal(torch.stack([event.state for event in theirs]), trajectory)
-    assert_same(theirs, ours)
+    assert [event.index for event in theirs.events] == list(range(given["steps"]))
+    assert torch.equal(torch.stack([event.state for event in theirs.events]), trajectory)
+    assert_same(theirs.events, ours.events)
 
 
 def test_a_captured_run_is_bit_identical(tiny_diffrhythm: BuildTiny) -> None:
-    cfm, given = CFM(tiny_diffrhythm()), arguments()
+    cfm, given = CFM(Transformer(tiny_diffrhythm())), arguments()
     plain = sampled(cfm, given)
     with capture(cfm, lambda event: None):
         assert torch.equal(sampled(cfm, given), plain)
@@ -111,7 +102,7 @@ def test_a_captured_run_is_bit_identical(tiny_diffrhythm: BuildTiny) -> None:
 
 
 def test_steps_come_from_flow_time_not_from_counting_calls(tiny_diffrhythm: BuildTiny) -> None:
-    cfm, given = CFM(tiny_diffrhythm()), arguments()
+    cfm, given = CFM(Transformer(tiny_diffrhythm())), arguments()
     indices: list[int] = []
     with capture(cfm, lambda event: indices.append(event.index)):
         sampled(cfm, given)
@@ -150,36 +141,37 @@ def displaced(latent: torch.Tensor) -> torch.Tensor:
 ])  # fmt: skip
 def test_edits_through_the_velocity_agree_with_edits_of_the_state(tiny_diffrhythm: BuildTiny, edits: Any) -> None:
     model, given = tiny_diffrhythm(), arguments()
-    cfm = CFM(model)
-    theirs: list[Event] = []
-    ours: list[Event] = []
+    cfm = CFM(Transformer(model))
+    theirs = Kept()
+    ours = Kept()
     plain = sampled(cfm, given)
-    with steer(cfm, edits), capture(cfm, copied(theirs)):
+    with steer(cfm, edits), capture(cfm, theirs):
         steered = sampled(cfm, given)
-    with steer(model, edits), capture(model, copied(ours)):
+    with steer(model, edits), capture(model, ours):
         own = model.sample(**own_arguments(plain[0], given))
     assert torch.equal(steered[0], plain[0])
     assert float((steered[-1] - plain[-1]).abs().max()) > 0.05
     assert isinstance(own, torch.Tensor)
     assert float((steered - own).abs().max()) < 1e-4
     # The pushed velocity that moves the state is this route's means, not something to be seen at the state before.
-    assert_same(theirs, ours)
+    assert_same(theirs.events, ours.events)
 
 
 def test_a_model_in_half_precision_keeps_its_own_time_grid(tiny_diffrhythm: BuildTiny) -> None:
-    cfm, given = CFM(tiny_diffrhythm().half()), arguments(steps=32, sway_sampling_coef=-1.0, start_time=torch.zeros(1))
-    events: list[Event] = []
-    with capture(cfm, copied(events)):
+    cfm = CFM(Transformer(tiny_diffrhythm().half()))
+    given = arguments(steps=32, sway_sampling_coef=-1.0, start_time=torch.zeros(1))
+    events = Kept()
+    with capture(cfm, events):
         trajectory = sampled(cfm, given)
     grid = torch.linspace(0, 1, 32, dtype=torch.float16)
     grid = grid - (torch.cos(torch.pi / 2 * grid) - 1 + grid)
-    assert [event.t for event in events] == grid.tolist()
-    assert [event.index for event in events] == list(range(32))
-    assert torch.equal(torch.stack([event.state for event in events]), trajectory)
+    assert [event.t for event in events.events] == grid.tolist()
+    assert [event.index for event in events.events] == list(range(32))
+    assert torch.equal(torch.stack([event.state for event in events.events]), trajectory)
 
 
 def test_positional_arguments_and_defaults_are_understood(tiny_diffrhythm: BuildTiny) -> None:
-    cfm, given = CFM(tiny_diffrhythm()), arguments()
+    cfm, given = CFM(Transformer(tiny_diffrhythm())), arguments()
     first = [given.pop(name) for name in ("cond", "text", "duration")]
     del given["steps"]
     indices: list[int] = []
@@ -190,23 +182,23 @@ def test_positional_arguments_and_defaults_are_understood(tiny_diffrhythm: Build
 
 @pytest.mark.parametrize("how", ["in place", "wrapped"])
 def test_a_compiled_network_gives_the_same_events(how: str) -> None:
-    cfm = linear_cfm(torch.randn(2, 6, 4))
-    plain: list[Event] = []
-    with capture(cfm, copied(plain)):
-        run_cfm(cfm, steps=4, guidance=2.0)
+    cfm, noise = LinearCFM(), torch.randn(2, 6, 4)
+    plain = Kept()
+    with capture(cfm, plain):
+        cfm.run(noise, steps=4, guidance=2.0)
     if how == "in place":
         cfm.transformer.compile(backend="eager")
     else:
         cfm.transformer = torch.compile(cfm.transformer, backend="eager")
-    run_cfm(cfm, steps=4, guidance=2.0)  # compiled before the hooks come
-    compiled: list[Event] = []
-    with capture(cfm, copied(compiled)):
-        run_cfm(cfm, steps=4, guidance=2.0)
-    assert_same(compiled, plain)
+    cfm.run(noise, steps=4, guidance=2.0)  # compiled before the hooks come
+    compiled = Kept()
+    with capture(cfm, compiled):
+        cfm.run(noise, steps=4, guidance=2.0)
+    assert_same(compiled.events, plain.events)
 
 
 def test_nothing_is_left_on_the_object(tiny_diffrhythm: BuildTiny) -> None:
-    cfm, given = CFM(tiny_diffrhythm()), arguments(steps=3)
+    cfm, given = CFM(Transformer(tiny_diffrhythm())), arguments(steps=3)
     for sink in (lambda event: None, stop_at(1)):
         try:
             with capture(cfm, sink), capture(cfm, lambda event: None):

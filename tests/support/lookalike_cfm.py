@@ -47,9 +47,11 @@ class Transformer(nn.Module):
 class CFM(nn.Module):
     """`transformer`, and `sample` on torchdiffeq's fixed Euler grid."""
 
-    def __init__(self, model: DiffRhythm) -> None:
+    def __init__(self, transformer: nn.Module) -> None:
         super().__init__()
-        self.transformer = Transformer(model)
+        self.transformer = transformer
+        self.noise: Tensor | None = None
+        """Noise [B, L, C] to begin with, where a test chooses it; upstream always draws it."""
 
     @torch.no_grad()
     def sample(
@@ -89,8 +91,8 @@ class CFM(nn.Module):
             )  # fmt: skip
             return positive + (positive - null) * cfg_strength
 
-        noise = []
-        for _ in range(batch_infer_num):
+        noise = [] if self.noise is None else list(self.noise)
+        while len(noise) < batch_infer_num:
             if seed is not None:
                 torch.manual_seed(seed)
             noise.append(torch.randn(duration, cond.shape[2], dtype=dtype))

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from lookalike_ace_step import ACEStepPipeline, FlowMatchEulerDiscreteScheduler, generate
+from support.lookalike_ace_step import ACEStepPipeline, FlowMatchEulerDiscreteScheduler, generate
 from torch import Tensor
 
-from hooks import Edit, Event, capture, steer
+from hooks import Edit, EditRefused, Event, capture, steer
 
 
 def frames(latent: Tensor) -> Tensor:
@@ -78,12 +78,21 @@ def test_a_displacement_of_zero_changes_no_bit(pipeline: ACEStepPipeline, site: 
     assert torch.equal(traced(pipeline, Edit(torch.zeros_like, site=site))[0], generate(pipeline))
 
 
-@pytest.mark.parametrize(("branch", "gain"), [("both", 1.0), ("cond", 3.0), ("null", -2.0)])
-@pytest.mark.parametrize("double", [False, True])
+GUIDANCE: list[tuple[dict[str, Any], dict[str, float]]] = [
+    ({}, {"both": 1.0, "cond": 3.0, "null": -2.0}),
+    ({"guidance_scale": 0.5}, {"both": 1.0, "cond": 0.5, "null": 0.5}),
+    # The scale falls from 7 at the first guided state (2) to 3 at the last one (5): 7 - 4 / 3 at state 3.
+    ({"guidance_scale": 7.0, "guidance_interval_decay": 1.0}, {"both": 1.0, "cond": 17 / 3, "null": -14 / 3}),
+    ({"guidance_scale_text": 2.0, "guidance_scale_lyric": 4.0}, {"both": 1.0, "cond": 4.0, "null": -1.0}),
+]
+
+
+@pytest.mark.parametrize("branch", ["both", "cond", "null"])
+@pytest.mark.parametrize(("options", "gains"), GUIDANCE)
 def test_the_branches_inside_the_guided_interval(
-    pipeline: ACEStepPipeline, branch: Any, gain: float, double: bool
+    pipeline: ACEStepPipeline, options: dict[str, Any], gains: dict[str, float], branch: Any
 ) -> None:
-    options = {"guidance_scale_text": 2.0, "guidance_scale_lyric": 2.0} if double else {}
+    gain = gains[branch]
     (_, events), push = traced(pipeline, **options), torch.randn(128)
     window = {"start": events[3].t - 1e-6, "stop": events[3].t + 1e-6}
     _, after = traced(pipeline, Edit(push.expand_as, branch=branch, **window), **options)
@@ -99,8 +108,43 @@ def test_outside_the_interval_the_only_branch_is_the_conditional_one(pipeline: A
     steered, _ = traced(pipeline, Edit(push.expand_as, branch="cond", **last))
     torch.testing.assert_close(frames(steered - plain), push.expand(2, 12, 128), rtol=1e-4, atol=1e-4)
     assert torch.equal(traced(pipeline, Edit(push.expand_as, branch="null", **last))[0], plain)
-    with pytest.raises(ValueError, match="null branch"):
+    with pytest.raises(EditRefused, match="null branch"):
         traced(pipeline, Edit(push.expand_as, branch="null"), guidance_scale=1.0)
+
+
+@pytest.mark.parametrize(("options", "gains"), GUIDANCE)
+@pytest.mark.parametrize("branch", ["cond", "null"])
+def test_the_gains_are_what_the_pipeline_makes_of_its_branches(
+    pipeline: ACEStepPipeline, options: dict[str, Any], gains: dict[str, float], branch: str
+) -> None:
+    """A branch is pushed by an ordinary hook on the network, so that the pipeline's own guidance does the rest."""
+    (_, events), calls = traced(pipeline, **options), list[int]()
+    double = "guidance_scale_text" in options
+    # Two states before the interval take one call each; the fourth state is the second one inside it.
+    wanted = 2 + (3 if double else 2) + (0 if branch == "cond" else 2 if double else 1)
+
+    def push(_: Any, __: Any, output: Tensor) -> Tensor | None:
+        calls.append(len(calls))
+        return output + 1 if calls[-1] == wanted else None
+
+    handle = pipeline.ace_step_transformer.final_layer.register_forward_hook(push)
+    try:
+        _, after = traced(pipeline, **options)
+    finally:
+        handle.remove()
+    moved = after[3].velocity - events[3].velocity
+    torch.testing.assert_close(moved, torch.full_like(moved, gains[branch]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("cfg_type", ["apg", "cfg_star"])
+@pytest.mark.parametrize("branch", ["cond", "null"])
+def test_one_branch_of_guidance_that_is_not_linear_is_refused(
+    pipeline: ACEStepPipeline, cfg_type: str, branch: Any
+) -> None:
+    with pytest.raises(EditRefused, match=f"cfg_type='{cfg_type}' is not linear.*edit branch both"):
+        traced(pipeline, Edit(torch.ones_like, branch=branch), cfg_type=cfg_type)
+    plain, steered = generate(pipeline, cfg_type=cfg_type), traced(pipeline, Edit(torch.ones_like), cfg_type=cfg_type)
+    assert not torch.equal(steered[0], plain)
 
 
 def test_what_cannot_be_followed_is_refused(pipeline: ACEStepPipeline) -> None:

@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from steer_toys import DECAY, TINY, LinearFlow, Network, UpstreamCFM, linear_cfm, run_cfm
+from support.linear_samplers import DECAY, TINY, LinearCFM, LinearFlow, run_cfm
+from support.lookalike_cfm import CFM, Transformer
 from torch import Tensor
 
+import hooks
 from hooks import Edit, Event, capture, steer
 from tracer.generators.diffrhythm import DiffRhythm
 
@@ -30,9 +32,9 @@ def own(guidance: float = 0.0) -> tuple[LinearFlow, Callable[..., Tensor]]:
     return model, lambda steps=33: model.run(NOISE, steps, guidance)
 
 
-def upstream(guidance: float = 0.0) -> tuple[UpstreamCFM, Callable[..., Tensor]]:
-    model = linear_cfm(NOISE)
-    return model, lambda steps=33: run_cfm(model, steps, guidance)
+def upstream(guidance: float = 0.0) -> tuple[LinearCFM, Callable[..., Tensor]]:
+    model = LinearCFM()
+    return model, lambda steps=33: model.run(NOISE, steps, guidance)
 
 
 BOTH_ROUTES = pytest.mark.parametrize("sampler", [own, upstream])
@@ -105,25 +107,17 @@ def test_state_and_velocity_routes_agree_on_a_real_network(site, guidance):
         torch.nn.init.normal_(parameter, std=0.2)
     style = torch.nn.functional.normalize(torch.randn(2, 512), dim=1)
 
-    def field(x, time, cond, text, style, start_time, drop_audio, drop_text):
-        return model.velocity(
-            x, time, cond=cond, text=text, style=style, start_time=start_time, song_duration=torch.ones(1),
-            drop_audio=drop_audio, drop_text=drop_text,
-        )  # fmt: skip
-
-    other = UpstreamCFM(Network(field), NOISE)
+    other = CFM(Transformer(model))
     edit = Edit(lambda x: 0.2 * torch.tanh(x) + 0.1 * PUSH, site=site, start=0.2, stop=0.7, schedule="bell")
-    cond, text = torch.zeros(1, 6, 4), torch.zeros(1, 6, dtype=torch.long)
     with steer(model, [edit]):
         ours = model.sample(
-            noise=NOISE, cond=cond, text=text, style=style[:1], negative_style=style[1:], start_time=torch.zeros(1),
-            song_duration=torch.ones(1), steps=12, cfg_strength=guidance,
+            noise=NOISE, style=style[:1], negative_style=style[1:], song_duration=torch.ones(1), steps=12,
+            cfg_strength=guidance,
         )  # fmt: skip
     with steer(other, [edit]):
-        _, theirs = other.sample(
-            cond, text, 6, style_prompt=style[:1], negative_style_prompt=style[1:], start_time=torch.zeros(1),
-            steps=12, cfg_strength=guidance,
-        )  # fmt: skip
+        theirs = run_cfm(
+            other, NOISE, style_prompt=style[:1], negative_style_prompt=style[1:], steps=12, cfg_strength=guidance
+        )
     torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=1e-4)
 
 
@@ -270,3 +264,17 @@ def test_strength_lies_between_zero_and_one_and_vanishes_outside(start, width, t
     assert 0 <= strength <= 1
     if t < start or (t >= stop and stop < 1):
         assert strength == 0
+
+
+def test_an_edit_says_what_it_pushes_where_and_when():
+    assert repr(Edit(constant, branch="cond", start=0.2, stop=0.8, schedule="bell")) == (
+        "Edit(constant, site='endpoint', branch='cond', start=0.2, stop=0.8, schedule='bell')"
+    )
+    large = Edit(torch.zeros(1, 2000, 64).add, site="state")
+    assert repr(large) == "Edit(Tensor.add, site='state', start=0, stop=1, schedule='constant')"
+
+
+def test_the_public_names_are_listed():
+    assert dir(hooks) == sorted(hooks.__all__)
+    assert all(hasattr(hooks, name) for name in hooks.__all__)
+    assert {"attach", "attached", "capture", "steer", "Edit", "Event", "Moment", "Sink"} <= set(dir(hooks))

@@ -1,4 +1,4 @@
-"""What `capture` hands over, and that it leaves nothing behind."""
+"""What `capture` hands over, what `attached` lists, and that nothing is left behind."""
 
 import contextlib
 import gc
@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from support.sinks import Kept
 from torch import nn
 
-from hooks import Edit, Event, capture, steer
+from hooks import Edit, Event, attach, attached, capture, steer
 from tracer.generators.diffrhythm import DiffRhythm
 from tracer.generators.diffrhythm.model import time_grid
 
@@ -48,19 +49,6 @@ def raising(error: BaseException, index: int = 2) -> Callable[[Event], None]:
             raise error
 
     return sink
-
-
-class Kept:
-    """A sink that copies what it sees."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def __call__(self, event: Event) -> None:
-        state, velocity, endpoint = (
-            None if tensor is None else tensor.clone() for tensor in (event.state, event.velocity, event.endpoint)
-        )
-        self.events.append(Event(event.index, event.t, state, velocity, endpoint, event.mask, event.logsnr))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("changes", [
@@ -316,3 +304,37 @@ def test_gradients_are_off_in_the_sink_and_the_tensors_are_plain(tiny_diffrhythm
     with capture(model, kept):
         run(model)
     assert all(event.state.dtype == torch.float32 and not event.state.requires_grad for event in kept.events)
+
+
+def test_attached_lists_what_is_on_a_sampler(tiny_diffrhythm: BuildTiny) -> None:
+    model, other, kept = tiny_diffrhythm(), tiny_diffrhythm(), Kept()
+    edit = Edit(torch.zeros_like, site="state", start=0.5)
+    push = Edit(torch.zeros_like, branch="cond", stop=0.5)
+
+    def inner(latent: torch.Tensor, moment: Any) -> torch.Tensor:
+        return latent
+
+    assert attached(model) == []
+    with capture(model, kept), steer(model, [push, edit]):
+        outer = attached(model)
+        assert [thing.callback for thing in outer] == [edit, push, kept]
+        assert [str(thing) for thing in outer] == [
+            "<state edit: Edit(zeros_like, site='state', start=0.5, stop=1, schedule='constant')>",
+            "<endpoint edit of branch cond: Edit(zeros_like, site='endpoint', branch='cond', start=0, stop=0.5, "
+            "schedule='constant')>",
+            "<sink: Kept>",
+        ]
+        failing = raising(RuntimeError("inner"))
+        with pytest.raises(RuntimeError, match="inner"), attach(model, edit_endpoint=inner, observe=failing):
+            run(model)
+        with attach(model, edit_endpoint=inner, observe=nothing):
+            assert [thing.callback for thing in attached(model)] == [edit, push, inner, kept, nothing]
+        assert attached(model) == outer
+        assert attached(other) == []
+    assert attached(model) == []
+
+
+def test_attached_refuses_what_cannot_be_attached_to() -> None:
+    for thing in (object(), nn.Linear(2, 2)):
+        with pytest.raises(ValueError, match="cannot attach to"):
+            attached(thing)

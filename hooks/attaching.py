@@ -1,0 +1,94 @@
+"""Install hooks on a sampler for the length of a `with` block, and remove exactly those afterwards."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .callbacks import Attachment, Callbacks, LatentEdit
+from .events import Sink
+from .guidance import Branch
+from .samplers import adapter_for
+
+_installed: "WeakKeyDictionary[Any, tuple[Callbacks, ExitStack]]" = WeakKeyDictionary()
+
+
+@contextmanager
+def attach(
+    model: Any,
+    *,
+    observe: Sink | None = None,
+    edit_state: LatentEdit | None = None,
+    edit_endpoint: LatentEdit | None = None,
+    branch: Branch = "both",
+) -> Iterator[None]:
+    """Watch or change a sampler while the block runs.
+
+    Args:
+        model: a sampler with taps (this project's DiffRhythm), an upstream DiffRhythm `CFM`, a supported diffusers
+            pipeline, or an ACE-Step 1.0 pipeline.
+        observe: called with an `Event` at every state, after all edits.
+        edit_state: called with every state that a step returns (not with the noise). What it returns takes the
+            state's place.
+        edit_endpoint: called with the clean estimate [B, F, C] that the guided output implies, whatever the branch.
+            What it returns says where the branch's estimate shall move; the guided output is changed accordingly.
+        branch: guidance branch that `edit_endpoint` acts on. A push of both branches moves the guided estimate once.
+            With guidance v = c + w (c - n), a push of the conditional branch moves it 1 + w times, a push of the null
+            branch -w times. The next edit sees the guided estimate where this one left it.
+
+    Raises:
+        ValueError: no adapter knows this kind of object, or hooks cannot follow it as it is set up.
+        EditRefused: raised by the generation in the block, when an edit acts on a branch that does not exist, or
+            whose effect on the guided output is not known.
+    """
+    if model not in _installed:
+        callbacks, installed = Callbacks(), ExitStack()
+        installed.enter_context(adapter_for(model)(model, callbacks))
+        _installed[model] = callbacks, installed
+    callbacks, installed = _installed[model]
+    endpoint_edit = None if edit_endpoint is None else (edit_endpoint, branch)
+    additions: list[tuple[list[Any], Any]] = [
+        (callbacks.sinks, observe),
+        (callbacks.state_edits, edit_state),
+        (callbacks.endpoint_edits, endpoint_edit),
+    ]
+    additions = [(place, callback) for place, callback in additions if callback is not None]
+    for place, callback in additions:
+        place.append(callback)
+    try:
+        yield
+    finally:
+        for place, callback in reversed(additions):
+            # By identity, from the end: an equal callback of an outer block keeps its place.
+            del place[max(index for index, present in enumerate(place) if present is callback)]
+        if not callbacks:
+            del _installed[model]
+            installed.close()
+
+
+def capture(model: Any, sink: Sink) -> AbstractContextManager[None]:
+    """Call `sink(event)` at every state while the block runs: `with capture(model, sink): model.sample(...)`.
+
+    Capturing does not change the generation by a bit. It keeps nothing: the sampler owns an event's tensors [B, F, C].
+    A second generation in the same block starts again at index 0. An exception in the sink ends the generation.
+
+    Args:
+        model: a sampler that `hooks.attach` knows.
+        sink: called with an `Event`. The last one has velocity None, and the finished latent as its endpoint.
+    """
+    return attach(model, observe=sink)
+
+
+def attached(model: Any) -> list[Attachment]:
+    """List the sinks and edits that are on a sampler now, in the order in which they act; empty when there are none.
+
+    Args:
+        model: a sampler that `hooks.attach` knows.
+
+    Raises:
+        ValueError: no adapter knows this kind of object.
+    """
+    if model in _installed:
+        return _installed[model][0].listed()
+    adapter_for(model)
+    return []

@@ -1,0 +1,141 @@
+"""Sinks and edits of one sampler, and how its adapter calls them."""
+
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .events import Event, Moment, Sink
+from .guidance import Branch, Gains
+
+
+class LatentEdit(Protocol):
+    """Called with a latent [B, F, C] and its moment; returns the latent that takes its place.
+
+    It returns the same object where it changes nothing.
+    """
+
+    def __call__(self, latent: Tensor, moment: Moment, /) -> Tensor: ...
+
+
+@dataclass(frozen=True, repr=False)
+class Attachment:
+    """One sink or edit on a sampler, as `attached` lists it."""
+
+    role: str
+    """"sink", "state edit" or "endpoint edit"."""
+    callback: Sink | LatentEdit
+    """The object that was attached."""
+    branch: Branch | None = None
+    """Guidance branch of an endpoint edit."""
+
+    def __repr__(self) -> str:
+        branch = "" if self.branch is None else f" of branch {self.branch}"
+        return f"<{self.role}{branch}: {short_name(self.callback)}>"
+
+
+@dataclass
+class Callbacks:
+    """The sinks and edits of one sampler, in the order in which they came.
+
+    A sampler carries one set of hooks however deeply `with` blocks are nested. So a sink sees the edited states
+    whatever the order of nesting.
+    """
+
+    sinks: list[Sink] = field(default_factory=list)
+    state_edits: list[LatentEdit] = field(default_factory=list)
+    endpoint_edits: list[tuple[LatentEdit, Branch]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.sinks or self.state_edits or self.endpoint_edits)
+
+    def listed(self) -> list[Attachment]:
+        """Everything that is attached: state edits, endpoint edits and sinks, each in order."""
+        return [
+            *(Attachment("state edit", edit) for edit in self.state_edits),
+            *(Attachment("endpoint edit", edit, branch) for edit, branch in self.endpoint_edits),
+            *(Attachment("sink", sink) for sink in self.sinks),
+        ]
+
+    def state(self, state: Tensor, moment: Moment) -> Tensor:
+        """Apply the state edits in order.
+
+        Returns:
+            [B, F, C] the edited state; the same object where no edit acts.
+        """
+        for edit in self.state_edits:
+            state = edit(state, moment)
+        return state
+
+    def push(self, endpoint: Tensor, moment: Moment, gains: Gains) -> Tensor | None:
+        """Apply the endpoint edits in order. Each sees what the ones before it did to the guided estimate.
+
+        Args:
+            endpoint: [B, F, C] clean estimate that the guided output implies.
+            moment: position of the sampler.
+            gains: what a push of one branch does to the guided estimate at this state.
+
+        Returns:
+            [B, F, C] what the guided estimate moves by; None where no edit acts.
+
+        Raises:
+            EditRefused: an edit acts on a branch whose gain is not known.
+        """
+        total: Tensor | None = None
+        for edit, branch in self.endpoint_edits:
+            wanted = edit(endpoint, moment)
+            if wanted is endpoint:
+                continue
+            move = gains.of(branch) * (wanted - endpoint)
+            endpoint = endpoint + move
+            total = move if total is None else total + move
+        return total
+
+    def observe(self, moment: Moment, state: Tensor, velocity: Tensor | None, endpoint: Tensor) -> None:
+        """Hand one state to every sink: state, guided output and clean estimate [B, F, C], after all edits."""
+        if not self.sinks:
+            return
+        mask = None if moment.mask is None else moment.mask.expand(state.shape[:2])
+        event = Event(
+            index=moment.index,
+            last=moment.last,
+            t=moment.t,
+            state=ordinary(state),
+            velocity=None if velocity is None else ordinary(velocity),
+            endpoint=ordinary(endpoint),
+            mask=mask,
+            logsnr=moment.logsnr,
+        )
+        for sink in self.sinks:
+            sink(event)
+
+
+LONGEST_NAME = 160
+"""Characters of the description of an attached object."""
+
+Adapter = Callable[[Any, Callbacks], AbstractContextManager[None]]
+"""Installs hooks that serve the callbacks, for one kind of sampler; removes them when its block ends."""
+
+
+def ordinary(tensor: Tensor) -> Tensor:
+    """Copy a tensor that was made under inference mode, which autograd would refuse; return any other as it is."""
+    if not tensor.is_inference():
+        return tensor
+    with torch.inference_mode(False):
+        return tensor.clone()
+
+
+def short_name(callback: object) -> str:
+    """Name of a function or method, or one short line that describes another object."""
+    name, owner = getattr(callback, "__name__", None), getattr(callback, "__self__", None)
+    if isinstance(name, str):
+        free = owner is None or inspect.isclass(owner) or inspect.ismodule(owner)
+        return name if free else f"{type(owner).__name__}.{name}"
+    text = repr(callback)
+    if type(callback).__repr__ is object.__repr__ or "\n" in text:
+        return type(callback).__name__
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 3] + "..."

@@ -1,0 +1,79 @@
+"""Wrappers on objects: signature kept, exactly removed, other objects untouched."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hooks.samplers.wrapping import argument, call_replaced, replaced
+
+
+class Sampler:
+    """What is wrapped."""
+
+    def __call__(self, prompt: str, guidance: float = 3.0, **rest: Any) -> str:
+        return f"{prompt} {guidance}"
+
+    def step(self, x: int, generator: object = None) -> int:
+        return x + 1
+
+
+def louder(original: Callable[..., str], *args: Any, **kwargs: Any) -> str:
+    return original(*args, **kwargs).upper()
+
+
+def doubled(original: Callable[..., int], *args: Any, **kwargs: Any) -> int:
+    return 2 * original(*args, **kwargs)
+
+
+def test_a_method_is_replaced_for_a_while_and_keeps_its_signature() -> None:
+    sampler, other = Sampler(), Sampler()
+    signature = inspect.signature(sampler.step)
+    with replaced(sampler, "step", doubled):
+        assert inspect.signature(sampler.step) == signature
+        assert (sampler.step(1), other.step(1)) == (4, 2)
+        with replaced(sampler, "step", doubled):
+            assert sampler.step(1) == 8
+        assert sampler.step(1) == 4
+    assert vars(sampler) == {}
+    assert sampler.step(1) == 2
+
+
+def test_somebody_else_s_wrapper_on_the_object_stays() -> None:
+    sampler = Sampler()
+    theirs = lambda x: -x  # noqa: E731
+    sampler.step = theirs  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError), replaced(sampler, "step", doubled):
+        sampler.step(1 // 0)
+    assert vars(sampler) == {"step": theirs}
+
+
+def test_calling_an_object_is_replaced_for_this_object_alone() -> None:
+    sampler, other = Sampler(), Sampler()
+    with call_replaced(sampler, louder):
+        assert (sampler("a"), other("a")) == ("A 3.0", "a 3.0")
+        assert isinstance(sampler, Sampler)
+        own = type(sampler)
+        assert (own.__name__, own.__qualname__, own.__module__, own.__doc__) == (
+            Sampler.__name__, Sampler.__qualname__, Sampler.__module__, Sampler.__doc__
+        )  # fmt: skip
+        assert inspect.signature(sampler) == inspect.signature(other)
+    assert type(sampler) is Sampler
+    assert sampler("a") == "a 3.0"
+    with pytest.raises(TypeError), call_replaced(sampler, louder):
+        sampler()
+    assert type(sampler) is Sampler
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "value"),
+    [(("a",), {}, 3.0), (("a", 5.0), {}, 5.0), (("a",), {"guidance": 7.0}, 7.0)],
+)
+def test_an_argument_is_found_wherever_it_is_given(args: tuple[Any, ...], kwargs: dict[str, Any], value: float) -> None:
+    assert argument(Sampler(), "guidance", args, kwargs) == value
+
+
+def test_an_argument_among_the_rest_or_nowhere() -> None:
+    assert argument(Sampler(), "scale", ("a",), {"scale": 2.0}) == 2.0
+    assert argument(Sampler(), "scale", ("a",), {}) is None
