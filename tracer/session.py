@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from hooks import Edit, Event, capture, steer
+from hooks import Edit, EditRefused, Sink, capture, steer
 from probes.errors import InputError
 from tracer.clips import measure_clip, write_clip
 from tracer.generators import Generator, load_generator, prompt_seed
@@ -17,8 +17,6 @@ from tracer.options import SessionOptions
 from tracer.prompts import Prompt, choose_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from probes.readout import Readout
     from tracer.clips import Tracks
 
@@ -73,6 +71,11 @@ class Session:
             crepe,
         )
 
+    @property
+    def guided(self) -> bool:
+        """Whether the generation evaluates a null branch."""
+        return self.generator.is_guided(self.guidance)
+
     def identity(self) -> dict[str, Any]:
         """What every clip and reading depends on, beside the prompts; compared when a run is continued."""
         return {
@@ -89,7 +92,7 @@ class Session:
         self,
         prompts: Sequence[Prompt],
         edits: Sequence[Edit] = (),
-        sink: "Callable[[Event], None] | None" = None,
+        sink: Sink | None = None,
     ) -> Tensor:
         """Final latents [B, F, C] of some prompts, each from its own noise.
 
@@ -97,16 +100,22 @@ class Session:
             prompts: Those of one batch.
             edits: Act while they are generated.
             sink: Sees every state, after the edits.
+
+        Raises:
+            InputError: an edit acts on a guidance branch where this model's guidance leaves no place for it.
         """
         sampler = self.generator.sampler
-        with steer(sampler, edits), nullcontext() if sink is None else capture(sampler, sink):
-            return self.generator.generate(
-                [prompt.caption for prompt in prompts],
-                [prompt_seed(self.seed, prompt.index) for prompt in prompts],
-                steps=self.steps,
-                seconds=self.seconds,
-                guidance=self.guidance,
-            )
+        try:
+            with steer(sampler, edits), nullcontext() if sink is None else capture(sampler, sink):
+                return self.generator.generate(
+                    [prompt.caption for prompt in prompts],
+                    [prompt_seed(self.seed, prompt.index) for prompt in prompts],
+                    steps=self.steps,
+                    seconds=self.seconds,
+                    guidance=self.guidance,
+                )
+        except EditRefused as error:
+            raise InputError(str(error)) from error
 
     def batches(self, prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
         """The prompts, as many at a time as are generated together."""

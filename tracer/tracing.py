@@ -88,7 +88,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
 
     workers, place = join_launch(options.device)
     session = Session.open(options, place, crepe="tiny")
-    edits = edits_from_specs(options.steer, session.readout, session.guidance)
+    edits = edits_from_specs(options.steer, session.readout, session.guided)
     folder = run_folder(options, session.generator.name)
     about = {
         "weights": options.weights,

@@ -47,6 +47,10 @@ class Generator(ABC):
     def frames(self, seconds: float) -> int:
         """Latent frames of a clip; InputError when the model cannot make that length."""
 
+    def is_guided(self, guidance: float) -> bool:
+        """Whether a generation with this guidance scale evaluates a null branch."""
+        return guidance > 0
+
     def check(self, captions: Sequence[str], guidance: float) -> None:  # noqa: B027  (most have nothing to refuse)
         """Raise InputError for prompts or guidance that cannot work here, before anything is generated."""
 

@@ -100,7 +100,7 @@ def run_dose(
         raise InputError(f"--random must be one of {', '.join(RANDOM)}, not {random!r}")
     session = Session.open(given, pick_device(device), crepe)
     for spec in specs:
-        check_edit(spec, session.readout, session.guidance)
+        check_edit(spec, session.readout, session.guided)
     folder = Path(out)
     about = run_identity(session) | {
         "edits": [str(spec) for spec in specs], "alphas": [doses[spec] for spec in specs], "random": random,

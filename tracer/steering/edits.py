@@ -1,41 +1,39 @@
 """From edits as they are written to edits as the hooks take them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from torch import Tensor
-
-from hooks import Edit
+from hooks import NULL_NEEDS_GUIDANCE, Displacement, Edit
 from probes.errors import InputError
 from probes.readout import Readout
 from tracer.steering.spec import EditSpec, check_hold, parse_edit
 from tracer.steering.vectors import ClosedDisplacement, VectorDisplacement, control_vector
 
 
-def edits_from_specs(texts: Sequence[str], readout: Readout, guidance: float) -> list[Edit]:
+def edits_from_specs(texts: Sequence[str], readout: Readout, guided: bool = True) -> list[Edit]:
     """Hooks' edits from the texts that `parse_edit` reads.
 
     Raises:
         InputError: as `parse_edit` and `check_edit`.
     """
-    return make_edits([parse_edit(text) for text in texts], readout, guidance)
+    return make_edits([parse_edit(text) for text in texts], readout, guided)
 
 
-def make_edits(specs: Sequence[EditSpec], readout: Readout, guidance: float) -> list[Edit]:
+def make_edits(specs: Sequence[EditSpec], readout: Readout, guided: bool = True) -> list[Edit]:
     """Hooks' edits; those with alpha 0 are left out, so that nothing touches the sampler.
 
     Raises:
         InputError: as `check_edit`.
     """
     for spec in specs:
-        check_edit(spec, readout, guidance)
+        check_edit(spec, readout, guided)
     return [make_edit(spec, displacement(spec, readout)) for spec in specs if spec.alpha != 0]
 
 
-def check_edit(spec: EditSpec, readout: Readout, guidance: float | None = None) -> None:
+def check_edit(spec: EditSpec, readout: Readout, guided: bool = True) -> None:
     """Refuse an edit that cannot act.
 
     Args:
-        guidance: The generation's guidance scale; None where nothing is generated.
+        guided: Whether the generation evaluates a null branch.
 
     Raises:
         InputError: the readout does not know the attribute, the target or an attribute to hold; or the edit is one of
@@ -43,11 +41,11 @@ def check_edit(spec: EditSpec, readout: Readout, guidance: float | None = None) 
     """
     resolve_target(spec, readout)
     check_hold(spec.hold, readout.attributes)
-    if spec.branch == "null" and guidance is not None and guidance < 1e-5:
-        raise InputError("branch=null needs guidance: give --guidance above 0, or branch=both")
+    if spec.branch == "null" and not guided:
+        raise InputError(NULL_NEEDS_GUIDANCE)
 
 
-def make_edit(spec: EditSpec, displace: Callable[[Tensor], Tensor]) -> Edit:
+def make_edit(spec: EditSpec, displace: Displacement) -> Edit:
     """The hooks' edit that applies a displacement where and when the spec says."""
     return Edit(displace, spec.site, spec.branch, spec.start, spec.stop, spec.schedule)  # type: ignore[arg-type]
 

@@ -97,7 +97,7 @@ def run_lockin(
     if not 2 <= windows < session.steps:
         raise InputError(f"--windows must lie between 2 and one less than the {session.steps} states, not {windows}")
     for spec in specs:
-        check_edit(spec, session.readout, session.guidance)
+        check_edit(spec, session.readout, session.guided)
     folder = Path(out)
     about = run_identity(session) | {"edits": [str(spec) for spec in specs], "windows": windows}
     open_run(folder, "lockin.json", about)

@@ -1,11 +1,11 @@
 """How large a push is: ||dx|| / ||x||, noted while it acts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from hooks import Event
+from hooks import Displacement, Event
 from tracer.prompts import Prompt
 from tracer.session import Session
 from tracer.steering.edits import make_edit
@@ -16,7 +16,7 @@ from tracer.steering.spec import EditSpec
 class Weighed:
     """A displacement that keeps how large it was: ||dx|| / ||x||, mean over the batch, per state of the sampler."""
 
-    displace: Callable[[Tensor], Tensor]
+    displace: Displacement
     ratios: list[tuple[float, float]] = field(default_factory=list)
     """(flow time, ratio)"""
     _last: float | None = None
@@ -34,7 +34,7 @@ class Weighed:
 
 
 def generate_weighed(
-    session: Session, prompts: Sequence[Prompt], spec: EditSpec, displace: Callable[[Tensor], Tensor]
+    session: Session, prompts: Sequence[Prompt], spec: EditSpec, displace: Displacement
 ) -> tuple[Tensor, list[tuple[float, float]]]:
     """Final latents [B, F, C] under one edit, and (flow time, ||dx|| / ||x||) at each state where it acted."""
     weighed = Weighed(displace)

@@ -27,7 +27,7 @@ def readout() -> Readout:
 def heard(mini: Generator, readout: Readout, edit: str) -> tuple[float, float]:
     """Level in dB and median centroid in octaves over all clips, generated with one edit."""
     seeds = [prompt_seed(8, i) for i in range(len(CAPTIONS))]
-    with steer(mini.sampler, edits_from_specs([edit], readout, mini.default_guidance)):
+    with steer(mini.sampler, edits_from_specs([edit], readout)):
         latents = mini.generate(CAPTIONS, seeds, steps=12, seconds=2.0, guidance=3.0)
     audio = mini.decode(latents)[:, 0]
     centroids = [get_attribute("timbre").measure(clip, 22050, latents.shape[1], 1024) for clip in audio]

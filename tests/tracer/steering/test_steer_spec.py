@@ -84,19 +84,19 @@ WRONG = [
 @pytest.mark.parametrize(("text", "says"), WRONG)
 def test_a_wrong_edit_is_refused_in_one_line(text, says):
     with pytest.raises(InputError) as refused:
-        edits_from_specs([text], tiny_readout(), guidance=2.0)
+        edits_from_specs([text], tiny_readout())
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 def test_null_branch_without_guidance_is_refused():
     with pytest.raises(InputError, match="needs guidance"):
-        edits_from_specs(["pitch=C5,branch=null"], tiny_readout(), guidance=0.0)
-    assert len(edits_from_specs(["pitch=C5,branch=null"], tiny_readout(), guidance=2.0)) == 1
+        edits_from_specs(["pitch=C5,branch=null"], tiny_readout(), guided=False)
+    assert len(edits_from_specs(["pitch=C5,branch=null"], tiny_readout())) == 1
 
 
 def test_alpha_zero_attaches_nothing():
-    edits = edits_from_specs(["pitch=C5,alpha=0", "loudness=-20dB,alpha=2"], tiny_readout(), guidance=2.0)
+    edits = edits_from_specs(["pitch=C5,alpha=0", "loudness=-20dB,alpha=2"], tiny_readout())
     assert len(edits) == 1
 
 

@@ -32,6 +32,10 @@ class PipelineGenerator(Generator):
         settings = (type(self.sampler).__name__, type(scheduler).__name__, sorted(map(str, scheduler.config.items())))
         return fingerprint(modules, (*settings, str(self.sampler.dtype)))
 
+    def is_guided(self, guidance: float) -> bool:
+        """Whether the pipeline evaluates a null branch: a scale of 1 is no guidance in diffusers' convention."""
+        return guidance > 1
+
     @torch.no_grad()
     def generate(
         self, captions: Sequence[str], seeds: Sequence[int], *, steps: int, seconds: float, guidance: float
