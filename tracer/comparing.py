@@ -2,89 +2,141 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import InputError
-from tracer.measures.progress import THRESHOLD
-from tracer.record.shards import CONTROL, TRAINED
+from tracer.curves import CONTROL, TRAINED
+from tracer.run import Run
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    import pandas as pd
 
-    from tracer.run import Run
+    from tracer.figures.palette import Drawing
 
 
-def compare_runs(runs: Sequence[Path], out: Path | None = None, as_json: bool = False) -> list[dict[str, Any]]:
-    """Print settled-at per attribute and run with its interval, and draw it to `out`.png and .svg.
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """When each attribute is settled in each of several runs, and in which order."""
+
+    settled: pd.DataFrame
+    """A row per view, attribute, run (its name here) and probe (trained or control).
+
+    Columns: measure (agreement, or l1 in a run without classes per frame), index, low and high (state and 95 %
+    interval), states (index of the last one), t, t_low and t_high (flow time), logsnr, logsnr_low and logsnr_high, n
+    (number of prompts).
+
+    logsnr = 2 ln(t / (1 - t)) is the axis on which models with different samplers can be compared. It is infinite where
+    an attribute is settled at the last state only."""
+    orders: pd.DataFrame
+    """A row per view and run with its attributes in the order in which they settle: "a < b" where the intervals are
+    apart, "a ~ b" where they overlap."""
+
+    def __repr__(self) -> str:
+        lines = [f"  {row.view}, {row.run}: {row.order}" for row in self.orders.itertuples()]
+        runs = ", ".join(dict.fromkeys(self.settled["run"]))
+        return "\n".join(
+            [f"Comparison of {runs}; order in which attributes settle:", *lines, "  tables: settled, orders"]
+        )
+
+    def plot(self, path: str | Path | None = None) -> Drawing:
+        """Draw the settled points with their intervals.
+
+        Args:
+            path: File to write as well; a name without .png, .svg or .pdf is written as both .png and .svg.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        from tracer.figures.comparison import draw_comparison
+
+        figure = draw_comparison(self.settled)
+        if path is not None:
+            figure.write(path)
+        return figure
+
+
+def compare_runs(runs: Sequence[Run | str | os.PathLike[str]]) -> Comparison:
+    """Compare when each attribute is settled in several runs.
 
     Args:
-        runs: run folders, two or more.
-        out: stem of the figure; None is `comparison` in the first run.
-        as_json: print JSON and no table.
-
-    Returns:
-        The rows of `comparison`.
+        runs: Two runs or more, or their folders.
 
     Raises:
-        InputError: fewer than two runs, no run folder, or the figure cannot be written.
+        InputError: Fewer than two runs, or a folder that holds no run.
     """
-    from tracer.run import Run
+    import pandas as pd
 
-    if len(runs) < 2:
-        raise InputError(f"compare takes two run folders or more, got {len(runs)}")
-    opened = [Run(path) for path in runs]
-    rows = comparison(opened)
-    paths = draw(rows, out or opened[0].path / "comparison")
-    if as_json:
-        print(json.dumps({"threshold": THRESHOLD, "settled": finite(rows), "figure": [str(path) for path in paths]}))
-        return rows
-    from rich.console import Console
-
-    console = Console()
-    console.print(comparison_table(rows))
-    for line in orders(rows):
-        console.print(line, highlight=False)
-    for path in paths:
-        console.print(str(path), highlight=False)
-    return rows
+    opened = open_runs(runs)
+    if len(opened) < 2:
+        raise InputError(f"compare takes two run folders or more, got {len(opened)}")
+    rows = settled_rows(opened)
+    return Comparison(pd.DataFrame(rows), pd.DataFrame(order_rows(rows)))
 
 
-def names(runs: Sequence[Run]) -> list[str]:
+def plot_runs(
+    runs: Sequence[Run | str | os.PathLike[str]], path: str | Path | None = None, axis: str | None = None
+) -> Drawing:
+    """Draw the emergence curves of several runs over each other.
+
+    Args:
+        runs: Runs, or their folders.
+        path: File to write as well, as in `Run.plot`.
+        axis: The x axis, as in `Run.plot`; None is the state index, or flow time where runs have different numbers of
+            states.
+
+    Returns:
+        The matplotlib figure, which a notebook shows.
+
+    Raises:
+        InputError: No run, a folder that holds no run, an unknown axis, or a file that cannot be written.
+    """
+    from tracer.figures.emergence import draw_emergence
+
+    figure = draw_emergence([(run.path.resolve().name, run.results) for run in open_runs(runs)], axis=axis)
+    if path is not None:
+        figure.write(path)
+    return figure
+
+
+def open_runs(runs: Sequence[Run | str | os.PathLike[str]]) -> list[Run]:
+    """Open the runs that are given as folders."""
+    return [run if isinstance(run, Run) else Run(run) for run in runs]
+
+
+def run_names(runs: Sequence[Run]) -> list[str]:
     """The model of each run, with the folder's name where two runs have the same model."""
     models = [str(run.options.get("model", run.path.name)) for run in runs]
     twice = {model for model, count in Counter(models).items() if count > 1}
     return [f"{model} ({run.path.name})" if model in twice else model for model, run in zip(models, runs)]
 
 
-def comparison(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """One row per view, attribute, run and probe.
-
-    A row has view, attribute, run (its name here), probe, measure (agreement, or l1 in a run without classes per
-    frame), index, low and high (state and 95 % interval), states (index of the last one), t, t_low, t_high (flow time)
-    and logsnr, logsnr_low, logsnr_high = 2 ln(t / (1 - t)), the axis on which models with different samplers can be
-    compared: infinite where an attribute is settled at the last state only.
-    """
+def settled_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Rows of `Comparison.settled`: endpoint first, attributes in the order in which the runs settle them."""
     rows = []
-    for name, run in zip(names(runs), runs):
-        table = run.results.settled
-        measure = "agreement" if (table["measure"] == "agreement").any() else "l1"
-        last = int(run.results.progress["index"].max())
+    for name, run in zip(run_names(runs), runs):
+        table, measure = run.results.settled, run.results.main_measure
         table = table[(table["measure"] == measure) & table["probe"].isin([TRAINED, CONTROL])]
         for found in table.to_dict("records"):
-            row = {key: found[key] for key in ("view", "attribute", "probe", "measure", "index", "low", "high", "n")}
-            row |= {"run": name, "states": last}
-            for end in ("", "_low", "_high"):
-                row[f"t{end}"], row[f"logsnr{end}"] = found[f"t{end}"], log_snr(found[f"t{end}"])
+            row = {"view": found["view"], "attribute": found["attribute"], "run": name}
+            row |= {key: found[key] for key in ("probe", "measure", "index", "low", "high")}
+            row["states"] = run.results.states - 1
+            times = {key: found[key] for key in ("t", "t_low", "t_high")}
+            row |= times | {key.replace("t", "logsnr", 1): log_snr(t) for key, t in times.items()} | {"n": found["n"]}
             rows.append(row)
     known = list(dict.fromkeys(name for run in runs for name in run.attributes))
-    order = {name: place for place, name in enumerate(known)}
-    return sorted(rows, key=lambda row: (row["view"] != "endpoint", order[row["attribute"]], row["probe"] != TRAINED))
+    return sorted(
+        rows, key=lambda row: (row["view"] != "endpoint", known.index(row["attribute"]), row["probe"] != TRAINED)
+    )
 
 
 def log_snr(t: float) -> float:
@@ -94,119 +146,14 @@ def log_snr(t: float) -> float:
     return 2 * math.log(t / (1 - t))
 
 
-def finite(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with None for what is infinite, which JSON has no number for."""
-    return [
-        {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
-        for row in rows
-    ]
-
-
-def comparison_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """The rows of the trained probes as a rich table, with the control's state beside."""
-    from rich.table import Table
-
-    table = Table(
-        title="settled from (95 % interval)",
-        caption=f"settled: within {THRESHOLD:g} of its end from there on; control: probes trained on shuffled labels",
-        title_justify="left",
-        caption_justify="left",
-    )
-    for column in ("view", "attribute", "model"):
-        table.add_column(column)
-    for column in ("state", "flow time", "log-SNR", "control's flow time"):
-        table.add_column(column, justify="right", style="dim" if "control" in column else None)
-    previous = None
-    for row in rows:
-        if row["probe"] != TRAINED:
-            continue
-        if previous not in (None, (row["view"], row["attribute"])):
-            table.add_section()
-        previous = row["view"], row["attribute"]
-        control = next((other for other in rows if same_place(other, row) and other["probe"] == CONTROL), None)
-        table.add_row(
-            row["view"],
-            row["attribute"],
-            row["run"],
-            f"{row['index']} ({row['low']}-{row['high']}) of {row['states']}",
-            f"{row['t']:.2f} ({row['t_low']:.2f}-{row['t_high']:.2f})",
-            f"{signed(row['logsnr'])} ({signed(row['logsnr_low'])} to {signed(row['logsnr_high'])})",
-            "-" if control is None else f"{control['t']:.2f}",
-        )
-    return table
-
-
-def signed(logsnr: float) -> str:
-    """A log-SNR in one decimal; "end" and "noise" at the two ends."""
-    return f"{logsnr:+.1f}" if math.isfinite(logsnr) else ("end" if logsnr > 0 else "noise")
-
-
-def same_place(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two rows speak of the same attribute in the same view of the same run."""
-    return all(one[key] == other[key] for key in ("view", "attribute", "run"))
-
-
-def orders(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """In which order each run settles its attributes: "a < b" where the intervals are apart, "a ~ b" where they
-    overlap."""
-    lines = []
+def order_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """Rows of `Comparison.orders`, from those of `Comparison.settled`."""
+    orders = []
     trained = [row for row in rows if row["probe"] == TRAINED]
     for view, run in dict.fromkeys((row["view"], row["run"]) for row in trained):
         mine = sorted((row for row in trained if (row["view"], row["run"]) == (view, run)), key=lambda row: row["t"])
-        text = mine[0]["attribute"]
+        order = mine[0]["attribute"]
         for before, after in pairwise(mine):
-            text += f" {'<' if before['t_high'] < after['t_low'] else '~'} {after['attribute']}"
-        lines.append(f"{view}, {run}: {text}")
-    return lines
-
-
-def draw(rows: Sequence[dict[str, Any]], stem: Path) -> list[Path]:
-    """Draw settled-at as points with intervals, one group per attribute and one line per run; views side by side.
-
-    Flow time is the axis below, log-SNR the one above; hollow points are the control probes'.
-
-    Returns:
-        The paths written.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from tracer.figures.palette import GREY, VIEW_TITLES, figure_style, looks, save
-
-    views = [view for view in VIEW_TITLES if any(row["view"] == view for row in rows)]
-    attributes = list(dict.fromkeys(row["attribute"] for row in rows))
-    runs = list(dict.fromkeys(row["run"] for row in rows))
-    lines = [(attribute, run) for attribute in attributes for run in runs]
-    gap = 0.6
-    height = {
-        line: -(place + gap * attributes.index(line[0])) for place, line in enumerate(lines)
-    }  # a wider space between attributes than between the runs of one
-    with figure_style():
-        figure = Figure(figsize=(1.2 + 2.9 * len(views), 0.9 + 0.24 * len(lines)), layout="constrained")
-        FigureCanvasAgg(figure)
-        panels = figure.subplots(1, len(views), squeeze=False, sharey=True)[0]
-        style = looks(attributes)
-        for panel, view in zip(panels, views):
-            for row in rows:
-                if row["view"] != view:
-                    continue
-                look, trained = style[row["attribute"]], row["probe"] == TRAINED
-                y = height[row["attribute"], row["run"]] - (0 if trained else 0.25)
-                colour = look.colour if trained else GREY
-                panel.plot([row["t_low"], row["t_high"]], [y, y], color=colour, lw=1.6 if trained else 0.8)
-                face = colour if trained else "white"
-                panel.plot(
-                    row["t"], y, look.marker, color=colour, markerfacecolor=face, markersize=5 if trained else 3.5
-                )
-            panel.set_xlim(-0.02, 1.02)
-            panel.set_xlabel("flow time")
-            panel.set_title(VIEW_TITLES[view], pad=6)
-            panel.grid(axis="x", color="#DDDDDD", lw=0.5)
-            ticks = (-6, -3, 0, 3, 6)
-            top = panel.secondary_xaxis("top")
-            top.set_xticks(
-                [1 / (1 + math.exp(-tick / 2)) for tick in ticks], [f"{tick:+d}" if tick else "0" for tick in ticks]
-            )
-            top.set_xlabel("log-SNR")
-        panels[0].set_yticks([height[line] for line in lines], [f"{attribute}  {run}" for attribute, run in lines])
-        return save(figure, Path(stem))
+            order += f" {'<' if before['t_high'] < after['t_low'] else '~'} {after['attribute']}"
+        orders.append({"view": view, "run": run, "order": order})
+    return orders

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import InputError
+from tracer.curves import VIEWS
 
 if TYPE_CHECKING:
     from probes.readout import Readout
     from tracer.generators import Generator
 
-VIEWS = ("state", "endpoint")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 CREPE_SIZES = ("full", "tiny")
 

@@ -1,16 +1,16 @@
-"""From what a run folder holds to its curves, its settled-at table and its commitment maps.
+"""From what a run folder holds to its curves, its settled points and its commitment maps.
 
 `compute_progress` reads the finished prompts twice, in index order, and writes
 
-- ``progress.csv``: attribute, view, probe, measure, index, t, mean, std, n (prompts counted), logsnr, and for Eq. 4 the
-  mean share of excluded classes. Rows of attribute ``sae`` hold the autoencoder's own ``fvu`` and ``l0``.
-- ``settled.csv``: attribute, view, probe, measure, threshold, and index, low, high (state index and its 95 %
-  bootstrap interval over prompts) with the same as flow time.
-- ``commitment.npz``: for each ``view/probe/attribute`` the share of prompts, float32 [states, frames], whose frame
-  keeps its final class from that state on.
+- `progress.csv`: attribute, view, probe, measure, index, t, mean, std, n (number of prompts), logsnr, and for Eq. 4 the
+  mean share of excluded classes. Rows of attribute `sae` hold the autoencoder's own `fvu` and `l0`.
+- `settled.csv`: attribute, view, probe, measure, threshold; index, low and high (state index and its 95 % bootstrap
+  interval over prompts), and the same three as flow time.
+- `commitment.npz`: for each view/probe/attribute the share of prompts, float32 [states, frames], whose frame keeps its
+  final class from that state on.
 
-The same finished prompts give the same bytes of ``progress.csv``, whatever the order and the interruptions in which
-they were traced.
+The same finished prompts give the same bytes of `progress.csv`, whatever the order and the interruptions in which they
+were traced.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from probes.errors import InputError
+from tracer.curves import MEASURED, TRAINED, VIEWS, Curve
 from tracer.measures.frame_classes import CommitmentMap, Finals, agreement
 from tracer.measures.progress import THRESHOLD, Accumulator, Bootstrap, interval, js, l1, paper, settled
-from tracer.record.shards import MEASURED, TRAINED, Curve, PromptTrace
+from tracer.record.shards import PromptTrace
 from tracer.record.store import RunReader, plain_errors, write_bytes
 
 if TYPE_CHECKING:
@@ -45,18 +47,53 @@ SETTLED_COLUMNS = (
     "attribute", "view", "probe", "measure", "threshold", "index", "low", "high", "t", "t_low", "t_high", "n",
 )  # fmt: skip
 
+FLOATS = ("t", "mean", "std", "logsnr", "excluded", "threshold", "t_low", "t_high")
+DIGITS = "%.9g"
+
 
 @dataclass
 class Results:
-    """What is computed from one run folder."""
+    """What is computed from the finished prompts of one run."""
 
     progress: pd.DataFrame
+    """Columns of `PROGRESS_COLUMNS`: mean curves over prompts."""
     settled: pd.DataFrame
+    """Columns of `SETTLED_COLUMNS`: first state from which a mean curve stays near its end."""
     commitment: dict[Curve, np.ndarray]
+    """Share of prompts whose frame keeps its final class from a state on, float32 [states, frames]."""
+
+    @cached_property
+    def main_measure(self) -> str:
+        """The measure to read: "agreement", or "l1" in a run without classes per frame."""
+        return "agreement" if (self.settled["measure"] == "agreement").any() else "l1"
+
+    @cached_property
+    def attributes(self) -> list[str]:
+        """The attributes that were read, in the order in which they settle by the main measure."""
+        table = self.settled
+        table = table[(table["probe"] == TRAINED) & (table["measure"] == self.main_measure)]
+        known = table.groupby("attribute")["index"].mean().sort_values(kind="stable").index
+        rest = sorted(set(self.progress["attribute"]) - set(known) - {"sae"})
+        return [*known, *rest]
+
+    @cached_property
+    def views(self) -> list[str]:
+        """The views that were read, "state" first."""
+        return sorted(set(self.progress["view"]), key=VIEWS.index)
+
+    @cached_property
+    def states(self) -> int:
+        """Number of states."""
+        return int(self.progress["index"].max()) + 1
+
+    @cached_property
+    def prompts(self) -> int:
+        """Number of finished prompts."""
+        return int(self.progress["n"].max())
 
 
 class _Gather:
-    """The second pass: every prompt's curves, [curves, states], gathered into means, bootstrap and maps."""
+    """Gathers every prompt's curves, [curves, states], into means, bootstrap and maps in the second pass."""
 
     def __init__(self, first: PromptTrace, prompts: int, finals: dict[Curve, Finals]) -> None:
         self.t, self.logsnr = first.t, first.logsnr
@@ -103,10 +140,18 @@ def _row_order(row: tuple[Curve, str]) -> tuple[str, str, str, int]:
 def compute_progress(folder: str | Path | RunReader, write: bool = True) -> Results:
     """Compute a run's curves from its finished prompts and write them beside its shards.
 
-    Memory does not grow with the number of prompts. A run of one prompt cannot be corrected for chance: its
-    ``agreement`` is ``own``, with a warning.
+    Memory does not grow with the number of prompts. A run of one prompt cannot be corrected for chance: its `agreement`
+    is `own`, with a warning.
 
-    Raises InputError when nothing is finished, a shard is damaged, or the files cannot be written.
+    Args:
+        folder: Run folder, or one that is open.
+        write: Write the files.
+
+    Returns:
+        The curves, with the digits that the files hold.
+
+    Raises:
+        InputError: No prompt is finished, a shard is damaged, or the files cannot be written.
     """
     reader = folder if isinstance(folder, RunReader) else RunReader(folder)
     prompts = len(reader.indices)
@@ -136,9 +181,13 @@ def compute_progress(folder: str | Path | RunReader, write: bool = True) -> Resu
 
 
 def _table(rows: Iterator[tuple[Any, ...]], columns: tuple[str, ...]) -> pd.DataFrame:
+    """The rows as a table, rounded to the digits of the files: a run says the same when it is opened again."""
     import pandas as pd
 
-    return pd.DataFrame(list(rows), columns=list(columns))
+    table = pd.DataFrame(list(rows), columns=list(columns))
+    for name in table.columns.intersection(FLOATS):
+        table[name] = [float(DIGITS % value) for value in table[name]]
+    return table
 
 
 def _progress_rows(gather: _Gather) -> Iterator[tuple[Any, ...]]:
@@ -180,15 +229,14 @@ def _write(folder: Path, results: Results) -> None:
 
 
 def _csv(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()
+    return table.to_csv(index=False, float_format=DIGITS, lineterminator="\n").encode()
 
 
 def load_results(reader: RunReader) -> Results:
-    """A run's curves: read where they are newer than every shard, computed (and written if possible) where not."""
-    if _fresh(reader):
-        with contextlib.suppress(
-            ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile
-        ):  # damaged: computed again
+    """Read a run's curves; compute them, and write them if possible, where a shard is newer than they are."""
+    if is_computed(reader):
+        # Damaged files are computed again.
+        with contextlib.suppress(ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
             return _read(reader.path)
     results = compute_progress(reader, write=False)
     with contextlib.suppress(OSError):  # in a folder that cannot be written, what was computed is as good
@@ -199,14 +247,19 @@ def load_results(reader: RunReader) -> Results:
 def _read(folder: Path) -> Results:
     import pandas as pd
 
-    progress, at = (pd.read_csv(folder / name) for name in FILES[:2])
-    if tuple(progress.columns) != PROGRESS_COLUMNS or tuple(at.columns) != SETTLED_COLUMNS:
+    types = dict.fromkeys(FLOATS, np.float64)
+    progress, points = (
+        pd.read_csv(folder / name, dtype=types, float_precision="round_trip")  # type: ignore[arg-type]
+        for name in FILES[:2]
+    )
+    if tuple(progress.columns) != PROGRESS_COLUMNS or tuple(points.columns) != SETTLED_COLUMNS:
         raise ValueError("written by another version")
     with np.load(folder / "commitment.npz") as arrays:
-        return Results(progress, at, {Curve(*name.split("/")): arrays[name] for name in arrays.files})
+        return Results(progress, points, {Curve(*name.split("/")): arrays[name] for name in arrays.files})
 
 
-def _fresh(reader: RunReader) -> bool:
+def is_computed(reader: RunReader) -> bool:
+    """Whether the run's curves lie in its folder and are newer than every shard."""
     folder = reader.path
     if not all((folder / name).exists() for name in FILES):
         return False

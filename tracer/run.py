@@ -1,8 +1,9 @@
-"""A run folder as the user meets it: tables of curves, settled points, prompts."""
+"""A run folder as the user meets it: curves, settled points, figures, clips and prompts."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.errors import InputError
+from tracer.curves import TRAINED, VIEWS, Curve
+from tracer.measures.frame_classes import CommitmentMap
+from tracer.measures.truth import against_audio
 from tracer.prompts import Prompt
-from tracer.record.shards import TRAINED, Curve
-from tracer.record.store import RunReader
-from tracer.results import MEASURES, Results, compute_progress, load_results
+from tracer.record.store import RunReader, plain_errors, write_bytes
+from tracer.results import MEASURES, Results, compute_progress, is_computed, load_results
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tracer.figures.palette import Drawing
 
 _ALL_MEASURES = (*MEASURES, "own", "fvu", "l0")
 
@@ -24,16 +29,47 @@ _ALL_MEASURES = (*MEASURES, "own", "fvu", "l0")
 class Run:
     """A finished or unfinished run; everything is computed from its finished prompts alone.
 
-    Raises InputError when `path` is not a run folder.
+    Args:
+        path: Run folder, the `out` of a trace.
+
+    Raises:
+        InputError: `path` is not a run folder.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.reader = RunReader(self.path)
 
+    def __repr__(self) -> str:
+        planned = self.reader.planned
+        lines = [
+            f"Run {self.path}: {self.options.get('model', 'unknown model')}, {self.n} of {planned} prompts finished"
+        ]
+        if self.n and not ("results" in self.__dict__ or is_computed(self.reader)):
+            lines.append("  curves are not computed yet: progress(), settled() and plot() compute them")
+        elif self.n:
+            lines.append(f"  {self.results.states} states, read as {' and '.join(self.views)}")
+            lines += self._settled_lines()
+        return "\n".join(lines)
+
+    def _settled_lines(self) -> list[str]:
+        measure = self.results.main_measure
+        table = self.settled(measure=measure).set_index(["attribute", "view"])
+        lines = [
+            f"  settled from state (95 % interval), {measure}:",
+            f"  {'':12}" + "".join(f"{v:16}" for v in self.views),
+        ]
+        for attribute in self.attributes:
+            cells = []
+            for view in self.views:
+                found = table.loc[(attribute, view)] if (attribute, view) in table.index else None
+                cells.append("-" if found is None else f"{found['index']:g} ({found['low']:g}-{found['high']:g})")
+            lines.append(f"  {attribute:12}" + "".join(f"{cell:16}" for cell in cells))
+        return [line.rstrip() for line in lines]
+
     @property
     def options(self) -> dict[str, Any]:
-        """The options the run was made with."""
+        """The options that the run was made with."""
         return self.reader.options
 
     @property
@@ -48,33 +84,33 @@ class Run:
 
     @cached_property
     def results(self) -> Results:
-        """All curves of the run, whatever view, probe and measure; computed on first use."""
+        """All curves of the run, of every view, probe and measure; computed on first use."""
         return load_results(self.reader)
 
-    @cached_property
+    @property
     def attributes(self) -> list[str]:
-        """The attributes that were read, in the order in which agreement (or l1) settles at the endpoint or state."""
-        table = self.results.settled
-        measure = "agreement" if (table["measure"] == "agreement").any() else "l1"
-        table = table[(table["probe"] == TRAINED) & (table["measure"] == measure)]
-        known = table.groupby("attribute")["index"].mean().sort_values(kind="stable").index
-        rest = sorted(set(self.results.progress["attribute"]) - set(known) - {"sae"})
-        return [*known, *rest]
+        """The attributes that were read, in the order in which they settle."""
+        return self.results.attributes
 
-    @cached_property
+    @property
     def views(self) -> list[str]:
-        """The views that were read, `state` first."""
-        return sorted(set(self.results.progress["view"]), key=["state", "endpoint"].index)
+        """The views that were read, "state" first."""
+        return self.results.views
 
     def progress(self, view: str = "endpoint", measure: str = "agreement", probe: str = TRAINED) -> pd.DataFrame:
-        """Mean curves over prompts: columns attribute, index, t, mean, std, n.
+        """Mean curves over prompts.
 
-        Parameters
-        ----------
-        view : "state" (the latent as it is) or "endpoint" (the clean latent expected at that state).
-        measure : "agreement", "paper" (Eq. 4), "l1", "js", "own" (agreement before correction), or, of the
-            autoencoder itself, "fvu" and "l0".
-        probe : "trained", "control" (shuffled labels), or "measured" (decoded audio), where the run has it.
+        Args:
+            view: "state" (the latent as it is) or "endpoint" (the clean latent that the model expects at that state).
+            measure: "agreement", "paper" (Eq. 4), "l1", "js", "own" (agreement before the correction for chance), or,
+                of the autoencoder itself, "fvu" and "l0".
+            probe: "trained", "control" (shuffled labels), or "measured" (decoded audio), where the run has it.
+
+        Returns:
+            A row per attribute and state with columns attribute, index, t, mean, std, n.
+
+        Raises:
+            InputError: The run has no such view, measure or probe.
         """
         self._check(view=view, measure=measure, probe=probe)
         table = self.results.progress
@@ -82,9 +118,19 @@ class Run:
         return table[["attribute", "index", "t", "mean", "std", "n"]].reset_index(drop=True)
 
     def settled(self, view: str | None = None, measure: str = "agreement", probe: str = TRAINED) -> pd.DataFrame:
-        """First state from which the mean stays within 0.1 of its end, per attribute and view (all views when None).
+        """First state from which the mean over prompts stays within 0.1 of its end.
 
-        Columns attribute, view, index, low, high (95 % bootstrap interval over prompts), t, t_low, t_high, n.
+        Args:
+            view: As in `progress`; None for all views.
+            measure: As in `progress`.
+            probe: As in `progress`.
+
+        Returns:
+            A row per attribute and view with columns attribute, view, index, low, high (95 % bootstrap interval over
+            prompts), t, t_low, t_high, n.
+
+        Raises:
+            InputError: The run has no such view, measure or probe.
         """
         self._check(view=view, measure=measure, probe=probe)
         table = self.results.settled
@@ -94,14 +140,111 @@ class Run:
         return table.drop(columns=["probe", "measure", "threshold"]).reset_index(drop=True)
 
     def commitment(self, attribute: str, view: str = "endpoint", probe: str = TRAINED) -> np.ndarray:
-        """Share of prompts whose frame keeps its final class from a state on: float32 [states, frames]."""
+        """Share of prompts whose frame keeps its final class from a state on: float32 [states, frames].
+
+        Raises:
+            InputError: The run kept no classes per frame of this attribute, view and probe.
+        """
+        maps = self.results.commitment
         try:
-            return self.results.commitment[Curve(view, probe, attribute)]
+            return maps[Curve(view, probe, attribute)]
         except KeyError:
+            held = ", ".join(sorted({curve.attribute for curve in maps})) or "none"
             raise InputError(
-                f"{self.path} has no classes per frame of {attribute} in view {view}: it holds "
-                f"{', '.join(sorted({c.attribute for c in self.results.commitment})) or 'none'}"
+                f"{self.path} has no classes per frame of {attribute} in view {view}: it holds {held}"
             ) from None
+
+    def audio(self, prompt: int = 0) -> tuple[np.ndarray, int]:
+        """The clip of one prompt: samples float32 [channels, n] and the sample rate in Hz.
+
+        In a notebook, `samples, rate = run.audio(0)` and `IPython.display.Audio(samples, rate=rate)` play it.
+
+        Raises:
+            InputError: The prompt has no clip: it is not finished, or the run was made without audio.
+        """
+        from probes.support.audio_files import read_audio
+
+        path = self.path / "audio" / f"{prompt:05d}.wav"
+        if not path.exists():
+            raise InputError(f"{self.path} has no clip of prompt {prompt}: trace it with audio (save_audio=True)")
+        return read_audio(path)
+
+    def plot(
+        self,
+        path: str | Path | None = None,
+        *,
+        measures: Sequence[str] = ("paper", "agreement"),
+        axis: str | None = None,
+    ) -> Drawing:
+        """Draw the emergence curves, mean and standard deviation over prompts, beside the control probes.
+
+        Args:
+            path: File to write as well; a name without .png, .svg or .pdf is written as both .png and .svg.
+            measures: Measures to draw, a row each. A run without classes per frame has "l1" in the place of
+                "agreement".
+            axis: The x axis: "index" (state index), "t" (flow time) or "logsnr"; None is "index".
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+
+        Raises:
+            InputError: An unknown measure or axis, or a file that cannot be written.
+        """
+        from tracer.figures.emergence import draw_emergence
+
+        return _written(draw_emergence([(self.path.resolve().name, self.results)], measures, axis), path)
+
+    def plot_commitment(
+        self,
+        attribute: str | None = None,
+        view: str | None = None,
+        prompt: int | None = None,
+        path: str | Path | None = None,
+    ) -> Drawing:
+        """Draw when each frame of the song keeps its final class: states against song time.
+
+        Args:
+            attribute: Attribute to draw; None for all.
+            view: "state" or "endpoint"; None for all views.
+            prompt: Index of one prompt to draw alone; None for the share of all prompts.
+            path: File to write as well, as in `plot`.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+
+        Raises:
+            InputError: The run kept no classes per frame of them, or the file cannot be written.
+        """
+        from tracer.figures.maps import draw_commitment
+
+        maps = self.results.commitment if prompt is None else self._maps_of(prompt)
+        maps = {
+            curve: share
+            for curve, share in maps.items()
+            if curve.probe == TRAINED and attribute in (None, curve.attribute) and view in (None, curve.view)
+        }
+        attributes = [name for name in self.attributes if any(curve.attribute == name for curve in maps)]
+        views = [name for name in VIEWS if any(curve.view == name for curve in maps)]
+        if not maps:
+            wanted = " ".join(word for word in (attribute, view) if word)
+            raise InputError(
+                f"{self.path} kept no classes per frame{' of ' + wanted if wanted else ''}: "
+                "trace again with frames to draw when they commit"
+            )
+        return _written(draw_commitment(maps, attributes, views, prompt), path)
+
+    def plot_autoencoder(self, path: str | Path | None = None) -> Drawing:
+        """Draw what the autoencoder leaves unexplained (FVU) and its active features (L0) at every state.
+
+        Args:
+            path: File to write as well, as in `plot`.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+        """
+        from tracer.figures.maps import draw_autoencoder
+
+        return _written(draw_autoencoder(self.results), path)
 
     def summary(self) -> list[dict[str, Any]]:
         """What `trace` prints at the end: for each attribute and view, where agreement and Eq. 4 settle.
@@ -111,16 +254,25 @@ class Run:
         """
         table = self.results.settled
         rows: list[dict[str, Any]] = []
-        states = int(self.results.progress["index"].max()) + 1
         for view in self.views:
             for attribute in self.attributes:
-                row: dict[str, Any] = {"attribute": attribute, "view": view, "states": states}
+                row: dict[str, Any] = {"attribute": attribute, "view": view, "states": self.results.states}
                 mine = table[(table["view"] == view) & (table["attribute"] == attribute)]
                 for found in mine.to_dict("records"):
                     name = found["measure"] + ("" if found["probe"] == TRAINED else f"_{found['probe']}")
                     row[name] = {key: found[key] for key in ("index", "low", "high", "t")}
                 rows.append(row)
         return rows
+
+    def _maps_of(self, prompt: int) -> dict[Curve, np.ndarray]:
+        """Commitment maps of one prompt alone."""
+        trace = self.reader.trace(prompt, pooled=False)
+        maps = {}
+        for curve, classes in trace.classes.items():
+            gathered = CommitmentMap(len(classes))
+            gathered.add(classes, trace.valid[curve])
+            maps[curve] = gathered.share()
+        return maps
 
     def _check(self, view: str | None, measure: str, probe: str) -> None:
         have = self.results.progress
@@ -133,16 +285,40 @@ class Run:
                 raise InputError(f"{self.path} has no {name} {value!r}: it has {', '.join(known)}")
 
 
+def _written(figure: Drawing, path: str | Path | None) -> Drawing:
+    if path is not None:
+        figure.write(path)
+    return figure
+
+
 def finish_run(folder: str | os.PathLike[str]) -> Run:
     """Compute a run's curves anew and draw them: `progress.csv`, `settled.csv`, `commitment.npz`, `emergence.*`.
 
     Where the attributes were measured on decoded audio too, `ground-truth.*` says how well the probes follow.
-    """
-    from tracer.figures.emergence import plot_runs
-    from tracer.measures.truth import write_truth
 
-    compute_progress(RunReader(folder))
+    Returns:
+        The run, with the curves that were computed.
+
+    Raises:
+        InputError: No prompt is finished, a shard is damaged, or the files cannot be written.
+    """
     run = Run(folder)
-    plot_runs([run], run.path / "emergence")
-    write_truth(run)
+    run.results = compute_progress(run.reader)
+    run.plot(run.path / "emergence")
+    _write_truth(run)
     return run
+
+
+def _write_truth(run: Run) -> None:
+    """Write `ground-truth.csv`, .png and .svg, if the run's attributes were measured on audio."""
+    rows = against_audio(run.results.progress)
+    if not rows:
+        return
+    import pandas as pd
+
+    from tracer.figures.truth import draw_truth
+
+    table = pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    with plain_errors(run.path):
+        write_bytes(run.path / "ground-truth.csv", table.encode())
+    draw_truth(run.results, rows).write(run.path / "ground-truth")

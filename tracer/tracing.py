@@ -5,7 +5,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracer.options import VIEWS, TraceOptions
+from tracer.curves import VIEWS
+from tracer.options import TraceOptions
 
 if TYPE_CHECKING:
     from probes.readout import Readout

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tracer.curves import CONTROL, TRAINED, Curve
 from tracer.prompts import Prompt
-from tracer.record.shards import CONTROL, TRAINED, Curve, PromptTrace
+from tracer.record.shards import PromptTrace
 from tracer.record.store import RunStore
 
 STATES, FRAMES = 12, 40

@@ -269,7 +269,7 @@ def sweep_command(
     from probes.support.devices import pick_device
     from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_table, progress_bar
-    from tracer.figures.sweep import plot_sweeps
+    from tracer.figures.sweep import draw_sweeps
 
     place = pick_device(device)
     grid = Grid(
@@ -296,5 +296,5 @@ def sweep_command(
             tables[one.space if len(opened) == 1 else one.path.name] = run_sweep(one, folder, grid, device, bar)
     if not all(tables.values()):
         return  # another process of the same launch writes the results
-    plot_sweeps(tables, out / "figure3")
+    draw_sweeps(tables).write(out / "figure3")
     print_table([row for rows in tables.values() for row in rows], as_json)

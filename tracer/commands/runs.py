@@ -22,12 +22,11 @@ def plot_command(
     ] = None,
 ) -> None:
     """Draw the emergence curves of one run again, or of several over each other, from what is stored."""
-    from tracer.figures.emergence import plot_runs
-    from tracer.run import Run
+    from tracer.comparing import plot_runs
 
     if x not in AXES:
         raise InputError(f"--x takes {', '.join(AXES)}, got {x!r}")
-    for path in plot_runs([Run(path) for path in runs], out or runs[0] / "emergence", axis=AXES[x]):
+    for path in plot_runs(runs, axis=AXES[x]).write(out or runs[0] / "emergence"):
         typer.echo(path)
 
 
@@ -40,6 +39,8 @@ def compare_command(
     as_json: AsJson = False,
 ) -> None:
     """Print when each attribute is settled in each run, with intervals, and draw it in one figure."""
+    from tracer.commands.run_tables import print_comparison
     from tracer.comparing import compare_runs
 
-    compare_runs(runs, out=out, as_json=as_json)
+    result = compare_runs(runs)
+    print_comparison(result, as_json, result.plot().write(out or runs[0] / "comparison"))

@@ -1,15 +1,11 @@
 """The bare command: trace a model."""
 
-import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tracer.commands.from_options import with_flags
 from tracer.options import TraceOptions
-
-if TYPE_CHECKING:
-    from tracer.run import Run
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
@@ -44,23 +40,9 @@ def trace_command(
     """
     if context.invoked_subcommand is not None:
         return
+    from tracer.commands.run_tables import print_run
     from tracer.tracing import run_trace
 
     run = run_trace(given, progress_bar=not as_json)
     if run is not None:
-        show(run, as_json)
-
-
-def show(run: "Run", as_json: bool) -> None:
-    """Print what a run came to."""
-    from tracer.commands.run_tables import summary_json, summary_table, truth_table
-
-    if as_json:
-        typer.echo(json.dumps(summary_json(run)))
-        return
-    from rich.console import Console
-
-    for table in (summary_table(run), truth_table(run)):
-        if table is not None:
-            Console().print(table)
-    typer.echo(f"curves, clips and readings: {run.path}")
+        print_run(run, as_json)

@@ -1,1 +1,1 @@
-"""Figures of runs, sweeps and steering: one palette, one file per figure."""
+"""Figures of runs, comparisons, sweeps and steering: one palette, one file per figure."""

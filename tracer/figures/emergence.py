@@ -8,24 +8,36 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from probes.errors import InputError
-from tracer.figures.palette import GREY, LINES, VIEW_TITLES, Look, figure_style, looks, save
+from tracer.curves import CONTROL, TRAINED
+from tracer.figures.palette import (
+    CONTROL_COLOUR,
+    CONTROL_LABEL,
+    GUIDE_COLOUR,
+    LINES,
+    VIEW_TITLES,
+    Drawing,
+    figure_style,
+    lighter,
+    looks,
+)
 from tracer.measures.progress import THRESHOLD
-from tracer.record.shards import CONTROL, TRAINED
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from tracer.run import Run
+    from tracer.results import Results
 
-AXES = ("index", "t", "logsnr")
-_AXIS_LABELS = {"index": "state index", "t": "flow time", "logsnr": "log-SNR of the state"}
+MEASURES = ("paper", "agreement")
+AXES = {"index": "state index", "t": "flow time", "logsnr": "log-SNR of the state"}
 _MEASURE_LABELS = {
     "paper": "progress, Eq. 4",
     "l1": "progress, ratio of sums",
@@ -37,74 +49,73 @@ _MEASURE_LABELS = {
 _LINEAR = 3.0
 # Agreement far below 0 would squeeze the rest: the panel ends here, and a note says what lies outside.
 _LOWEST = -0.5
+_BAND_COLOUR = lighter(CONTROL_COLOUR, 0.4)
 
 
-def plot_runs(
-    runs: Sequence[Run],
-    stem: str | Path,
-    measures: Sequence[str] = ("paper", "agreement"),
-    axis: str | None = None,
-) -> list[Path]:
-    """Draw the emergence figure of one run, or of several laid over each other, to ``stem``.png and .svg.
+@figure_style()
+def draw_emergence(
+    runs: Sequence[tuple[str, Results]], measures: Sequence[str] = MEASURES, axis: str | None = None
+) -> Drawing:
+    """Draw the emergence curves of one run, or of several laid over each other.
 
-    Parameters
-    ----------
-    measures : one row each; a run without classes per frame has "l1" in the place of "agreement".
-    axis : "index" (state index, flow time on top), "t" or "logsnr"; when None, the state index, or flow time when
-        runs have different numbers of states.
+    Args:
+        runs: Name and results of each run; names are shown where there are several.
+        measures: Measures to draw, a row each. A run without classes per frame has "l1" in the place of "agreement".
+        axis: The x axis: "index" (state index, with flow time on top), "t" (flow time) or "logsnr". None is the state
+            index, or flow time where runs have different numbers of states.
 
-    Returns
-    -------
-    The paths written.
+    Raises:
+        InputError: No run, or an unknown axis or measure.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if not runs:
         raise InputError("no run to plot: give the folder of at least one")
-    tables = [run.results.progress for run in runs]
+    results = [one for _, one in runs]
+    tables = [one.progress for one in results]
     if axis is None:
-        axis = "index" if len({int(table["index"].max()) for table in tables}) == 1 else "t"
+        axis = "index" if len({one.states for one in results}) == 1 else "t"
     if axis not in AXES:
         raise InputError(f"the x axis is one of {', '.join(AXES)}, not {axis!r}")
+    unknown = [measure for measure in measures if measure not in _MEASURE_LABELS]
+    if unknown:
+        raise InputError(f"no measure {unknown[0]!r} to plot: choose from {', '.join(_MEASURE_LABELS)}")
     if "agreement" in measures and not any((table["measure"] == "agreement").any() for table in tables):
         warnings.warn("no classes per frame were kept: the ratio of sums stands in for agreement", stacklevel=2)
         measures = ["l1" if measure == "agreement" else measure for measure in measures]
-    views = [view for view in VIEW_TITLES if any(view in run.views for run in runs)]
-    attributes = list(dict.fromkeys(name for run in runs for name in run.attributes))
-    with figure_style():
-        figure = Figure(figsize=(0.7 + 3.25 * len(views), 0.75 + 2.35 * len(measures)), layout="constrained")
-        FigureCanvasAgg(figure)
-        panels = figure.subplots(len(measures), len(views), squeeze=False, sharex=True, sharey="row")
-        for row, measure in enumerate(measures):
-            for panel, view in zip(panels[row], views):
-                for number, (run, table) in enumerate(zip(runs, tables)):
-                    mine = table[(table["view"] == view) & (table["measure"] == measure)]
-                    _draw_control(panel, mine, axis, number, len(runs))
-                    _draw_lines(panel, mine, run, view, measure, axis, number, len(runs), attributes)
-                _finish_panel(panel, measure)
-            panels[row, 0].set_ylabel(_measure_label(measure, runs))
-            _set_limits(panels[row], measure)
-        for panel, view in zip(panels[0], views):
-            panel.set_title(VIEW_TITLES[view], pad=6)
-            if axis == "index":
-                _flow_time_on_top(panel, tables[0])
-        for panel in panels[-1]:
-            panel.set_xlabel(_AXIS_LABELS[axis])
-            if axis == "index":
-                panel.xaxis.get_major_locator().set_params(integer=True)
-        handles, columns = _legend(attributes, runs)
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.6, columnspacing=1.6)
-        return save(figure, Path(stem))
+    views = [view for view in VIEW_TITLES if any(view in one.views for one in results)]
+    attributes = list(dict.fromkeys(name for one in results for name in one.attributes))
+    figure = Drawing(0.7 + 3.25 * len(views), 0.75 + 2.35 * len(measures))
+    panels = figure.subplots(len(measures), len(views), squeeze=False, sharex=True, sharey="row")
+    for row, measure in enumerate(measures):
+        for panel, view in zip(panels[row], views):
+            for number, one in enumerate(results):
+                line = LINES[number % len(LINES)] if len(runs) > 1 else None
+                table = one.progress[(one.progress["view"] == view) & (one.progress["measure"] == measure)]
+                settled = one.settled[(one.settled["view"] == view) & (one.settled["measure"] == measure)]
+                _draw_control(panel, table[table["probe"] == CONTROL], axis, line)
+                trained = table[table["probe"] == TRAINED], settled[settled["probe"] == TRAINED]
+                _draw_attributes(panel, *trained, axis, line, attributes)
+            _finish_panel(panel, measure)
+        panels[row, 0].set_ylabel(_measure_label(measure, results))
+        _set_limits(panels[row], measure)
+    for panel, view in zip(panels[0], views):
+        panel.set_title(VIEW_TITLES[view], pad=6)
+        if axis == "index":
+            _flow_time_on_top(panel, tables[0])
+    for panel in panels[-1]:
+        panel.set_xlabel(AXES[axis])
+        if axis == "index":
+            panel.xaxis.get_major_locator().set_params(integer=True)
+    handles, columns = _legend(attributes, [name for name, _ in runs])
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.6, columnspacing=1.6)
+    return figure
 
 
 def _x(table: pd.DataFrame, axis: str) -> np.ndarray:
     return table[axis].to_numpy(dtype=np.float64)
 
 
-def _draw_control(panel: Axes, table: pd.DataFrame, axis: str, number: int, runs: int) -> None:
-    """The control probes of all attributes taken together, mean and standard deviation."""
-    control = table[table["probe"] == CONTROL]
+def _draw_control(panel: Axes, control: pd.DataFrame, axis: str, line: Any) -> None:
+    """Draw mean and standard deviation over the control probes of all attributes; with a line style, the mean alone."""
     if control.empty:
         return
     control = control.assign(square=control["std"] ** 2 + control["mean"] ** 2)
@@ -113,40 +124,30 @@ def _draw_control(panel: Axes, table: pd.DataFrame, axis: str, number: int, runs
     mean = pooled["mean"].to_numpy()
     std = np.sqrt(np.maximum(pooled["square"].to_numpy() - mean**2, 0.0))
     x = _x(pooled, axis)
-    if runs == 1:
-        panel.fill_between(x, mean - std, mean + std, color="#BDBDBD", alpha=0.55, linewidth=0, zorder=1)
-    panel.plot(x, mean, color=GREY, linestyle=LINES[number % len(LINES)] if runs > 1 else "-", lw=1.0, zorder=2)
+    if line is None:
+        panel.fill_between(x, mean - std, mean + std, color=_BAND_COLOUR, alpha=0.55, linewidth=0, zorder=1)
+    panel.plot(x, mean, color=CONTROL_COLOUR, linestyle=line or "-", lw=1.0, zorder=2)
 
 
-def _draw_lines(
-    panel: Axes,
-    table: pd.DataFrame,
-    run: Run,
-    view: str,
-    measure: str,
-    axis: str,
-    number: int,
-    runs: int,
-    attributes: list[str],
+def _draw_attributes(
+    panel: Axes, table: pd.DataFrame, settled: pd.DataFrame, axis: str, line: Any, attributes: list[str]
 ) -> None:
-    settled = run.results.settled
-    settled = settled[(settled["view"] == view) & (settled["measure"] == measure) & (settled["probe"] == TRAINED)]
-    style = looks(attributes)
-    for place, attribute in enumerate(attributes):
-        line = table[(table["attribute"] == attribute) & (table["probe"] == TRAINED)]
-        line = line[np.isfinite(_x(line, axis))]
-        if line.empty:
+    """Draw one run's curves, filled markers where they settle; with a line style, without standard deviations."""
+    for place, (attribute, look) in enumerate(looks(attributes).items()):
+        curve = table[table["attribute"] == attribute]
+        curve = curve[np.isfinite(_x(curve, axis))]
+        if curve.empty:
             continue
-        look, x, mean = style[attribute], _x(line, axis), line["mean"].to_numpy()
-        if runs == 1:
-            std = line["std"].to_numpy()
+        x, mean = _x(curve, axis), curve["mean"].to_numpy()
+        if line is None:
+            std = curve["std"].to_numpy()
             panel.fill_between(x, mean - std, mean + std, color=look.colour, alpha=0.16, linewidth=0, zorder=3)
         every = max(1, len(x) // 8)
         panel.plot(
             x,
             mean,
             color=look.colour,
-            linestyle=look.line if runs == 1 else LINES[number % len(LINES)],
+            linestyle=line or look.line,
             marker=look.marker,
             markersize=4.2,
             markerfacecolor="white",
@@ -154,8 +155,7 @@ def _draw_lines(
             markevery=(place * every // 3, every),  # markers of different lines side by side
             zorder=5,
         )
-        at = settled[settled["attribute"] == attribute]["index"]
-        point = line[line["index"].isin(at)]
+        point = curve[curve["index"].isin(settled[settled["attribute"] == attribute]["index"])]
         panel.plot(
             _x(point, axis), point["mean"], marker=look.marker, markersize=6.5, color=look.colour, ls="", zorder=6
         )
@@ -164,14 +164,12 @@ def _draw_lines(
 def _finish_panel(panel: Axes, measure: str) -> None:
     for level in (0, 1):
         if measure != "js" or level == 0:
-            panel.axhline(level, color="#D0D0D0", linewidth=0.6, zorder=0)
+            panel.axhline(level, color=GUIDE_COLOUR, linewidth=0.6, zorder=0)
     panel.margins(x=0.015)
 
 
 def _set_limits(panels: Sequence[Axes], measure: str) -> None:
-    """Limits of one row from its lines, never clipping without a note in the panel of what lies outside."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
+    """Set the limits of one row from its lines; a note in the panel says what lies outside."""
     if measure == "js":
         panels[0].set_ylim(-0.03, None)
         return
@@ -202,7 +200,7 @@ def _set_limits(panels: Sequence[Axes], measure: str) -> None:
 
 
 def _outside(panel: Axes, bottom: float, top: float) -> str:
-    """What a panel does not show: the share of points of its lines, and how far its bands reach."""
+    """Say what a panel does not show: the share of its lines' points, and how far its bands reach."""
     every = (np.asarray(line.get_ydata(), dtype=np.float64) for line in panel.get_lines())
     curves = [curve for curve in every if len(curve) > 2]  # not the level lines and single markers
     values = np.concatenate(curves) if curves else np.zeros(0)
@@ -226,8 +224,8 @@ def _short(value: Any) -> str:
     return f"{float(value):.2g}" if abs(value) < 10 else f"{float(value):,.0f}"
 
 
-def _measure_label(measure: str, runs: Sequence[Run]) -> str:
-    if measure == "agreement" and all(run.n == 1 for run in runs):
+def _measure_label(measure: str, results: Sequence[Results]) -> str:
+    if measure == "agreement" and all(one.prompts == 1 for one in results):
         return "frames with final class\n(one prompt: not corrected)"
     return _MEASURE_LABELS[measure]
 
@@ -254,37 +252,30 @@ def _flow_time_on_top(panel: Axes, table: pd.DataFrame) -> None:
     top.set_ticks([0, 0.25, 0.5, 0.75, 1.0])
 
 
-def _legend(attributes: list[str], runs: Sequence[Run]) -> tuple[list[Any], int]:
+def _legend(attributes: list[str], names: list[str]) -> tuple[list[Any], int]:
     """Handles and number of columns: attributes in a row, and runs in the next when there are several."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    style: dict[str, Look] = looks(attributes)
-    several = len(runs) > 1
+    several = len(names) > 1
     first: list[Any] = []
-    for name in attributes:
-        look = style[name]
-        line: Any = "-" if several else look.line
-        first.append(Line2D([], [], color=look.colour, marker=look.marker, mfc="white", ms=4.5, ls=line, label=name))
-    control: Any = Patch(facecolor="#BDBDBD", alpha=0.7, label="shuffled labels (control)")
+    for attribute, look in looks(attributes).items():
+        line = "-" if several else look.line
+        first.append(
+            Line2D([], [], color=look.colour, marker=look.marker, mfc="white", ms=4.5, ls=line, label=attribute)
+        )
     if several:
-        control = Line2D([], [], color=GREY, lw=1.0, label="shuffled labels (control)")
-    first.append(control)
+        first.append(Line2D([], [], color=CONTROL_COLOUR, lw=1.0, label=CONTROL_LABEL))
+    else:
+        first.append(Patch(facecolor=_BAND_COLOUR, alpha=0.7, label=CONTROL_LABEL))
     within = f"settled: within {THRESHOLD:g} of the end"
     first.append(Line2D([], [], color="black", marker="o", ls="", markersize=6, label=within))
     if not several:
         return first, len(first)
-    second: list[Any] = []
-    for number, run in enumerate(runs):
-        pattern: Any = LINES[number % len(LINES)]
-        second.append(Line2D([], [], color="black", linestyle=pattern, label=_name(run)))
+    second: list[Any] = [
+        Line2D([], [], color="black", linestyle=LINES[number % len(LINES)], label=name)
+        for number, name in enumerate(names)
+    ]
     # Legends fill column by column: two rows are interleaved, with blanks where one is shorter.
     columns = max(len(first), len(second))
     blank = [Patch(facecolor="none", label=" ")]
     first += blank * (columns - len(first))
     second += blank * (columns - len(second))
     return [handle for pair in zip(first, second) for handle in pair], columns
-
-
-def _name(run: Run) -> str:
-    return run.path.resolve().name

@@ -1,22 +1,34 @@
-"""How the figures look: readable in black and white, by colour-blind readers, and in a paper's column."""
+"""What all figures share: colours and markers, settings, and how a figure is shown and written.
+
+The figures can be read in black and white, by colour-blind readers, and in a column of a paper. They are made with
+matplotlib's object interface on a canvas of their own, so that the user's backend stays as it is and no figure is left
+open in pyplot.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
 
 from probes.errors import InputError
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-GREY = "#8C8C8C"
+CONTROL_COLOUR = "#8C8C8C"
+CONTROL_LABEL = "shuffled labels (control)"
+GUIDE_COLOUR = "#D0D0D0"
+"""Colour of lines that mark a level, such as 0 and 1."""
 VIEW_TITLES = {"state": "state  $x_t$", "endpoint": "endpoint  $\\hat{x}_1(x_t)$"}
-LINES = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+FORMATS = (".png", ".svg", ".pdf")
 
-_RC: dict[Any, Any] = {
+_SETTINGS: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.labelsize": 8,
@@ -34,48 +46,84 @@ _RC: dict[Any, Any] = {
 
 
 class Look(NamedTuple):
-    """How an attribute is drawn; colours are those of Okabe and Ito (2008)."""
+    """How an attribute is drawn in every figure."""
 
     colour: str
     marker: str
-    line: str | tuple[int, tuple[float, ...]]
+    line: Any
 
 
+# Colours of Okabe and Ito (2008), which readers with every common kind of colour vision can tell apart. Black, their
+# eighth, is left to what is no attribute.
 _KNOWN = {
     "pitch": Look("#0072B2", "o", LINES[0]),
     "timbre": Look("#D55E00", "s", LINES[1]),
     "loudness": Look("#009E73", "^", LINES[2]),
     "chroma": Look("#CC79A7", "D", LINES[3]),
 }
-_OTHERS = (
-    Look("#E69F00", "v", LINES[4]),
-    Look("#56B4E9", "P", LINES[0]),
-    Look("#000000", "X", LINES[1]),
-    Look("#F0E442", "*", LINES[2]),
-)
+_FURTHER = (Look("#E69F00", "v", LINES[4]), Look("#56B4E9", "P", LINES[0]), Look("#F0E442", "*", LINES[2]))
+VIEW_LOOKS = {"state": Look("#000000", "o", LINES[0]), "endpoint": Look("#666666", "s", LINES[1])}
 
 
-def looks(attributes: list[str]) -> dict[str, Look]:
-    """A look for every attribute: the usual ones always look the same."""
-    rest = sorted(set(attributes) - set(_KNOWN))
-    return _KNOWN | {name: _OTHERS[i % len(_OTHERS)] for i, name in enumerate(rest)}
+def looks(attributes: Iterable[str]) -> dict[str, Look]:
+    """A look for every attribute; the attributes of `probes.attributes` look the same in every figure."""
+    names = list(attributes)
+    further = sorted(set(names) - set(_KNOWN))
+    return {name: _KNOWN[name] if name in _KNOWN else _FURTHER[further.index(name) % len(_FURTHER)] for name in names}
+
+
+def lighter(colour: str, share: float) -> str:
+    """The colour, moved towards white: 0 leaves it as it is, 1 is white."""
+    red, green, blue = (part + share * (1 - part) for part in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Our settings, for the figures made and saved inside; the user's are as before afterwards."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(_RC):
+    """Our settings while a figure is drawn or written, also as a decorator; the user's are back afterwards."""
+    with mpl.rc_context(_SETTINGS):
         yield
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Save as `.png` and `.svg`, the same bytes for the same figure. Raises InputError when that cannot be written."""
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    try:
-        figure.savefig(paths[0], metadata={"Software": None})
-        figure.savefig(paths[1], metadata={"Date": None, "Creator": None})
-    except OSError as error:
-        raise InputError(f"{stem.parent} cannot be written ({error.strerror}): choose another --out") from error
-    return paths
+class Drawing(Figure):
+    """A matplotlib figure that shows itself in a notebook and can be written to files.
+
+    Args:
+        width: Width in inches.
+        height: Height in inches.
+    """
+
+    def __init__(self, width: float, height: float) -> None:
+        super().__init__(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(self)
+
+    def write(self, path: str | Path) -> list[Path]:
+        """Write the figure; the same figure gives the same bytes.
+
+        Args:
+            path: A file that ends in .png, .svg or .pdf; any other name stands for two files, `path`.png and
+                `path`.svg.
+
+        Returns:
+            The paths written.
+
+        Raises:
+            InputError: The files cannot be written.
+        """
+        stem = Path(path)
+        paths = [stem] if stem.suffix in FORMATS else [stem.with_name(stem.name + kind) for kind in FORMATS[:2]]
+        dates = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}, ".pdf": {"CreationDate": None}}
+        try:
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            with figure_style():
+                for each in paths:
+                    self.savefig(each, metadata=dates[each.suffix])
+        except OSError as error:
+            raise InputError(f"{stem.parent} cannot be written ({error.strerror}): choose another --out") from error
+        return paths
+
+    def _repr_png_(self) -> bytes:
+        image = io.BytesIO()
+        with figure_style():
+            self.savefig(image, format="png", dpi=110)
+        return image.getvalue()

@@ -1,9 +1,9 @@
-"""How much of this song is there already: measures on the most probable class of every frame.
+"""How much of a song is there already: measures on the most probable class of every frame.
 
-With k_t(f) the class of frame f at state t, a prompt's own share is that of the frames with k_t(f) = k_T(f), and
-agreement corrects it for chance by the finished states of the other prompts, as Cohen's kappa does (J. Cohen, "A
-coefficient of agreement for nominal scales", 1960). Exact in two passes over the prompts: first `Finals.add` for each,
-then `agreement` for each.
+Let k_t(f) be the class of frame f at state t. The own share of a prompt is the share of frames with k_t(f) = k_T(f).
+Agreement corrects it for chance with the finished states of the other prompts, as Cohen's kappa does (J. Cohen, "A
+coefficient of agreement for nominal scales", 1960). It takes two passes over the prompts: `Finals.add` for each, then
+`agreement` for each.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ class Finals:
         self.counts = np.zeros((0, 0), dtype=np.int64)
 
     def add(self, final: np.ndarray, valid: np.ndarray | None = None) -> None:
-        """Count one prompt: ``final`` uint8 [frames], of which the frames ``valid`` (bool, all when None) count."""
+        """Add one prompt.
+
+        Args:
+            final: Class of each frame at the last state, uint8 [frames].
+            valid: Frames that count, bool [frames]; all when None.
+        """
         frames = np.arange(len(final)) if valid is None else np.flatnonzero(valid)
         self.prompts += 1
         if not len(frames):
@@ -37,41 +42,34 @@ class Finals:
 
 
 class Agreement(NamedTuple):
-    """Agreement of one prompt's states with its own finished song.
-
-    Attributes
-    ----------
-    values : float64 [states], (own - other) / (1 - other).
-    own : float64 [states], share of frames that have their final class.
-    other : float64 [states], the same share against the finals of the other prompts, on average.
-    corrected : whether there were other prompts; if not, ``values`` is ``own`` and ``other`` is zero.
-    """
+    """Agreement of one prompt's states with its own finished song."""
 
     values: np.ndarray
+    """float64 [states], (own - other) / (1 - other); in a run of one prompt, own."""
     own: np.ndarray
+    """float64 [states], share of frames that have their final class."""
     other: np.ndarray
-    corrected: bool
+    """float64 [states], the same share against the finals of the other prompts, mean over these; 0 without others."""
 
 
 def agreement(classes: np.ndarray, finals: Finals, valid: np.ndarray | None = None) -> Agreement:
     """Chance-corrected share of frames that have the class they end with.
 
-    0 when the states say nothing particular about this song, 1 at the last state, below 0 when they are more like the
-    other songs than like this one.
+    It is 0 when the states say nothing particular about this song, 1 at the last state, and below 0 when they are more
+    like the other songs than like this one.
 
-    Parameters
-    ----------
-    classes : uint8 [states, frames] of one prompt.
-    finals : histogram of the last states of all prompts, this one among them; it is left out here.
-    valid : bool [frames], the frames that count (all when None).
+    Songs of different lengths are compared where they overlap: in a run of several prompts, only frames count in which
+    at least one other prompt has a valid frame too. `other` is the mean over those frames of the share of the other
+    prompts (with a valid frame there) whose final class it is. Where `other` is 1 the formula is 0 / 0 or worse: the
+    value is then 1 if `own` is 1 (nothing is missing) and 0 otherwise.
 
-    Notes
-    -----
-    Songs of different lengths are compared where they overlap: with other prompts in the run, only frames count in
-    which at least one of them has a valid frame too, for ``own`` as for ``other``. ``other`` is the mean over those
-    frames of the share of the other prompts (with a valid frame there) whose final class it is. A prompt without a
-    frame to compare gets NaN and is left out of means. Where ``other`` is 1 the formula is 0 / 0 or worse: the value
-    is 1 if ``own`` is 1 (nothing is missing) and 0 otherwise.
+    Args:
+        classes: uint8 [states, frames] of one prompt.
+        finals: Histogram of the last states of all prompts. This prompt is among them and is taken out here.
+        valid: Frames that count, bool [frames]; all when None.
+
+    Returns:
+        Agreement at every state; NaN for a prompt without a frame to compare.
     """
     classes = np.asarray(classes)
     states, width = classes.shape
@@ -86,24 +84,31 @@ def agreement(classes: np.ndarray, finals: Finals, valid: np.ndarray | None = No
     frames = np.flatnonzero(counted)
     if not len(frames):
         nothing = np.full(states, np.nan)
-        return Agreement(nothing, nothing.copy(), nothing.copy(), corrected)
+        return Agreement(nothing, nothing.copy(), nothing.copy())
 
     read = classes[:, frames].astype(np.int64)
     same = read == read[-1]
     own = same.mean(axis=1)
     if not corrected:
-        return Agreement(own.copy(), own, np.zeros(states), corrected)
+        return Agreement(own.copy(), own, np.zeros(states))
     known = finals.counts.shape[1]
     matches = np.where(read < known, finals.counts[frames, np.minimum(read, known - 1)], 0) - same
     other = (matches / others[frames]).mean(axis=1)
     room = 1.0 - other
     values = np.where(own == 1.0, 1.0, 0.0)
     np.divide(own - other, room, out=values, where=(room > 0) & (own < 1.0))
-    return Agreement(values, own, other, corrected)
+    return Agreement(values, own, other)
 
 
 def commitment(classes: np.ndarray) -> np.ndarray:
-    """State from which each frame keeps its final class: int [frames] from classes uint8 [states, frames]."""
+    """State from which each frame keeps its final class.
+
+    Args:
+        classes: uint8 [states, frames].
+
+    Returns:
+        int [frames].
+    """
     moving = np.asarray(classes) != np.asarray(classes)[-1]
     states = len(moving)
     last = states - 1 - np.argmax(moving[::-1], axis=0)
@@ -111,14 +116,23 @@ def commitment(classes: np.ndarray) -> np.ndarray:
 
 
 class CommitmentMap:
-    """Share of prompts whose frame f keeps its final class from state t on, gathered prompt by prompt."""
+    """Share of prompts whose frame f keeps its final class from state t on, gathered prompt by prompt.
+
+    Args:
+        states: Number of states of every prompt.
+    """
 
     def __init__(self, states: int) -> None:
         self._committed = np.zeros((states, 0), dtype=np.int64)
         self._n = np.zeros(0, dtype=np.int64)
 
     def add(self, classes: np.ndarray, valid: np.ndarray | None = None) -> None:
-        """Count one prompt: classes uint8 [states, frames], of which the frames ``valid`` count (all when None)."""
+        """Add one prompt.
+
+        Args:
+            classes: uint8 [states, frames].
+            valid: Frames that count, bool [frames]; all when None.
+        """
         states, frames = classes.shape
         counted = np.ones(frames, dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
         if frames > len(self._n):
@@ -129,6 +143,6 @@ class CommitmentMap:
         self._n[:frames] += counted
 
     def share(self) -> np.ndarray:
-        """float64 [states, frames]; NaN in frames that no prompt has."""
+        """The map so far, float64 [states, frames]; NaN in frames that no prompt has."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(self._n > 0, self._committed / self._n, np.nan)

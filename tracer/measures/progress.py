@@ -1,72 +1,48 @@
 """How far a generation has come: measures on one prompt's class distributions, and their mean over prompts.
 
-The source of `paper` is Paek, Zang, Yang and Leistikow, "Learning Interpretable Features in Audio Latent Spaces via
-Sparse Autoencoders", arXiv 2510.23802 ("the paper"). Everything is computed in float64. The measures on frames live in
-`tracer.measures.frame_classes` and can be had from here as well.
+"The paper" is Paek, Zang, Yang and Leistikow, "Learning Interpretable Features in Audio Latent Spaces via Sparse
+Autoencoders", arXiv 2510.23802. Everything is computed in float64. Measures on the classes of single frames stand in
+`tracer.measures.frame_classes`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import rel_entr
 
-from tracer.measures.frame_classes import Agreement, CommitmentMap, Finals, agreement, commitment
-
-__all__ = [
-    "Accumulator",
-    "Agreement",
-    "Bootstrap",
-    "CommitmentMap",
-    "Finals",
-    "Paper",
-    "Settled",
-    "agreement",
-    "commitment",
-    "interval",
-    "js",
-    "l1",
-    "paper",
-    "settled",
-    "settled_at",
-]
-
 EPSILON = 1e-6
+"""Change of a class below which Eq. 4 leaves it out."""
 THRESHOLD = 0.1
+"""Distance to its end within which a curve is settled."""
 
 
 class Paper(NamedTuple):
-    """Eq. 4 with what it left out.
-
-    Attributes
-    ----------
-    values : float64 [states].
-    excluded : bool [classes], the classes whose change from first to last state is at most epsilon.
-    share : share of classes that are excluded.
-    """
+    """Eq. 4 of one prompt, with what it left out."""
 
     values: np.ndarray
+    """float64 [states]."""
     excluded: np.ndarray
+    """bool [classes]: the classes whose change from first to last state is at most epsilon."""
     share: float
+    """Share of classes that are excluded."""
 
 
 def paper(p: np.ndarray, epsilon: float = EPSILON) -> Paper:
-    """Mean over classes of |p_t - p_0| / |p_T - p_0| (the paper's Eq. 4), never clipped.
+    """Mean over classes of |p_t - p_0| / |p_T - p_0| (Eq. 4 of the paper), never clipped.
 
-    Classes with |p_T - p_0| <= epsilon cannot be divided by; they are left out of the mean and named in the result.
-    The published formula is epsilon = 0. Classes that change little still weigh as much as all others, so values far
-    outside [0, 1] are to be expected between the ends: read `l1` where the two differ.
+    Classes with |p_T - p_0| <= epsilon cannot be divided by: they are left out of the mean and named in the result. The
+    published formula has epsilon = 0. A class that changes little weighs as much as any other, so expect values far
+    outside [0, 1] between the ends, and read `l1` where the two differ.
 
-    Parameters
-    ----------
-    p : class distributions [states, classes], first to last state.
+    Args:
+        p: Class distributions [states, classes], first to last state.
+        epsilon: Smallest change of a class that counts.
 
-    Returns
-    -------
-    Paper; 0 at the first and 1 at the last state. When no class changes (equal ends, every class excluded) there is
-    no way to go, and the value is 1 at every state.
+    Returns:
+        Values that are 0 at the first and 1 at the last state. When no class changes (every class is excluded) there is
+        no way to go, and the value is 1 at every state.
     """
     p = np.asarray(p, dtype=np.float64)
     whole = np.abs(p[-1] - p[0])
@@ -82,14 +58,12 @@ def paper(p: np.ndarray, epsilon: float = EPSILON) -> Paper:
 def l1(p: np.ndarray) -> np.ndarray:
     """Ratio of sums: sum_k |p_t - p_0| / sum_k |p_T - p_0|.
 
-    Parameters
-    ----------
-    p : class distributions [states, classes].
+    Args:
+        p: Class distributions [states, classes].
 
-    Returns
-    -------
-    float64 [states]; 0 at the first and 1 at the last state, and 1 at every state when the ends are equal, as in
-    `paper`.
+    Returns:
+        float64 [states]: 0 at the first and 1 at the last state; 1 at every state when the ends are equal, as in
+        `paper`.
     """
     p = np.asarray(p, dtype=np.float64)
     whole = np.abs(p[-1] - p[0]).sum()
@@ -101,13 +75,11 @@ def l1(p: np.ndarray) -> np.ndarray:
 def js(p: np.ndarray) -> np.ndarray:
     """Jensen-Shannon distance (square root of the divergence in bits) of every state to the last.
 
-    Parameters
-    ----------
-    p : class distributions [states, classes]; each is scaled to sum to 1.
+    Args:
+        p: Class distributions [states, classes]; each is scaled to sum to 1.
 
-    Returns
-    -------
-    float64 [states] in [0, 1]; 0 at the last state, and at every state that equals it.
+    Returns:
+        float64 [states] in [0, 1]: 0 at the last state and at every state that equals it.
     """
     p = np.asarray(p, dtype=np.float64)
     p = p / p.sum(axis=1, keepdims=True)
@@ -117,15 +89,14 @@ def js(p: np.ndarray) -> np.ndarray:
 
 
 def settled(curves: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
-    """First state from which a curve stays within ``threshold`` of its end.
+    """First state from which a curve stays within `threshold` of its end.
 
-    Parameters
-    ----------
-    curves : float64 [..., states].
+    Args:
+        curves: float64 [..., states].
+        threshold: Largest distance to the end that counts as settled.
 
-    Returns
-    -------
-    int [...], between 0 and the index of the last state.
+    Returns:
+        int [...], between 0 and the index of the last state.
     """
     curves = np.asarray(curves, dtype=np.float64)
     away = ~(np.abs(curves - curves[..., -1:]) <= threshold)
@@ -135,39 +106,17 @@ def settled(curves: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
     return np.where(away.any(axis=-1), last_away + 1, 0)
 
 
-@dataclass(frozen=True)
-class Settled:
-    """State index from which the mean over prompts is settled, and its bootstrap interval."""
-
-    index: int
-    low: int
-    high: int
-
-
-def settled_at(
-    curves: np.ndarray, threshold: float = THRESHOLD, level: float = 0.95, replicates: int = 1000, seed: int = 0
-) -> Settled:
-    """`settled` of the mean curve, with a bootstrap interval over prompts.
-
-    Parameters
-    ----------
-    curves : float64 [prompts, states], or [states] for one prompt, whose interval is the index itself. Prompts with a
-        NaN are left out.
-    level : share of bootstrap replicates inside the interval.
-    """
-    curves = np.atleast_2d(np.asarray(curves, dtype=np.float64))
-    curves = curves[~np.isnan(curves).any(axis=1)]
-    if not len(curves):
-        raise ValueError("no prompt has a value at every state")
-    bootstrap = Bootstrap(len(curves), replicates, seed)
-    for curve in curves:
-        bootstrap.add(curve[None])
-    low, high = interval(bootstrap.means()[:, 0], threshold, level)
-    return Settled(int(settled(curves.mean(axis=0), threshold)), low, high)
-
-
 def interval(means: np.ndarray, threshold: float = THRESHOLD, level: float = 0.95) -> tuple[int, int]:
-    """The interval of `settled` over bootstrap means [replicates, states]; replicates of NaN are left out."""
+    """Bootstrap interval of `settled`.
+
+    Args:
+        means: Bootstrap means [replicates, states], as from `Bootstrap.means`; replicates with a NaN are left out.
+        threshold: As in `settled`.
+        level: Share of replicates inside the interval.
+
+    Returns:
+        First and last state of the interval.
+    """
     at = settled(means[~np.isnan(means).any(axis=1)], threshold)
     tail = (1 - level) / 2
     low = np.quantile(at, tail, method="lower")
@@ -178,13 +127,14 @@ def interval(means: np.ndarray, threshold: float = THRESHOLD, level: float = 0.9
 class Bootstrap:
     """Bootstrap of a mean over prompts that are seen once, one after the other.
 
-    Every replicate draws as many prompts as there are, with replacement. How often a replicate draws prompt i given
-    what is left to draw is binomial(left, 1 / prompts left), which makes the counts exactly multinomial: this is the
-    ordinary bootstrap, with memory [replicates, curves, states] whatever the number of prompts.
+    Every replicate draws as many prompts as there are, with replacement. How often it draws prompt i, given what is
+    left to draw, is binomial(left, 1 / prompts left). That makes the counts exactly multinomial: this is the ordinary
+    bootstrap, with memory [replicates, curves, states] whatever the number of prompts.
 
-    Parameters
-    ----------
-    prompts : how many prompts will be added.
+    Args:
+        prompts: Number of prompts that will be added.
+        replicates: Number of bootstrap replicates.
+        seed: Seed of the draws.
     """
 
     def __init__(self, prompts: int, replicates: int = 1000, seed: int = 0) -> None:
@@ -197,7 +147,11 @@ class Bootstrap:
         self._totals: np.ndarray | None = None
 
     def add(self, values: np.ndarray) -> None:
-        """Add one prompt's curves [curves, states]; a curve with a NaN does not count for this prompt."""
+        """Add one prompt's curves [curves, states]; a curve with a NaN does not count for this prompt.
+
+        Raises:
+            ValueError: More prompts come than were announced.
+        """
         if self._coming == 0:
             raise ValueError("more prompts than were announced")
         drawn = self._rng.binomial(self._left, 1.0 / self._coming)
@@ -221,7 +175,11 @@ class Bootstrap:
         self._counts, self._values = [], []
 
     def means(self) -> np.ndarray:
-        """Means [replicates, curves, states]; NaN where a replicate drew no prompt that has the curve."""
+        """Means [replicates, curves, states]; NaN where a replicate drew no prompt that has the curve.
+
+        Raises:
+            ValueError: No prompt was added.
+        """
         self._flush()
         if self._sums is None or self._totals is None:
             raise ValueError("no prompt was added")
@@ -230,7 +188,7 @@ class Bootstrap:
 
 
 class Accumulator:
-    """Mean and standard deviation of arrays of one shape, added one by one or merged (Welford; Chan et al., 1983).
+    """Mean and standard deviation of arrays of one shape, added one by one (Welford, 1962).
 
     Elements that are NaN are not counted. The standard deviation is that of the values themselves (divisor n).
     """
@@ -241,23 +199,13 @@ class Accumulator:
         self._squares = np.zeros(shape)
 
     def add(self, values: np.ndarray | float) -> None:
-        """Count one array of the accumulator's shape."""
+        """Add one array of the accumulator's shape."""
         values = np.asarray(values, dtype=np.float64)
         present = ~np.isnan(values)
         self.n = self.n + present
         off = np.where(present, values - self._mean, 0.0)
         self._mean = self._mean + off / np.maximum(self.n, 1)
         self._squares = self._squares + off * np.where(present, values - self._mean, 0.0)
-
-    def merge(self, other: Accumulator) -> None:
-        """Count everything that ``other`` counted."""
-        n = self.n + other.n
-        whole = np.maximum(n, 1)
-        off = other._mean - self._mean
-        # An empty side has mean 0, which must not pull.
-        self._squares = self._squares + other._squares + off**2 * (self.n * (other.n / whole))
-        self._mean = self._mean + off * (other.n / whole)
-        self.n = n
 
     @property
     def mean(self) -> np.ndarray:

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tracer.record.shards import CONTROL, MEASURED, NO_CLASS, TRAINED, Curve, PromptTrace
+from tracer.curves import CONTROL, MEASURED, NO_CLASS, TRAINED, Curve
+from tracer.record.shards import PromptTrace
 
 
 class Reading(Protocol):

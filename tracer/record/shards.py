@@ -33,15 +33,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-TRAINED, CONTROL, MEASURED = "trained", "control", "measured"
-NO_CLASS = 255
-"""Class of a frame without a value, such as an unvoiced one; only measured classes have it."""
+from tracer.curves import Curve
 
 _KEYS = [
     pa.field("prompt", pa.int32(), nullable=False),
@@ -61,14 +59,6 @@ SHARD_SCHEMA = pa.schema(
     ]
 )
 FRAMES_SCHEMA = pa.schema([*_KEYS, pa.field("classes", pa.binary(), nullable=False), pa.field("valid", pa.binary())])
-
-
-class Curve(NamedTuple):
-    """What one curve is of: a view, a kind of probe and an attribute."""
-
-    view: str
-    probe: str
-    attribute: str
 
 
 @dataclass

@@ -100,7 +100,7 @@ def edit_audio(
     from tracer.figures.edit import draw_edit
 
     title = " and ".join(spec.label for spec in specs)
-    draw_edit(versions, tracks, sample_rate, hop / sample_rate, title, folder / "edit.png")
+    draw_edit(versions, tracks, sample_rate, hop / sample_rate, title).write(folder / "edit.png")
     return EditResult.read(folder)
 
 

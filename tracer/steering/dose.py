@@ -160,7 +160,8 @@ def doses_of(
 
 def report(folder: Path, clips: list[dict[str, Any]], specs: Sequence[EditSpec]) -> None:
     """Tables and figures from the rows of clips.csv."""
-    from tracer.figures.steering import draw_dose, draw_leakage
+    from tracer.figures.dose import draw_dose
+    from tracer.figures.leakage import draw_leakage
 
     rows = table(clips)
     effects = equal_effects(clips, specs)
@@ -168,8 +169,8 @@ def report(folder: Path, clips: list[dict[str, Any]], specs: Sequence[EditSpec])
     write_csv(folder / "dose.csv", rows)
     write_csv(folder / "equal-effect.csv", effects)
     write_csv(folder / "leakage.csv", matrix)
-    draw_dose(rows, folder / "dose.png")
-    draw_leakage(matrix, folder / "leakage.png")
+    draw_dose(rows).write(folder / "dose.png")
+    draw_leakage(matrix).write(folder / "leakage.png")
 
 
 def dose_batch(

@@ -118,9 +118,9 @@ def run_lockin(
     write_csv(folder / "lockin.csv", rows)
     emergence = emergence_rows([folder / "states" / file_name(prompt) for prompt in session.prompts])
     write_csv(folder / "emergence.csv", emergence)
-    from tracer.figures.steering import draw_lockin
+    from tracer.figures.lockin import draw_lockin
 
-    draw_lockin(rows, emergence, folder / "lockin.png")
+    draw_lockin(rows, emergence).write(folder / "lockin.png")
     return LockinResult.read(folder)
 
 

@@ -16,7 +16,7 @@ from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import SAETrainer, TrainingOptions
 from probes.fit.sweep import Grid, collect, place, read_table, run_sweep
 from probes.sae import SAEConfig, SparseAutoencoder
-from tracer.figures.sweep import plot_sweeps
+from tracer.figures.sweep import draw_sweeps
 
 GRID = Grid(
     hidden=(16, 24),
@@ -115,11 +115,11 @@ def test_the_table_and_figure_hold_probes_with_intervals(tmp_path):
     assert table[1]["loudness_accuracy"] == pytest.approx(rows[1]["loudness_accuracy"], rel=1e-5)
     assert table[0]["space"] == "mini"
     bare = [{name: value for name, value in row.items() if "loudness" not in name} for row in rows]
-    paths = plot_sweeps({"mini": rows, "without labels": bare}, tmp_path / "figure3")
+    paths = draw_sweeps({"mini": rows, "without labels": bare}).write(tmp_path / "figure3")
     assert [path.name for path in paths] == ["figure3.png", "figure3.svg"]
     assert all(path.stat().st_size > 5000 for path in paths)
     with pytest.raises(InputError, match="no finished point"):
-        plot_sweeps({}, tmp_path / "empty")
+        draw_sweeps({})
 
 
 def test_every_point_says_what_it_is(bare, tmp_path):

@@ -258,7 +258,7 @@ def test_lengths_that_cannot_be_made_are_refused(case: Case) -> None:
 
 
 def test_a_whole_trace_interrupted_and_resumed(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracer.figures.emergence.plot_runs", lambda *args, **kwargs: None)
+    monkeypatch.setattr("tracer.run.Run.plot", lambda *args, **kwargs: None)
     model, readout = case.model, tiny_readout(case.model.channels, spaces=(case.model.space,))
 
     def run(folder: str, batch_size: int) -> Any:

@@ -18,8 +18,8 @@ import torch
 from support import planted
 
 from probes.errors import InputError
+from tracer.curves import Curve
 from tracer.record.buffer import TraceBuffer
-from tracer.record.shards import Curve
 from tracer.record.store import RunReader, RunStore
 from tracer.results import compute_progress
 
