@@ -3,6 +3,7 @@
 Heavy imports happen inside the commands, so that `trace --help` answers at once.
 """
 
+import io
 import sys
 import warnings
 from typing import Any
@@ -45,6 +46,9 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     warnings.filterwarnings("default", module=r"(tracer|probes|hooks)(\.|$)")
     warnings.formatwarning = lambda message, *_: f"trace: {message}\n"  # type: ignore[assignment]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a code page without some letter is no reason to fail
+            stream.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False)
     except InputError as error:

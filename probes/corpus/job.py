@@ -1,10 +1,10 @@
 """`trace fit encode`: from what a user asked for to a corpus and its summary."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from probes.corpus import Corpus
 from probes.corpus.sources import Source, audio_sources, rendered_sources
@@ -13,8 +13,8 @@ from probes.corpus.writer import write_summary
 from probes.errors import InputError
 from probes.support.key_values import key_values
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
+Progress = Callable[[str, int, int | None], None]
+"""(stage, done, total): how much of the work is done."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class EncodeOptions:
     device: str = "auto"
 
 
-def encode_corpus(options: EncodeOptions) -> dict[str, Any]:
-    """Make or continue a corpus.
+def encode_corpus(options: EncodeOptions, progress: Progress | None = None) -> dict[str, Any]:
+    """Make or continue a corpus. A file that cannot be encoded is left out, with a warning.
 
     Returns:
         The summary, which is also written beside the corpus.
@@ -57,15 +57,15 @@ def encode_corpus(options: EncodeOptions) -> dict[str, Any]:
         corpus = import_latents(options.latents, options.out, options.space, options.hold_out, options.dtype)
         skipped: list[str] = []
     else:
-        skipped = encode_audio(options, str(options.audio))
+        skipped = encode_audio(options, str(options.audio), progress)
         corpus = Corpus.open(options.out)
     summary = summarise(corpus, skipped)
     write_summary(options.out, summary)
     return summary
 
 
-def encode_audio(options: EncodeOptions, audio: str) -> list[str]:
-    """Encode the audio into the corpus; one line per file that was left out."""
+def encode_audio(options: EncodeOptions, audio: str, progress: Progress | None) -> list[str]:
+    """Encode the audio into the corpus; returns a line for each file that was left out."""
     from probes.corpus.encoding import Encoded, Recipe, encode_into
     from probes.support.devices import pick_device
 
@@ -81,17 +81,17 @@ def encode_audio(options: EncodeOptions, audio: str) -> list[str]:
     sources = find_sources(options, audio)
     if options.hold_out:
         sources = held_out(list(sources), options.hold_out)
-    failed: list[Encoded] = []
-    with progress_bar() as bar:
-        total = len(sources) if isinstance(sources, list) else None
-        task = bar.add_task("encoding", total=total)
+    done, total = 0, len(sources) if isinstance(sources, list) else None
 
-        def report(result: Encoded | None) -> None:
-            bar.advance(task)
-            if result is not None and result.error:
-                bar.console.print(f"left out: {result.error}", markup=False, highlight=False)
+    def report(result: Encoded | None) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress("encoding", done, total)
+        if result is not None and result.error:
+            warnings.warn(f"left out: {result.error}", stacklevel=2)
 
-        failed = encode_into(options.out, sources, recipe, options.workers, options.dtype, report)
+    failed = encode_into(options.out, sources, recipe, options.workers, options.dtype, report)
     if failed and not any_finished(options.out):
         raise InputError(f"none of the {len(failed)} files could be encoded; the first: {failed[0].error}")
     return [str(result.error) for result in failed]
@@ -139,27 +139,3 @@ def any_finished(path: Path) -> bool:
     from probes.corpus.folder import read_index
 
     return bool(read_index(path))
-
-
-@contextmanager
-def progress_bar() -> "Iterator[Progress]":
-    """Files done, the time it took and the time left, on standard error."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield bar

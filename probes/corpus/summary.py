@@ -1,6 +1,5 @@
 """What is in a corpus: counts, label histograms, what was left out."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +8,6 @@ import numpy as np
 from probes.corpus import Corpus
 from probes.corpus.split import SPLITS
 
-BARS = " ▁▂▃▄▅▆▇█"
-
 
 def summarise(corpus: Corpus, skipped: Sequence[str] = (), bins: int = 20) -> dict[str, Any]:
     """Everything that `trace fit encode` reports, ready for JSON.
@@ -18,7 +15,7 @@ def summarise(corpus: Corpus, skipped: Sequence[str] = (), bins: int = 20) -> di
     Args:
         corpus: A corpus with at least one file.
         skipped: One line per file that was left out.
-        bins: Of the histograms.
+        bins: Number of classes in each histogram.
     """
     return {
         "corpus": str(corpus.path),
@@ -56,45 +53,3 @@ def histogram(corpus: Corpus, attribute: str, bins: int) -> dict[str, Any]:
             counts += np.histogram(values[valid], edges)[0]
         result |= {"min": low, "max": high, "edges": edges.tolist(), "counts": counts.tolist()}
     return result
-
-
-def print_summary(summary: dict[str, Any], as_json: bool = False) -> None:
-    """Print a summary as JSON, or as tables for people."""
-    if as_json:
-        print(json.dumps(summary))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    space, splits = summary["space"], summary["splits"]
-    table = Table(
-        "split", "files", "frames", "time", title=f"{summary['corpus']}: {space['name']}, {space['channels']} channels"
-    )
-    for split, row in splits.items():
-        table.add_row(split, str(row["files"]), str(row["frames"]), f"{row['seconds'] / 60:.1f} min")
-    console.print(table)
-    if summary["attributes"]:
-        table = Table("attribute", "used", "from", "to", "histogram")
-        for name, row in summary["attributes"].items():
-            if "counts" in row:
-                ends = [f"{row[end]:.4g} {row['unit']}" for end in ("min", "max")]
-                table.add_row(name, f"{row['valid']:.0%}", *ends, sparkline(row["counts"]))
-            else:
-                table.add_row(name, "0%", "", "", "")
-        console.print(table)
-    empty = [split for split, row in splits.items() if not row["files"]]
-    if empty:
-        console.print(f"No file is in {' or '.join(empty)}: add files, or give the splits in a manifest.")
-    if summary["skipped"]:
-        console.print(f"{len(summary['skipped'])} left out:")
-        for line in summary["skipped"][:20]:
-            console.print(f"  {line}", highlight=False, markup=False)
-        if len(summary["skipped"]) > 20:
-            console.print(f"  and {len(summary['skipped']) - 20} more, in summary.json")
-
-
-def sparkline(counts: Sequence[int]) -> str:
-    """Counts as a row of bars; anything above zero is visible."""
-    top = max(max(counts), 1)
-    return "".join(BARS[-(-count * (len(BARS) - 1) // top)] for count in counts)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tracer.commands.fit_training import probes_command, readout_command, sae_command, sweep_command
+from tracer.commands.from_options import AsJson, help_of
 
 app = typer.Typer(
     help="Build a readout for a latent space: encode audio, train the autoencoder and the probes.",
@@ -43,10 +44,10 @@ def encode_command(
         ),
     ] = None,
     attributes: Annotated[
-        str, typer.Option(help="What is measured on the audio, separated by commas.")
+        str, typer.Option(help="Attributes to measure on the audio, separated by commas.")
     ] = "pitch,loudness,timbre",
-    crepe: Annotated[str, typer.Option(help="CREPE's size, full or tiny.")] = "full",
-    hours: Annotated[float, typer.Option(help="Of rendered music.")] = 1.0,
+    crepe: Annotated[str, typer.Option(help="Size of CREPE for pitch labels: full or tiny.")] = "full",
+    hours: Annotated[float, typer.Option(help="Hours of music to render, with --audio rendered.")] = 1.0,
     part: Annotated[str, typer.Option(help="The split of a dataset on the Hub to read.")] = "train",
     config: Annotated[
         str | None, typer.Option(help="The configuration of a dataset on the Hub.", show_default=False)
@@ -55,14 +56,18 @@ def encode_command(
         list[str] | None,
         typer.Option(help="Name of a file for the test split; all others then train. Repeatable.", show_default=False),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option(help="Number of processes that encode.")] = 1,
     half: Annotated[bool, typer.Option("--half", help="Keep latents as float16.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, for machines.")] = False,
+    device: Annotated[str, typer.Option(help=help_of("device"))] = "auto",
+    as_json: AsJson = False,
 ) -> None:
-    """Turn audio into a corpus: latents, labels and a split by file, on disk, resumable."""
+    """Turn audio into a corpus: latents, labels and a split by file. The same command goes on where it stopped.
+
+    For example: [b]trace fit encode --audio songs/ --out corpora/songs[/b]
+    """
     from probes.corpus.job import EncodeOptions, encode_corpus
-    from probes.corpus.summary import print_summary
+    from tracer.commands.fit_tables import print_summary
+    from tracer.reporting import reporting
 
     options = EncodeOptions(
         out=out,
@@ -81,7 +86,9 @@ def encode_command(
         dtype="float16" if half else "float32",
         device=device,
     )
-    print_summary(encode_corpus(options), as_json)
+    with reporting(not as_json) as report:
+        summary = encode_corpus(options, report)
+    print_summary(summary, as_json)
 
 
 app.command("sae")(sae_command)

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from probes.errors import InputError
+from tracer.commands.from_options import AsJson as AsJson
+from tracer.commands.from_options import help_of
 
 Corpus = Annotated[Path, typer.Option("--corpus", help="Corpus folder that `trace fit encode` made.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the result; the same command goes on where it stopped.")]
@@ -28,19 +30,21 @@ Standardise = Annotated[
 DecoderBias = Annotated[
     str, typer.Option("--decoder-bias", help="Where the decoder's bias starts: zeros or geometric-median.")
 ]
-Steps = Annotated[int, typer.Option("--steps", help="Optimiser steps.")]
-Batch = Annotated[int, typer.Option("--batch", help="Frames a step.")]
+Steps = Annotated[int, typer.Option("--steps", help="Number of optimiser steps.")]
+Batch = Annotated[int, typer.Option("--batch", help="Number of frames in a training step.")]
 Rate = Annotated[float, typer.Option("--lr", help="Learning rate of Adam.")]
 Warmup = Annotated[float, typer.Option("--warmup", help="Share of the steps over which lambda rises.")]
 Decay = Annotated[float, typer.Option("--decay", help="Share of the steps, the last, over which the rate falls to 0.")]
 Resample = Annotated[
     int, typer.Option("--resample-every", help="Give dead features a new start every so many steps; 0 for never.")
 ]
-Precision = Annotated[str, typer.Option("--precision", help="Of the matmuls in training: fp32, bf16 or auto.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the weights and the order of the data.")]
+Precision = Annotated[
+    str, typer.Option("--precision", help="Number type of matrix products in training: fp32, bf16, auto.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the starting weights and of the order of the data.")]
 Attributes = Annotated[
     str | None,
-    typer.Option("--attributes", help="What is read, separated by commas.", show_default="all labels of the corpus"),
+    typer.Option("--attributes", help="Attributes to read, by commas.", show_default="all labels of the corpus"),
 ]
 Classes = Annotated[
     list[str] | None,
@@ -62,8 +66,7 @@ LogRms = Annotated[
 Baselines = Annotated[
     bool, typer.Option("--baselines/--no-baselines", help="Compare with raw latents and an untrained autoencoder.")
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+Device = Annotated[str, typer.Option("--device", help=help_of("device"))]
 
 
 def names(text: str | None) -> tuple[str, ...]:

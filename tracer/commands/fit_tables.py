@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from probes.readout.card import ROWS, show
+from tracer.commands.tables import number, print_rows
 
 if TYPE_CHECKING:
     from probes.fit.explain import Contribution
 
+BARS = " ▁▂▃▄▅▆▇█"
 SAE_ROWS = (
     ("sparsity", "share of zero activations"),
     ("l0", "active features of a frame"),
@@ -25,27 +26,6 @@ SAE_ROWS = (
 )
 
 
-@contextmanager
-def progress_bar(show_it: bool) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A callback that draws a bar on standard error for each kind of work; None when nothing is to be shown."""
-    if not show_it:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, Any] = {}
-
-        def report(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=of)
-            bars.update(tasks[what], completed=done)
-
-        yield report
-
-
 def print_sae(figures: Mapping[str, Any], as_json: bool) -> None:
     """Figures of one autoencoder, as `probes.fit.fit_sae` saved them."""
     if as_json:
@@ -55,7 +35,7 @@ def print_sae(figures: Mapping[str, Any], as_json: bool) -> None:
     rows += [(f"features silent for {int(n):,} training frames", share) for n, share in figures["dead"].items()]
     if "audio" in figures:
         rows += list(figures["audio"].items())
-    _print(["autoencoder", "held-out files"], [[title, show(value)] for title, value in rows])
+    print_rows("", ["autoencoder", "held-out files"], [[title, show(value)] for title, value in rows])
 
 
 def print_probes(report: Mapping[str, Mapping[str, Any]], as_json: bool) -> None:
@@ -68,10 +48,11 @@ def print_probes(report: Mapping[str, Mapping[str, Any]], as_json: bool) -> None
         for key, title in ROWS
         if any(key in found for found in report.values())
     ]
-    _print(["held-out files", *report], rows)
+    print_rows("", ["held-out files", *report], rows)
 
 
 def print_contributions(found: Sequence[Contribution], as_json: bool) -> None:
+    """Print which features speak for a class, or which classes a feature speaks for."""
     if as_json:
         print(json.dumps([one._asdict() for one in found]))
         return
@@ -79,24 +60,57 @@ def print_contributions(found: Sequence[Contribution], as_json: bool) -> None:
         [str(one.feature), f"{one.attribute} {one.label}", f"{one.contribution:+.3f}", f"{one.firing:.0%}"]
         for one in found
     ]
-    _print(["feature", "class", "contribution", "active in"], rows)
+    print_rows("", ["feature", "class", "contribution", "active in"], rows)
 
 
-def print_table(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
-    """Rows of a sweep: the columns that fit a terminal; all are in table.csv."""
+def print_sweep(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Print the main columns of a sweep; all are in table.csv."""
     if as_json:
         print(json.dumps(rows))
         return
     wanted = ["hidden", "lambda", "sparsity", "l0", "fvu", "silent_in_training"]
     wanted += [name for row in rows[:1] for name in row if name.endswith("_accuracy")]
-    _print(wanted, [[show(row.get(name, "")) for name in wanted] for row in rows])
+    print_rows("", wanted, [[show(row.get(name, "")) for name in wanted] for row in rows])
 
 
-def _print(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def print_summary(summary: Mapping[str, Any], as_json: bool = False) -> None:
+    """Print what is in a corpus, as `probes.corpus.summary.summarise` gives it."""
+    if as_json:
+        print(json.dumps(summary))
+        return
+    space = summary["space"]
+    splits = [
+        [split, f"{row['files']:,}", f"{row['frames']:,}", f"{row['seconds'] / 60:.1f} min"]
+        for split, row in summary["splits"].items()
+    ]
+    title = f"{summary['corpus']}: {space['name']}, {space['channels']} channels"
+    print_rows(title, ["split", "files", "frames", "time"], splits)
+    if summary["attributes"]:
+        print()
+        print_rows(
+            "", ["attribute", "used", "from", "to", "histogram"], [*map(histogram_row, summary["attributes"].items())]
+        )
+    empty = [split for split, row in summary["splits"].items() if not row["files"]]
+    if empty:
+        print(f"No file is in {' or '.join(empty)}: add files, or give the splits in a manifest.")
+    if summary["skipped"]:
+        print(f"{len(summary['skipped'])} left out:")
+        for line in summary["skipped"][:20]:
+            print(f"  {line}")
+        if len(summary["skipped"]) > 20:
+            print(f"  and {len(summary['skipped']) - 20} more, in summary.json")
 
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+
+def histogram_row(entry: tuple[str, Mapping[str, Any]]) -> list[str]:
+    """Cells of one attribute: name, share of frames with a value, smallest, largest, histogram."""
+    name, row = entry
+    if "counts" not in row:
+        return [name, "0%", "", "", ""]
+    ends = [f"{number(float(row[end]))} {row['unit']}".rstrip() for end in ("min", "max")]
+    return [name, f"{row['valid']:.0%}", *ends, sparkline(row["counts"])]
+
+
+def sparkline(counts: Sequence[int]) -> str:
+    """Counts as a row of bars; anything above zero is visible."""
+    top = max(max(counts), 1)
+    return "".join(BARS[-(-count * (len(BARS) - 1) // top)] for count in counts)

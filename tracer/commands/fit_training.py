@@ -11,6 +11,7 @@ from tracer.commands import fit_options as given
 
 if TYPE_CHECKING:
     from probes.corpus import Corpus
+    from tracer.reporting import Report
 
 STEPS, HIDDEN, LAMBDA = 3000, 4096, 0.02
 
@@ -42,14 +43,18 @@ def sae_command(
     device: given.Device = "auto",
     as_json: given.AsJson = False,
 ) -> None:
-    """Train a sparse autoencoder on the latents of a corpus."""
+    """Train a sparse autoencoder on the latents of a corpus.
+
+    For example: [b]trace fit sae --corpus corpora/songs --out saes/songs --hidden 4096[/b]
+    """
     from probes.corpus import Corpus
     from probes.fit.pipeline import add_audio_test, fit_sae, read_figures
     from probes.fit.sae_training import TrainingOptions
     from probes.sae.config import SAEConfig
     from probes.support.devices import pick_device
     from probes.support.precision import pick_precision
-    from tracer.commands.fit_tables import print_sae, progress_bar
+    from tracer.commands.fit_tables import print_sae
+    from tracer.reporting import reporting
 
     opened, place = Corpus.open(corpus), pick_device(device)
     config = SAEConfig(
@@ -74,8 +79,8 @@ def sae_command(
         precision=pick_precision(precision, place),
         seed=seed,
     )
-    with progress_bar(not as_json) as bar:
-        sae = fit_sae(opened, out, config, training, place, bar)
+    with reporting(not as_json) as report:
+        sae = fit_sae(opened, out, config, training, place, report)
         if audio_test:
             add_audio_test(opened, out, sae, place)
     print_sae(read_figures(out), as_json)
@@ -107,12 +112,15 @@ def probes_command(
             show_default=False,
         ),
     ] = None,
-    top: Annotated[int, typer.Option(help="How many --explain lists.")] = 10,
+    top: Annotated[int, typer.Option(help="Number of rows that --explain prints.")] = 10,
     seed: given.Seed = 0,
     device: given.Device = "auto",
     as_json: given.AsJson = False,
 ) -> None:
-    """Train linear probes on an autoencoder's features, with their controls, and save both as a readout."""
+    """Train linear probes on an autoencoder's features, with their controls, and save both as a readout.
+
+    For example: [b]trace fit probes --corpus corpora/songs --sae saes/songs --out readouts/songs[/b]
+    """
     from probes.corpus import Corpus
     from probes.errors import InputError
     from probes.fit.explain import explain_text
@@ -122,7 +130,8 @@ def probes_command(
     from probes.sae.base import SparseAutoencoder
     from probes.support.devices import pick_device
     from probes.support.precision import pick_precision
-    from tracer.commands.fit_tables import print_contributions, print_probes, progress_bar
+    from tracer.commands.fit_tables import print_contributions, print_probes
+    from tracer.reporting import reporting
 
     opened, place = Corpus.open(corpus), pick_device(device)
     if sae is None:
@@ -135,8 +144,8 @@ def probes_command(
             epochs, batch, probe_lr, patience, log_rms, baselines, pick_precision(precision, place), seed
         )
         trained = SparseAutoencoder.from_pretrained(sae).to(place)
-        with progress_bar(not as_json) as bar:
-            readout = fit_probes(opened, trained, out, bins, options, read_figures(Path(sae)), bar)
+        with reporting(not as_json) as report:
+            readout = fit_probes(opened, trained, out, bins, options, read_figures(Path(sae)), report)
         if explain is None or not as_json:
             print_probes(readout.report["probes"], as_json)
     if explain is not None:
@@ -156,10 +165,10 @@ def readout_command(
     ] = None,
     space: Annotated[str, typer.Option(help="Latent space, with --audio.")] = "mini",
     weights: Annotated[
-        str | None, typer.Option(help="The codec's weights, with --audio.", show_default="released")
+        str | None, typer.Option(help="Path or hub id of the codec's weights, with --audio.", show_default="released")
     ] = None,
-    hours: Annotated[float, typer.Option(help="Of rendered music.")] = 1.0,
-    workers: Annotated[int, typer.Option(help="Processes that encode.")] = 1,
+    hours: Annotated[float, typer.Option(help="Hours of music to render, with --audio rendered.")] = 1.0,
+    workers: Annotated[int, typer.Option(help="Number of processes that encode.")] = 1,
     hidden: given.Hidden = HIDDEN,
     lam: given.Lam = LAMBDA,
     penalty: given.Penalty = "pre_norm",
@@ -176,9 +185,10 @@ def readout_command(
     device: given.Device = "auto",
     as_json: given.AsJson = False,
 ) -> None:
-    """Everything in one go: audio (or a corpus) to autoencoder to probes, with good defaults.
+    """Train a readout in one go: audio (or a corpus) to autoencoder to probes, with good defaults.
 
-    The folder is what `trace --readout` takes.
+    The folder is what [b]trace --readout[/b] takes. For example: [b]trace fit readout --space diffrhythm --audio songs/
+    --out readouts/songs[/b]
     """
     from probes.fit.pipeline import fit_bins, fit_readout
     from probes.fit.probe_training import ProbeOptions
@@ -186,18 +196,20 @@ def readout_command(
     from probes.sae.config import SAEConfig
     from probes.support.devices import pick_device
     from probes.support.precision import pick_precision
-    from tracer.commands.fit_tables import print_probes, progress_bar
+    from tracer.commands.fit_tables import print_probes
+    from tracer.reporting import reporting
 
     place = pick_device(device)
-    opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device)
+    with reporting(not as_json) as report:
+        opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device, report)
     bins = fit_bins(opened, given.names(attributes), given.counts(classes), given.pairs(scale, "--scale"))
     config = SAEConfig(channels=opened.channels, hidden=hidden, lam=lam, penalty=penalty)
     training = TrainingOptions(steps=steps, learning_rate=lr, precision=pick_precision(precision, place), seed=seed)
     options = ProbeOptions(
         epochs, learning_rate=probe_lr, log_rms=log_rms, precision=pick_precision(precision, place), seed=seed
     )
-    with progress_bar(not as_json) as bar:
-        readout = fit_readout(opened, out, config, training, options, bins, place, bar)
+    with reporting(not as_json) as report:
+        readout = fit_readout(opened, out, config, training, options, bins, place, report)
     print_probes(readout.report["probes"], as_json)
 
 
@@ -210,6 +222,7 @@ def open_or_encode(
     hours: float,
     workers: int,
     device: str,
+    report: Report,
 ) -> Corpus:
     """The corpus given, or one made from audio in OUT/corpus."""
     from probes.corpus import Corpus
@@ -230,7 +243,8 @@ def open_or_encode(
             hours=hours,
             workers=workers,
             device=device,
-        )
+        ),
+        report,
     )
     return Corpus.open(out / "corpus")
 
@@ -240,8 +254,12 @@ def sweep_command(
         list[Path], typer.Option("--corpus", help="Corpus folder; repeatable, one panel of the figure each.")
     ],
     out: given.Out,
-    hidden: Annotated[str, typer.Option(help="Numbers of features.")] = "2048,4096,8192,12288,16384",
-    lambdas: Annotated[str, typer.Option("--lambda", help="Weights of the L1 penalty.")] = "0.005,0.01,0.05,0.1,0.15",
+    hidden: Annotated[
+        str, typer.Option(help="Numbers of features, separated by commas.")
+    ] = "2048,4096,8192,12288,16384",
+    lambdas: Annotated[
+        str, typer.Option("--lambda", help="Weights of the L1 penalty, separated by commas.")
+    ] = "0.005,0.01,0.05,0.1,0.15",
     penalty: given.Penalty = "pre_norm",
     reduction: given.Reduction = "sum",
     decoder: given.Decoder = "unit",
@@ -259,7 +277,7 @@ def sweep_command(
 ) -> None:
     """Train the paper's grid of autoencoders and probes; leave a table and its Figure 3.
 
-    On several GPUs: [b]accelerate launch --num_processes 4 -m cli fit sweep ...[/b]
+    On several GPUs: [b]accelerate launch --num_processes 4 "$(command -v trace)" fit sweep ...[/b]
     """
     from probes.corpus import Corpus
     from probes.fit.probe_training import ProbeOptions
@@ -268,8 +286,9 @@ def sweep_command(
     from probes.sae.config import SAEConfig
     from probes.support.devices import pick_device
     from probes.support.precision import pick_precision
-    from tracer.commands.fit_tables import print_table, progress_bar
+    from tracer.commands.fit_tables import print_sweep
     from tracer.figures.sweep import draw_sweeps
+    from tracer.reporting import reporting
 
     place = pick_device(device)
     grid = Grid(
@@ -290,11 +309,11 @@ def sweep_command(
     )
     opened = [Corpus.open(path) for path in corpus]
     tables = {}
-    with progress_bar(not as_json) as bar:
+    with reporting(not as_json) as report:
         for one in opened:
             folder = out / one.path.name if len(opened) > 1 else out
-            tables[one.space if len(opened) == 1 else one.path.name] = run_sweep(one, folder, grid, device, bar)
+            tables[one.space if len(opened) == 1 else one.path.name] = run_sweep(one, folder, grid, device, report)
     if not all(tables.values()):
         return  # another process of the same launch writes the results
     draw_sweeps(tables).write(out / "figure3")
-    print_table([row for rows in tables.values() for row in rows], as_json)
+    print_sweep([row for rows in tables.values() for row in rows], as_json)

@@ -8,7 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from probes.support.key_values import key_values
-from tracer.options import PromptOptions
+from tracer.options import PromptOptions, SteerOptions
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+
+
+def help_of(name: str) -> str:
+    """The help of an option that other commands have too."""
+    return next(str(entry.metadata["help"]) for entry in fields(SteerOptions) if entry.name == name)
 
 
 def with_flags(body: Callable[..., None]) -> Callable[..., None]:

@@ -1,20 +1,35 @@
 """Commands about models: list them, make DiffRhythm's style vectors."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tracer.commands.from_options import with_flags
-from tracer.commands.tracing import AsJson
+from tracer.commands.from_options import AsJson, with_flags
 from tracer.options import PromptOptions
 
 
 def models_command(as_json: AsJson = False) -> None:
     """List every generator and latent space: licence, size, extra to install, and whether its weights are here."""
-    from tracer.generators.catalogue import print_catalogue
+    from tracer.generators.catalogue import ENTRIES, here, lines, missing
 
-    print_catalogue(as_json)
+    if as_json:
+        rows = [
+            {key: value for key, value in asdict(entry).items() if key not in ("modules", "file")}
+            | {"here": here(entry), "installed": not missing(entry)}
+            for entry in ENTRIES
+        ]
+        print(json.dumps(rows, indent=1))
+        return
+    for kind, title in (("generator", "Generators (--model)"), ("space", "Latent spaces (--space)")):
+        print(f"{title}\n")
+        for entry in ENTRIES:
+            if entry.kind == kind:
+                first, *rest = lines(entry)
+                print(f"  {entry.name:<15} {first}")
+                print("".join(f"{'':<18}{line}\n" for line in rest))
 
 
 @with_flags

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracer.commands.tables import Column, print_columns
 from tracer.curves import CONTROL, TRAINED
 from tracer.measures.progress import THRESHOLD
 from tracer.measures.truth import against_audio
@@ -28,46 +26,6 @@ _COLUMNS = {
 _NOTE = (
     f"settled: within {THRESHOLD:g} of its end from there on\ncontrol: the same of probes trained on shuffled labels"
 )
-_GAP = "  "
-
-
-@dataclass
-class Column:
-    """One column of a printed table."""
-
-    heading: str
-    cells: list[str] = field(default_factory=list)
-    spare: int = 0
-    """How soon the column is left out where a table is too wide: the highest first, 0 never."""
-
-    @property
-    def width(self) -> int:
-        return max(map(len, (self.heading, *self.cells)))
-
-
-def fit_columns(columns: Sequence[Column], width: int) -> list[Column]:
-    """Leave out spare columns until the others fit into `width` characters, or none is left."""
-    kept = list(columns)
-    while sum(column.width + len(_GAP) for column in kept) - len(_GAP) > width:
-        spare = max(kept, key=lambda column: column.spare)
-        if not spare.spare:
-            break
-        kept.remove(spare)
-    return kept
-
-
-def print_columns(title: str, columns: Sequence[Column]) -> None:
-    """Print a table whose headings and numbers are never cut.
-
-    On a terminal spare columns are left out until the others fit; into a pipe or file all are written.
-    """
-    if sys.stdout.isatty():
-        columns = fit_columns(columns, shutil.get_terminal_size().columns)
-    print(title)
-    names, *numbers = columns
-    for name, *cells in zip(*([column.heading, *column.cells] for column in columns)):
-        padded = [name.ljust(names.width), *(cell.rjust(own.width) for own, cell in zip(numbers, cells))]
-        print(_GAP.join(padded).rstrip())
 
 
 def print_run(run: Run, as_json: bool) -> None:

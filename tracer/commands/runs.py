@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from probes.errors import InputError
-from tracer.commands.tracing import AsJson
+from tracer.commands.from_options import AsJson
 
 AXES = {"step": None, "time": "t", "logsnr": "logsnr"}
 

@@ -9,8 +9,8 @@ import typer
 
 from probes.errors import InputError
 from probes.support.key_values import key_values
-from tracer.commands.from_options import with_flags
-from tracer.commands.tracing import AsJson
+from tracer.commands.from_options import AsJson, help_of, with_flags
+from tracer.commands.tables import number, print_rows
 from tracer.options import SteerOptions
 from tracer.steering.spec import USUAL_DOSES, parse_hold, parse_numbers
 
@@ -134,8 +134,8 @@ def edit_command(
             help="Folder or hub id of a readout for the latent space.", show_default="the one that comes with it"
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    crepe: Annotated[str, typer.Option(help="Size of CREPE for measuring pitch: full or tiny.")] = "full",
+    device: Annotated[str, typer.Option(help=help_of("device"))] = "auto",
+    crepe: Annotated[str, typer.Option(help=help_of("crepe"))] = "full",
     options: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE for this latent space alone.", show_default=False)
     ] = None,
@@ -185,13 +185,7 @@ def show(folder: Path, name: str, table: "pd.DataFrame", as_json: bool, columns:
         rows = json.loads(table.to_json(orient="records"))
         typer.echo(json.dumps({"out": str(folder), name: rows}))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    printed = Table(box=None)
-    for column in columns or table.columns:
-        printed.add_column(column.replace("_", " "), overflow="fold")
-    for row in table[columns or list(table.columns)].itertuples(index=False):
-        printed.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row))
-    Console().print(printed)
+    shown = columns or list(table.columns)
+    rows = [[number(value) for value in row] for row in table[shown].itertuples(index=False)]
+    print_rows("", [column.replace("_", " ") for column in shown], rows)
     typer.echo(f"tables and figures: {folder}")

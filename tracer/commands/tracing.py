@@ -4,10 +4,8 @@ from typing import Annotated
 
 import typer
 
-from tracer.commands.from_options import with_flags
+from tracer.commands.from_options import AsJson, with_flags
 from tracer.options import TraceOptions
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 
 def version(wanted: bool) -> None:

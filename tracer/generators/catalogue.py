@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -159,22 +158,3 @@ def lines(entry: Entry) -> list[str]:
         installed = "not installed: " if missing(entry) else ""
         said.append(f"extra [{entry.extra}] ({installed}pip install 'generation-tracer[{entry.extra}]')")
     return [*said, entry.note] if entry.note else said
-
-
-def print_catalogue(as_json: bool = False) -> None:
-    """Print every generator and latent space, for people or as one JSON list."""
-    if as_json:
-        rows = [
-            {key: value for key, value in asdict(entry).items() if key not in ("modules", "file")}
-            | {"here": here(entry), "installed": not missing(entry)}
-            for entry in ENTRIES
-        ]
-        print(json.dumps(rows, indent=1))
-        return
-    for kind, title in (("generator", "Generators (--model)"), ("space", "Latent spaces (--space)")):
-        print(f"{title}\n")
-        for entry in ENTRIES:
-            if entry.kind == kind:
-                first, *rest = lines(entry)
-                print(f"  {entry.name:<15} {first}")
-                print("".join(f"{'':<18}{line}\n" for line in rest))

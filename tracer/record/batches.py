@@ -1,7 +1,6 @@
 """The loop of a trace: generate a batch under hooks, read each state as it passes, write what was read."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -9,12 +8,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hooks import Edit, Event
-from tracer.bars import prompt_bar
 from tracer.options import TraceOptions
 from tracer.prompts import Prompt
 from tracer.record.buffer import TraceBuffer
 from tracer.record.shards import PromptTrace
 from tracer.record.store import RunStore
+from tracer.reporting import reporting
 from tracer.session import Session
 
 
@@ -43,13 +42,14 @@ def trace_batches(
     progress_bar: bool,
 ) -> None:
     """Trace the pending batches of prompt indices into the store, one after the other."""
-    total = sum(map(len, pending))
-    with prompt_bar(total) if progress_bar and total else nullcontext() as advance:
+    done, total = 0, sum(map(len, pending))
+    with reporting(progress_bar and total > 0) as report:
         for batch in pending:
+            report("prompts", done, total)
             prompts = [session.prompts[index] for index in batch]
             store.append(trace_batch(session, options, edits, store, prompts))
-            if advance is not None:
-                advance(len(batch))
+            done += len(batch)
+            report("prompts", done, total)
 
 
 def trace_batch(

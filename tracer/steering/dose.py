@@ -1,7 +1,6 @@
 """`trace steer`: what each edit does to the sound at each dose, beside a random push of equal size."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,11 +10,11 @@ from torch import Tensor
 
 from probes.errors import InputError
 from probes.support.devices import pick_device
-from tracer.bars import prompt_bar
 from tracer.clips import MEASURED, Tracks, distortion
 from tracer.generators import prompt_seed
 from tracer.options import SteerOptions
 from tracer.prompts import Prompt
+from tracer.reporting import reporting
 from tracer.session import Session
 from tracer.steering.dose_tables import equal_effects, leakage, table
 from tracer.steering.edits import check_edit, displacement, target_note
@@ -111,17 +110,17 @@ def run_dose(
     done = {row["prompt"] for row in clips}
     steps_rows = [row for row in read_csv(folder / "steps.csv") if row["prompt"] in done]
     missing = [prompt for prompt in session.prompts if prompt.index not in done]
-    with prompt_bar(len(session.prompts)) if progress_bar else nullcontext() as advance:
-        if advance is not None:
-            advance(len(session.prompts) - len(missing))
+    finished, total = len(session.prompts) - len(missing), len(session.prompts)
+    with reporting(progress_bar) as report_progress:
+        report_progress("prompts", finished, total)
         for batch in session.batches(missing):
             for clip_rows, step_rows in dose_batch(session, batch, doses, random, folder if save_audio else None):
                 clips += clip_rows
                 steps_rows += step_rows
             write_csv(folder / "steps.csv", steps_rows)
             write_csv(folder / "clips.csv", clips)  # last: what it holds is done
-            if advance is not None:
-                advance(len(batch))
+            finished += len(batch)
+            report_progress("prompts", finished, total)
     report(folder, read_csv(folder / "clips.csv"), specs)  # as written, so that resuming changes no digit
     return DoseResult.read(folder)
 

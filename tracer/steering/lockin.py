@@ -7,7 +7,6 @@ means that the model washed the edit out, 1 that it let it stand, more than 1 th
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,11 +18,11 @@ from torch import Tensor
 from hooks import Edit, Event
 from probes.errors import InputError
 from probes.support.devices import pick_device
-from tracer.bars import prompt_bar
 from tracer.clips import MEASURED, Tracks
 from tracer.measures.frame_classes import Finals, agreement
 from tracer.options import SteerOptions
 from tracer.prompts import Prompt
+from tracer.reporting import reporting
 from tracer.session import Session
 from tracer.steering.dose import run_identity
 from tracer.steering.edits import check_edit, displacement, make_edit, target_note
@@ -104,15 +103,15 @@ def run_lockin(
     clips = read_csv(folder / "clips.csv")
     done = {row["prompt"] for row in clips}
     missing = [prompt for prompt in session.prompts if prompt.index not in done]
-    with prompt_bar(len(session.prompts)) if progress_bar else nullcontext() as advance:
-        if advance is not None:
-            advance(len(session.prompts) - len(missing))
+    done_count, total = len(session.prompts) - len(missing), len(session.prompts)
+    with reporting(progress_bar) as report:
+        report("prompts", done_count, total)
         for batch in session.batches(missing):
             finished, times = watch(session, batch, folder / "states")
             clips += lockin_batch(session, batch, specs, windows, finished, times)
             write_csv(folder / "clips.csv", clips)  # last: what it holds is done
-            if advance is not None:
-                advance(len(batch))
+            done_count += len(batch)
+            report("prompts", done_count, total)
     clips = read_csv(folder / "clips.csv")  # as written, so that resuming changes no digit
     rows = [row for spec in specs for row in shares(clips, spec, windows)]
     write_csv(folder / "lockin.csv", rows)

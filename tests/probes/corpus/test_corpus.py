@@ -15,7 +15,7 @@ from probes.corpus import writer as corpus_writer
 from probes.corpus.folder import Corpus, CorpusFile
 from probes.corpus.ready_latents import import_latents
 from probes.corpus.split import SPLITS, assign
-from probes.corpus.summary import sparkline, summarise
+from probes.corpus.summary import summarise
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
 
@@ -177,7 +177,7 @@ def test_summary_counts_every_valid_frame(tmp_path: Path) -> None:
     assert sum(row["files"] for row in summary["splits"].values()) == 8
     assert summary["skipped"] == ["x.wav: broken"]
     assert json.loads(json.dumps(summary)) == summary
-    assert len(sparkline(labels["counts"])) == 20
+    assert len(labels["counts"]) == 20
 
 
 @given(hashes=st.lists(st.text("0123456789abcdef", min_size=12, max_size=12), max_size=40, unique=True))

@@ -19,10 +19,10 @@ from probes.corpus import Corpus
 from probes.corpus.encoding import Encoded, Recipe, encode_into
 from probes.corpus.job import EncodeOptions, encode_corpus
 from probes.corpus.sources import FileSource, audio_sources
-from probes.corpus.summary import print_summary
 from probes.errors import InputError
 from probes.support.audio_files import read_audio, resample
 from probes.support.devices import pick_device
+from tracer.commands.fit_tables import print_summary
 
 RATE, HOP = 44100, 2048
 LABELS: dict[str, dict[str, Any]] = {"loudness": {}, "timbre": {}}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from probes.spaces import SPACES
+from tracer.commands.models import models_command
 from tracer.generators import GENERATORS, catalogue
 
 
@@ -40,14 +41,14 @@ def test_weights_in_the_hubs_cache_are_found(tmp_path: Path, monkeypatch: pytest
 
 def test_an_extra_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(catalogue, "find_spec", lambda name: None)
-    catalogue.print_catalogue()
+    models_command()
     text = capsys.readouterr().out
     assert "not installed: pip install 'generation-tracer[stable-audio]'" in text
     assert "Latent spaces" in text
 
 
 def test_json_is_one_list(capsys: pytest.CaptureFixture[str]) -> None:
-    catalogue.print_catalogue(as_json=True)
+    models_command(as_json=True)
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) == len(catalogue.ENTRIES)
     assert {"kind", "name", "licence", "source", "here", "installed", "extra"} <= set(rows[0])
