@@ -37,7 +37,7 @@ def render_example(seed: int, seconds: float = 12.0, sample_rate: int = 22050) -
         sample_rate: of the sound, in hertz.
 
     Raises:
-        InputError: tinysoundfont or pretty_midi is not installed.
+        InputError: midirenderer or pretty_midi is not installed.
     """
     rng = np.random.default_rng(seed)
     facts = draw_facts(rng)

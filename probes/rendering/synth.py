@@ -1,76 +1,44 @@
 """Notes to sound: a General MIDI soundfont, then tone, room and level."""
 
+import io
 from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from probes.errors import InputError
 from probes.rendering.compose import Facts, Note, Piece
+from probes.rendering.soundfont import load_soundfont
 
-DRUM_CHANNEL = 9
 PEAK = 0.98  # full scale less a hair, so that writing 16-bit files never clips
 
 
-@cache
-def _soundfont() -> tuple[Any, str]:
-    """The tinysoundfont module and the path of the soundfont inside pretty_midi."""
-    try:
-        from importlib.util import find_spec
-
-        import tinysoundfont
-
-        spec = find_spec("pretty_midi")
-        if spec is None or spec.origin is None:
-            raise ImportError("pretty_midi")
-    except ImportError as error:
-        raise InputError(
-            "rendering music needs two packages: `pip install pretty_midi` and `pip install --no-deps "
-            "tinysoundfont` (its dependency pyaudio is for playback only)"
-        ) from error
-    return tinysoundfont, str(Path(spec.origin).parent / "TimGM6mb.sf2")
-
-
-@cache
-def _synth(sample_rate: int) -> Any:
-    """A synthesiser with the soundfont in it; one per sample rate, because loading takes longer than rendering."""
-    module, path = _soundfont()
-    synth = module.Synth(gain=-6, samplerate=sample_rate)
-    synth.sfload(path, max_voices=192)
-    return synth
-
-
 def play(notes: Iterable[Note], facts: Facts, seconds: float, sample_rate: int) -> np.ndarray:
-    """Sound of the notes as the soundfont has it, mono float32 [n], before any processing."""
-    synth = _synth(sample_rate)
-    synth.sounds_off()
-    synth.generate(4096)  # voices that were cut off fade out here, so a piece never hears the one before
-    for channel, part in enumerate(facts.parts):
-        synth.program_select(channel, 0, 0, part.instrument.program)
-        synth.set_tuning(channel, facts.tuning / 100)
-    synth.program_select(DRUM_CHANNEL, 0, 128, 0, True)
-    events: list[tuple[int, int, int, int, int]] = []
-    for note in notes:
-        channel = DRUM_CHANNEL if note.part < 0 else note.part
-        key = round(note.pitch) if note.part < 0 else round(note.pitch - facts.tuning / 100)
-        events.append((int(note.start * sample_rate), 1, channel, key, note.velocity))
-        events.append((int(note.end * sample_rate), 0, channel, key, 0))
-    total = round(seconds * sample_rate)
-    blocks, now = [], 0
-    for at, starts, channel, key, velocity in sorted(events):
-        if at >= total:
+    """Sound of the notes before any processing, mono float32 [round(seconds * sample_rate)], at no particular level.
+
+    Raises:
+        InputError: midirenderer or pretty_midi is not installed.
+    """
+    import librosa
+    import soundfile
+
+    try:
+        from midirenderer import render_wave_from
+
+        from probes.rendering.midi import to_midi
+
+        font = load_soundfont()
+    except ImportError as error:
+        raise InputError("rendering music needs two packages: `pip install midirenderer pretty_midi`") from error
+
+    notes = tuple(notes)
+    volume = 127
+    while True:
+        stereo, rate = soundfile.read(io.BytesIO(render_wave_from(font, to_midi(notes, facts, seconds, volume))))
+        if stereo.min(initial=0.0) > -1.0 and stereo.max(initial=0.0) < 1.0 - 1 / 32768:
             break
-        if at > now:
-            blocks.append(np.frombuffer(synth.generate(at - now), dtype=np.float32))
-            now = at
-        if starts:
-            synth.noteon(channel, key, velocity)
-        else:
-            synth.noteoff(channel, key)
-    blocks.append(np.frombuffer(synth.generate(total - now), dtype=np.float32))
-    return np.concatenate(blocks).reshape(-1, 2).mean(axis=1)
+        volume //= 2  # it clipped; a file that fills 16 bits as well as it can has the least noise
+    audio = librosa.resample(stereo.mean(axis=1), orig_sr=rate, target_sr=sample_rate)
+    return librosa.util.fix_length(audio, size=round(seconds * sample_rate)).astype(np.float32)
 
 
 def equalise(audio: np.ndarray, tone: str, amount: float, sample_rate: int) -> np.ndarray:

@@ -260,7 +260,6 @@ def test_a_dataset_with_an_audio_column(music: Path, vae: str, tmp_path: Path) -
 
 
 def test_rendered_music(vae: str, tmp_path: Path) -> None:
-    pytest.importorskip("tinysoundfont")
     summary = encode_corpus(options(Path("rendered"), vae, tmp_path / "c", hours=24 / 3600))
     assert sum(split["files"] for split in summary["splits"].values()) == 2
     assert summary["attributes"]["loudness"]["max"] > 0.01

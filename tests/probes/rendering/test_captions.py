@@ -3,7 +3,7 @@
 import re
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from probes.rendering import captions
@@ -25,6 +25,7 @@ def test_a_caption_names_the_lead_instrument(seed: int) -> None:
 
 
 @settings(max_examples=300, deadline=None)
+@example(seed=8)
 @given(seed=st.integers(0, 10**9))
 def test_a_caption_never_names_the_opposite(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -38,11 +39,12 @@ def test_a_caption_never_names_the_opposite(seed: int) -> None:
             continue
         # words that other categories share, such as "low volume", do not count
         unmistakable = tuple(phrase for phrase in table[other] if " " not in phrase and phrase not in ("low", "high"))
-        instruments = {phrase for part in facts.parts for phrase in (part.instrument.name, *part.instrument.words)}
-        shared = set(captions.ROOM) | set(captions.NOISE_WORDS) | instruments  # "warm pad" is an instrument
         text = caption.lower()
-        for phrase in shared:
+        for phrase in (*captions.ROOM, *captions.NOISE_WORDS):
             text = text.replace(phrase, "")
+        names = [name for part in facts.parts for name in (part.instrument.name, *part.instrument.words)]
+        for name in sorted(names, key=len, reverse=True):
+            text = re.sub(rf"\b{re.escape(name)}\b", "", text)  # a "warm pad" may be bright
         assert not says(text, unmistakable), (own, caption)
 
 

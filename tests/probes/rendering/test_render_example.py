@@ -11,7 +11,8 @@ from probes.errors import InputError
 from probes.rendering import render_example
 from probes.rendering.compose import Facts, Note, Part, Piece, compose, draw_facts
 from probes.rendering.instruments import BY_NAME, INSTRUMENTS
-from probes.rendering.synth import render
+from probes.rendering.soundfont import load_soundfont
+from probes.rendering.synth import play, render
 
 RATE = 22050
 
@@ -29,6 +30,10 @@ def strongest(audio: np.ndarray) -> float:
     """Frequency of the strongest spectral peak, Hz."""
     spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio)), 8 * len(audio)))
     return float(np.argmax(spectrum) * RATE / (8 * len(audio)))
+
+
+def level(audio: np.ndarray) -> float:
+    return float(20 * np.log10(np.sqrt(np.mean(audio**2))))
 
 
 def centroid(audio: np.ndarray) -> float:
@@ -108,12 +113,41 @@ def test_there_are_instruments_of_many_families() -> None:
     assert all(0 <= instrument.program < 128 and instrument.low < instrument.high for instrument in INSTRUMENTS)
 
 
-def test_a_missing_synthesiser_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    from probes.rendering import synth
+def sound(notes: list[Note], name: str, seconds: float, **changes: object) -> np.ndarray:
+    return play(notes, facts(parts=(Part("melody", BY_NAME[name]),), **changes), seconds, RATE)
 
-    synth._soundfont.cache_clear()
-    synth._synth.cache_clear()
-    monkeypatch.setitem(sys.modules, "tinysoundfont", None)
-    with pytest.raises(InputError, match="pip install --no-deps tinysoundfont"):
+
+@pytest.mark.parametrize("start", [0.0, 0.1234, 0.777])
+def test_a_note_starts_when_it_is_written(start: float) -> None:
+    audio = sound([Note(start, start + 0.3, 72.0, 100, 0)], "xylophone", 1.5)
+    first = np.flatnonzero(np.abs(audio) > 0.02 * np.abs(audio).max())[0] / RATE
+    assert first == pytest.approx(start, abs=0.003)
+
+
+def test_the_synthesiser_adds_no_room() -> None:
+    audio = sound([Note(0.0, 0.5, 72.0, 100, 0)], "harmonica", 1.0)
+    assert np.abs(audio[int(0.7 * RATE) :]).max() < 1e-3 * np.abs(audio).max()
+
+
+def test_a_note_outlasts_an_earlier_one_on_its_key() -> None:
+    written = [Note(0.0, 0.52, 60.0, 90, 0), Note(0.5, 1.5, 60.0, 90, 0)]
+    audio = sound(written, "church organ", 1.5)
+    assert level(audio[int(1.2 * RATE) : int(1.4 * RATE)]) > level(audio[int(0.2 * RATE) : int(0.4 * RATE)]) - 1
+
+
+def test_amplitude_goes_with_velocity() -> None:
+    loud, quiet = (sound([Note(0.0, 1.0, 60.0, velocity, 0)], "flute", 1.0) for velocity in (100, 50))
+    assert level(loud) - level(quiet) == pytest.approx(20 * np.log10(2), abs=0.3)
+
+
+def test_many_loud_notes_do_not_clip() -> None:
+    one, many = (sound([Note(0.0, 1.0, 60.0, 127, 0)] * n, "trumpet", 1.0) for n in (1, 32))
+    assert np.corrcoef(one, many)[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("name", ["midirenderer", "pretty_midi"])
+def test_a_missing_package_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_soundfont.cache_clear()
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError, match=f"pip install .*{name}"):
         render_example(0, 1.0)
-    synth._soundfont.cache_clear()
