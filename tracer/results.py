@@ -247,11 +247,9 @@ def load_results(reader: RunReader) -> Results:
 def _read(folder: Path) -> Results:
     import pandas as pd
 
-    types = dict.fromkeys(FLOATS, np.float64)
-    progress, points = (
-        pd.read_csv(folder / name, dtype=types, float_precision="round_trip")  # type: ignore[arg-type]
-        for name in FILES[:2]
-    )
+    # Every digit counts, and whole numbers stay floats; how pandas itself reads floats depends on its version.
+    floats = dict.fromkeys(FLOATS, lambda text: float(text or "nan"))
+    progress, points = (pd.read_csv(folder / name, converters=floats) for name in FILES[:2])
     if tuple(progress.columns) != PROGRESS_COLUMNS or tuple(points.columns) != SETTLED_COLUMNS:
         raise ValueError("written by another version")
     with np.load(folder / "commitment.npz") as arrays:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tracer.curves import CONTROL, TRAINED, Curve
+from tracer.curves import CONTROL, MEASURED, NO_CLASS, TRAINED, Curve
 from tracer.prompts import Prompt
 from tracer.record.shards import PromptTrace
 from tracer.record.store import RunStore
@@ -62,9 +62,25 @@ def trace(prompt: int, states: int = STATES, frames: int = FRAMES, wander: float
     return made
 
 
-def write(folder: Path, n: int, batch: int = 4, shape: dict[str, Any] | None = None, **options: object) -> Path:
-    """A run folder of n planted prompts; `shape` goes to `trace`."""
+def add_measured(made: PromptTrace) -> PromptTrace:
+    """Add what the audio would say: the same as the trained probes at the endpoint, and nothing at the first state."""
+    for curve in [curve for curve in made.classes if curve.view == "endpoint" and curve.probe == TRAINED]:
+        measured = curve._replace(probe=MEASURED)
+        made.classes[measured] = made.classes[curve].copy()
+        made.classes[measured][0] = NO_CLASS  # nothing to be measured in noise
+        made.pooled[measured] = made.pooled[curve].copy()
+        made.pooled[measured][0] = np.nan
+        made.valid[measured] = made.valid[curve]
+    return made
+
+
+def write(
+    folder: Path | str, n: int, batch: int = 4, shape: dict[str, Any] | None = None, measured: bool = False,
+    **options: object,
+) -> Path:  # fmt: skip
+    """A run folder of n planted prompts; `shape` goes to `trace`, `measured` adds readings of the audio."""
     store = RunStore.open(folder, {**OPTIONS, **options}, prompts(n))
     for indices in store.pending_batches(batch):
-        store.append([trace(i, **(shape or {})) for i in indices])
-    return folder
+        traces = [trace(i, **(shape or {})) for i in indices]
+        store.append([add_measured(made) for made in traces] if measured else traces)
+    return Path(folder)

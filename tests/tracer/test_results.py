@@ -1,6 +1,5 @@
 """From a run folder to its tables: planted emergence is found again."""
 
-import io
 import os
 import subprocess
 import sys
@@ -13,13 +12,11 @@ import pytest
 from support import planted
 
 from probes.errors import InputError
-from tracer.commands.run_tables import summary_json, summary_table, truth_table
+from tracer.curves import Curve
 from tracer.measures.frame_classes import Finals, agreement
-from tracer.measures.progress import l1, paper, settled_at
-from tracer.measures.truth import against_audio
-from tracer.record.shards import Curve
+from tracer.measures.progress import Bootstrap, interval, l1, paper, settled
 from tracer.results import FILES, compute_progress
-from tracer.run import Run, finish_run
+from tracer.run import Run
 
 PROMPTS = 16
 
@@ -93,8 +90,11 @@ def test_means_are_those_of_the_measures(run):
         np.testing.assert_allclose(table["mean"], np.mean(values, axis=0), rtol=1e-7, atol=1e-9)
         np.testing.assert_allclose(table["std"], np.std(values, axis=0), rtol=1e-5, atol=1e-8)
         at = run.settled(view="state", measure=measure).set_index("attribute").loc["timbre"]
-        assert at["index"] == settled_at(np.array(values)).index
-        assert abs(at["low"] - settled_at(np.array(values)).low) <= 1
+        bootstrap = Bootstrap(PROMPTS)
+        for value in values:
+            bootstrap.add(value[None])
+        assert at["index"] == settled(np.mean(values, axis=0))
+        assert (at["low"], at["high"]) == interval(bootstrap.means()[:, 0])
 
 
 def test_autoencoder_is_reported(run):
@@ -114,6 +114,17 @@ def test_files_are_complete_and_stable(folder, run):
     assert (folder / "progress.csv").read_bytes() == first
     pd.testing.assert_frame_equal(Run(folder).settled(), run.settled())
     pd.testing.assert_frame_equal(Run(folder).progress(), run.progress())
+
+
+def test_what_is_computed_is_what_is_read_again(tmp_path):
+    computed = compute_progress(planted.write(tmp_path / "run", 3))
+    read = Run(tmp_path / "run").results
+    pd.testing.assert_frame_equal(computed.progress, read.progress, check_exact=True)
+    pd.testing.assert_frame_equal(computed.settled, read.settled, check_exact=True)
+    assert computed.commitment.keys() == read.commitment.keys()
+    for curve, share in computed.commitment.items():
+        np.testing.assert_array_equal(share, read.commitment[curve])
+    assert (read.states, read.prompts, read.main_measure) == (planted.STATES, 3, "agreement")
 
 
 def test_what_is_new_is_computed_and_what_is_not_is_read(tmp_path):
@@ -155,23 +166,6 @@ def test_commitment_map(run):
         run.commitment("melody")
 
 
-def test_summary_for_people_and_machines(run):
-    from rich.console import Console
-
-    console = Console(width=100, record=True, file=io.StringIO())
-    console.print(summary_table(run))
-    text = console.export_text()
-    for word in ("pitch", "loudness", "timbre", "endpoint", "state", "16 prompts", "Eq. 4"):
-        assert word in text
-    machine = summary_json(run)
-    assert machine["n"] == PROMPTS
-    assert len(machine["settled"]) == 6
-    first = machine["settled"][0]
-    assert first["attribute"] == "pitch"
-    assert first["agreement"]["low"] <= first["agreement"]["index"] <= first["agreement"]["high"]
-    assert first["agreement_control"]["index"] > first["agreement"]["index"]
-
-
 def test_one_prompt_says_that_it_is_uncorrected(tmp_path):
     folder = planted.write(tmp_path / "run", 1)
     with pytest.warns(UserWarning, match="one prompt: its agreement is not corrected"):
@@ -205,66 +199,14 @@ def test_prompt_without_a_frame_that_counts_is_left_out(tmp_path):
     assert table["mean"].notna().all()
 
 
-def test_measured_classes_have_curves_and_a_figure(tmp_path):
-    store = planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(3))
-    for i in range(3):
-        trace = planted.trace(i)
-        for curve in [curve for curve in trace.classes if curve.view == "endpoint" and curve.probe == "trained"]:
-            measured = Curve("endpoint", "measured", curve.attribute)
-            trace.classes[measured] = trace.classes[curve].copy()
-            trace.classes[measured][0] = 255  # nothing to be measured in noise
-            trace.pooled[measured] = trace.pooled[curve].copy()
-            trace.pooled[measured][0] = np.nan
-            trace.valid[measured] = trace.valid[curve]
-        store.append([trace])
-    finish_run(tmp_path / "run")
-    run = Run(tmp_path / "run")
+def test_measured_classes_have_curves(tmp_path):
+    run = Run(planted.write(tmp_path / "run", 3, measured=True))
     trained, measured = (run.progress(probe=probe) for probe in ("trained", "measured"))
     first = measured["index"] == 0
     np.testing.assert_allclose(measured[~first]["mean"], trained[~first]["mean"])
     assert (measured[first]["mean"] <= 0).all()
     ratio = run.progress(measure="l1", probe="measured")
     assert (ratio["n"] == 0).all()  # without a distribution at the start there is no way to measure
-    # The audio says what the probe says wherever there is any: the report finds no difference there.
-    report = pd.read_csv(tmp_path / "run" / "ground-truth.csv").set_index(["attribute", "measure", "probe"])
-    assert (tmp_path / "run" / "ground-truth.png").exists()
-    for attribute in run.attributes:
-        assert report.loc[attribute, "js", "trained"]["difference"] == pytest.approx(0, abs=1e-6)
-        assert report.loc[attribute, "agreement", "trained"]["difference"] < 0.05
-        assert report.loc[attribute, "agreement", "trained"]["correlation"] > 0.9
-    assert len(summary_json(run)["ground_truth"]) == len(report)
-    assert truth_table(run).row_count == len(run.attributes)
-
-
-def test_the_report_beside_audio_is_plain_arithmetic():
-    def curve(probe, values):
-        return pd.DataFrame(
-            {
-                "view": "endpoint",
-                "attribute": "pitch",
-                "measure": "agreement",
-                "probe": probe,
-                "index": range(4),
-                "mean": values,
-            }
-        )
-
-    rows = against_audio(
-        pd.concat(
-            [
-                curve("trained", [0.1, 0.3, 0.5, 1]),
-                curve("control", [1, 1, 1, 1]),
-                curve("measured", [np.nan, 0.2, 0.4, 0.9]),
-            ]
-        )
-    )
-    trained, control = rows
-    assert (trained["probe"], trained["states"], control["probe"]) == ("trained", 3, "control")
-    assert trained["correlation"] == pytest.approx(1)
-    assert trained["difference"] == pytest.approx(0.1)
-    assert control["correlation"] is None
-    assert control["difference"] == pytest.approx(0.5)
-    assert against_audio(curve("trained", [0, 0, 0, 1])) == []
 
 
 def test_wrong_names_and_empty_runs(run, tmp_path):

@@ -23,9 +23,7 @@ _COLUMNS = {
     "paper": "Eq. 4",
     "paper_control": "its control",
 }
-_NOTE = (
-    f"settled: within {THRESHOLD:g} of its end from there on\ncontrol: the same of probes trained on shuffled labels"
-)
+_NOTE = f"settled: within {THRESHOLD:g} of its end from there on\ncontrol: probes trained on shuffled labels"
 
 
 def print_run(run: Run, as_json: bool) -> None:

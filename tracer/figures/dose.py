@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullLocator
 
 from tracer.figures.palette import LINES, Drawing, figure_style, lighter, looks
 
@@ -29,6 +29,7 @@ def draw_dose(rows: Sequence[Mapping[str, Any]]) -> Drawing:
     panels = figure.subplots(len(measured), len(style), squeeze=False, sharex="col")
     for column, (target, look) in enumerate(style.items()):
         edits = list(dict.fromkeys(row["edit"] for row in rows if row["attribute"] == target))
+        doses = sorted({row["alpha"] for row in rows if row["attribute"] == target})
         for line, name in enumerate(measured):
             panel = panels[line, column]
             for number, edit in enumerate(edits):
@@ -48,12 +49,13 @@ def draw_dose(rows: Sequence[Mapping[str, Any]]) -> Drawing:
                     )
             panel.axhline(0, color=BAND_COLOUR, lw=0.6)
             panel.set_xscale("log")
-            panel.xaxis.set_minor_formatter(NullFormatter())  # doses of one decade would be labelled over each other
+            panel.xaxis.set_minor_locator(NullLocator())
+            panel.set_xticks(doses, [f"{dose:g}" for dose in doses])
             if column == 0:
                 panel.set_ylabel(f"shift of\n{LABELS.get(name, name)}")
             if line == 0:
                 panel.set_title(f"steering {target}")
-                panel.legend(fontsize=6)
+                panel.legend(fontsize=6, loc="upper left")
             if name == target:
                 panel.set_facecolor("#F6F6EE")
         panels[-1, column].set_xlabel("alpha")

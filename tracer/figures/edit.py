@@ -48,7 +48,8 @@ def draw_edit(
         times = (np.arange(len(track.values["pitch"])) + 0.5) * seconds_per_frame
         _draw_spectrogram(panels[0, column], to_mono(audio), sample_rate, peak)
         hertz = np.where(track.valid["pitch"], 440 * 2 ** ((track.values["pitch"] - 69) / 12), np.nan)
-        panels[0, column].plot(times, hertz, ".", ms=2, color=style["pitch"].colour)
+        dots = {"markersize": 2.2, "markeredgecolor": "white", "markeredgewidth": 0.3}
+        panels[0, column].plot(times, hertz, "o", color=style["pitch"].colour, **dots)
         panels[0, column].set_title(name)
         for line, attribute, curve in ((1, "loudness", _level), (2, "timbre", _centroid)):
             panels[line, column].plot(times, curve(tracks[CODEC]), color=BEFORE_COLOUR, lw=0.8)
@@ -74,7 +75,8 @@ def _draw_spectrogram(panel: Axes, mono: np.ndarray, sample_rate: int, peak: flo
     decibels = librosa.power_to_db(mel, ref=max(peak, SILENCE) ** 2 * 1e4, top_db=None)
     edges = librosa.mel_frequencies(97, fmin=60, fmax=top)
     times = np.arange(mel.shape[1] + 1) * hop / sample_rate
-    panel.pcolormesh(times, edges, decibels, cmap="Greys", vmin=-80, vmax=0, rasterized=True)
+    # The loudest is dark grey and not black, so that the pitch track can be seen on it.
+    panel.pcolormesh(times, edges, decibels, cmap="Greys", vmin=-80, vmax=30, rasterized=True)
     panel.set_yscale("log")
     panel.set_ylim(60, top)
 

@@ -20,7 +20,7 @@ def draw_leakage(matrix: Sequence[Mapping[str, Any]]) -> Drawing:
     figure = Drawing(4.4, 1.2 + 0.8 * len(matrix))
     panel = figure.subplots()
     top = max(1.0, float(np.nanmax(values, initial=1.0)))
-    panel.imshow(np.nan_to_num(values), cmap="Greys", vmin=0, vmax=top)
+    panel.imshow(np.nan_to_num(values), cmap="Greys", vmin=0, vmax=1.2 * top)
     for (line, column), value in np.ndenumerate(values):
         text = "never" if np.isnan(value) else f"{value:.2f}"
         colour = "white" if value > 0.55 * top else "black"

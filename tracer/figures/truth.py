@@ -32,7 +32,8 @@ def draw_truth(results: Results, rows: Sequence[Mapping[str, Any]]) -> Drawing:
         panel.set_title(attribute)
         panel.text(
             0.97, 0.05, "\n".join(_figures(probe, row) for probe, row in found.items()), transform=panel.transAxes,
-            ha="right", fontsize=6.5, color="#333333",
+            ha="right", fontsize=6.5, color="#333333", zorder=9,
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.2},
         )  # fmt: skip
         panel.set_xlabel("state index")
     panels[0].set_ylabel(f"{shown[0]['measure']}, mean over prompts")
@@ -47,7 +48,13 @@ def _draw_curves(panel: Axes, results: Results, row: Mapping[str, Any], colour: 
         table = table[table[key] == row[key]]
     styles: dict[str, dict[str, Any]] = {
         CONTROL: {"color": CONTROL_COLOUR, "lw": 1.0, "label": CONTROL_LABEL},
-        MEASURED: {"color": "black", "ls": (0, (4, 1.5)), "label": "measured on the decoded endpoint"},
+        MEASURED: {
+            "color": "black",
+            "ls": (0, (4, 1.5)),
+            "lw": 1.0,
+            "zorder": 3,
+            "label": "measured on the decoded endpoint",
+        },
         TRAINED: {"color": colour, "label": "read by the probe"},
     }
     for probe, style in styles.items():

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tracer.commands.fit_tables import sparkline
-from tracer.commands.tables import Column, fit_columns, number, print_rows
+from tracer.commands.tables import number, print_rows
 
 
 @pytest.mark.parametrize(
@@ -26,18 +26,6 @@ def test_a_table_in_a_pipe_holds_everything(capsys: pytest.CaptureFixture[str]) 
     assert lines[0] == "title"
     assert lines[2].split() == [wide, "1"]
     assert lines[3].endswith(" 22")
-
-
-def test_spare_columns_go_first_on_a_narrow_terminal() -> None:
-    columns = [
-        Column("name", ["a" * 30]),
-        Column("one", ["b" * 30]),
-        Column("two", ["c" * 30], 1),
-        Column("d", ["e"], 2),
-    ]
-    assert [column.heading for column in fit_columns(columns, 80)] == ["a", "b"]
-    assert [column.heading for column in fit_columns(columns, 200)] == ["a", "b", "c", "d"]
-    assert [column.heading for column in fit_columns(columns, 10)] == ["a", "b"]
 
 
 def test_a_histogram_shows_whatever_is_above_zero() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tracer.measures.progress import Accumulator, Bootstrap, interval, js, l1, paper, settled, settled_at
+from tracer.measures.progress import Accumulator, Bootstrap, interval, js, l1, paper, settled
 
 PATH = np.array([[0.5, 0.3, 0.2], [0.4, 0.5, 0.1], [0.1, 0.5, 0.4]])
 
@@ -115,7 +115,14 @@ def test_settled(curve, index):
     assert settled(np.array(curve)) == index
 
 
-def test_settled_is_the_mean_curve_and_its_interval_widens_with_spread():
+def interval_of(curves, seed=0):
+    bootstrap = Bootstrap(len(curves), seed=seed)
+    for curve in curves:
+        bootstrap.add(curve[None])
+    return interval(bootstrap.means()[:, 0])
+
+
+def test_the_interval_holds_the_settled_point_and_widens_with_spread():
     t = np.linspace(0, 1, 33)
     rng = np.random.default_rng(0)
 
@@ -123,21 +130,26 @@ def test_settled_is_the_mean_curve_and_its_interval_widens_with_spread():
         middles = rng.normal(0.5, spread, 40)[:, None]
         return 1 / (1 + np.exp(-(t - middles) / 0.02)).clip(max=1e9)
 
-    narrow, wide = settled_at(curves(0.005)), settled_at(curves(0.15))
-    assert narrow.low <= narrow.index <= narrow.high
-    assert narrow.high - narrow.low < wide.high - wide.low
-    assert wide.low <= wide.index <= wide.high
-    alone = settled_at(curves(0.1)[0])
-    assert alone.low == alone.index == alone.high
+    widths = []
+    for made in (curves(0.005), curves(0.15)):
+        low, high = interval_of(made)
+        assert low <= settled(made.mean(axis=0)) <= high
+        widths.append(high - low)
+    assert widths[0] < widths[1]
+    alone = curves(0.1)[:1]
+    assert interval_of(alone) == (settled(alone[0]), settled(alone[0]))
 
 
-def test_settled_at_is_reproducible_and_passes_over_prompts_without_a_value():
+def test_the_bootstrap_is_reproducible_and_passes_over_prompts_without_a_value():
     curves = np.random.default_rng(1).random((20, 9)).cumsum(axis=1)
     curves /= curves[:, -1:]
-    with_nan = np.vstack([curves, np.full((1, 9), np.nan)])
-    assert settled_at(curves, seed=3) == settled_at(curves, seed=3) == settled_at(with_nan, seed=3)
-    with pytest.raises(ValueError, match="no prompt"):
-        settled_at(np.full((2, 3), np.nan))
+    assert interval_of(curves, seed=3) == interval_of(curves, seed=3)
+    bootstrap = Bootstrap(3, replicates=50)
+    for curve in (curves[0], np.full(9, np.nan), curves[0]):
+        bootstrap.add(curve[None])
+    means = bootstrap.means()[:, 0]
+    drawn = ~np.isnan(means).any(axis=1)
+    np.testing.assert_allclose(means[drawn], np.broadcast_to(curves[0], (drawn.sum(), 9)))
 
 
 def test_streamed_bootstrap_has_the_spread_of_the_mean():
@@ -166,26 +178,16 @@ def test_interval_leaves_out_replicates_without_a_value():
     assert interval(means) == (1, 2)
 
 
-@given(
-    arrays.arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(1, 3)), elements=st.floats(-1e6, 1e6)),
-    st.data(),
-)
+@given(arrays.arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(1, 3)), elements=st.floats(-1e6, 1e6)))
 @settings(deadline=None)
-def test_merging_any_split_equals_adding_all(values, data):
-    cuts = data.draw(st.lists(st.integers(0, len(values)), max_size=4).map(sorted))
-    whole, merged = Accumulator((values.shape[1],)), Accumulator((values.shape[1],))
+def test_adding_one_by_one_gives_mean_and_deviation(values):
+    made = Accumulator((values.shape[1],))
     for row in values:
-        whole.add(row)
-    for start, stop in zip([0, *cuts], [*cuts, len(values)], strict=True):
-        part = Accumulator((values.shape[1],))
-        for row in values[start:stop]:
-            part.add(row)
-        merged.merge(part)
+        made.add(row)
     scale = np.abs(values).max() + 1e-12
-    for made in (whole, merged):
-        assert (made.n == len(values)).all()
-        np.testing.assert_allclose(made.mean, values.mean(axis=0), rtol=1e-9, atol=1e-10 * scale)
-        np.testing.assert_allclose(made.std, values.std(axis=0), rtol=1e-6, atol=1e-7 * scale)
+    assert (made.n == len(values)).all()
+    np.testing.assert_allclose(made.mean, values.mean(axis=0), rtol=1e-9, atol=1e-10 * scale)
+    np.testing.assert_allclose(made.std, values.std(axis=0), rtol=1e-6, atol=1e-7 * scale)
 
 
 def test_accumulator_is_stable_far_from_zero():

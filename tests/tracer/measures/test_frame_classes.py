@@ -23,7 +23,6 @@ def test_by_hand():
     np.testing.assert_allclose(found.own, [0.25, 0.5, 1])
     np.testing.assert_allclose(found.other, [0.5, 0.25, 0])
     np.testing.assert_allclose(found.values, [(0.25 - 0.5) / 0.5, (0.5 - 0.25) / 0.75, 1])
-    assert found.corrected
 
 
 def by_definition(songs, masks, which):
@@ -97,7 +96,7 @@ def test_order_of_classes_does_not_matter():
 def test_one_prompt_reports_its_own_share():
     song = np.array([[0, 1], [0, 2]], dtype=np.uint8)
     found = agreement(song, finals_of([song]))
-    assert not found.corrected
+    assert found.other.tolist() == [0, 0]
     assert found.values.tolist() == found.own.tolist() == [0.5, 1]
 
 

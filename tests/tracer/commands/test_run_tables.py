@@ -1,0 +1,85 @@
+"""What is printed of runs: whole at 80 columns, complete in a pipe, numbers for machines."""
+
+import json
+
+import pytest
+from support.planted import write
+
+from tracer.commands.run_tables import print_comparison, print_run
+from tracer.commands.tables import Column, fit_columns
+from tracer.comparing import compare_runs
+from tracer.run import Run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return Run(write(tmp_path_factory.mktemp("printed") / "run", 16, measured=True))
+
+
+@pytest.fixture(scope="module")
+def comparison(run, tmp_path_factory):
+    return compare_runs([run, write(tmp_path_factory.mktemp("printed") / "other-run-with-a-name", 4)])
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Standard output is a terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+
+def printed(capsys):
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_run_at_80_columns(run, terminal, capsys):
+    print_run(run, as_json=False)
+    lines = printed(capsys)
+    assert max(len(line) for line in lines if str(run.path) not in line) <= 80
+    headings = lines[1].split("  ")
+    assert {"attribute", "agreement", "flow time", "its control", "Eq. 4"} <= {heading.strip() for heading in headings}
+    table = run.settled(view="endpoint").set_index("attribute").loc["loudness"]
+    assert any("loudness" in line and f"{table['index']} ({table['low']}-{table['high']})" in line for line in lines)
+
+
+def test_a_comparison_at_80_columns_and_in_a_pipe(comparison, capsys, monkeypatch):
+    print_comparison(comparison, as_json=False)
+    piped = printed(capsys)
+    assert "log-SNR" in piped[1]
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_comparison(comparison, as_json=False)
+    shown = printed(capsys)
+    assert max(map(len, shown)) <= 80
+    assert "flow time" in shown[1]
+    for line in [line for line in shown if "planted (" in line][:6]:
+        assert any(whole.startswith(line.split("  ")[0]) for whole in piped)
+
+
+def test_columns_go_in_the_order_in_which_they_can_be_spared():
+    columns = [Column("a" * 10), Column("b" * 10, spare=1), Column("c" * 10, spare=2)]
+    for width, kept in ((100, "abc"), (34, "abc"), (33, "ab"), (21, "a"), (3, "a")):
+        assert "".join(column.heading[0] for column in fit_columns(columns, width)) == kept
+
+
+def test_json_of_a_run(run, capsys):
+    print_run(run, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["n"], len(found["settled"])) == (16, 6)
+    first = found["settled"][0]
+    assert first["attribute"] == "pitch"
+    assert first["agreement"]["low"] <= first["agreement"]["index"] <= first["agreement"]["high"]
+    assert first["agreement_control"]["index"] > first["agreement"]["index"]
+    assert {row["probe"] for row in found["ground_truth"]} == {"trained", "control"}
+
+
+def test_json_has_no_number_that_json_lacks(comparison, capsys):
+    print_comparison(comparison, as_json=True)
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert {row["run"] for row in found["settled"]} == set(comparison.settled["run"])
+    assert found["threshold"] == 0.1
+    assert found["orders"][0]["order"]

@@ -1,0 +1,79 @@
+"""A run as the user meets it: what it says of itself, its figures and its clips."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from matplotlib.figure import Figure
+from support import planted
+
+from probes.errors import InputError
+from tracer import results
+from tracer.run import Run, finish_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return planted.write(tmp_path_factory.mktemp("runs") / "run", 8)
+
+
+def test_repr_says_what_it_is_and_what_it_found(folder):
+    run = finish_run(folder)
+    text = repr(run)
+    assert text.splitlines()[0] == f"Run {folder}: planted, 8 of 8 prompts finished"
+    assert "12 states, read as state and endpoint" in text
+    table = run.settled().set_index(["attribute", "view"])
+    for attribute in ("pitch", "timbre", "loudness"):
+        (line,) = (line for line in text.splitlines() if line.strip().startswith(attribute))
+        for view in ("state", "endpoint"):
+            found = table.loc[(attribute, view)]
+            assert f"{found['index']:g} ({found['low']:g}-{found['high']:g})" in line
+
+
+def test_repr_of_an_unfinished_run_computes_nothing(tmp_path, monkeypatch):
+    store = planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(5))
+    assert repr(Run(tmp_path / "run")) == f"Run {tmp_path / 'run'}: planted, 0 of 5 prompts finished"
+    store.append([planted.trace(0)])
+    monkeypatch.setattr("tracer.run.load_results", lambda reader: pytest.fail("computed"))
+    assert "1 of 5 prompts finished\n  curves are not computed yet" in repr(Run(tmp_path / "run"))
+
+
+def test_a_finished_run_is_not_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "_read", lambda folder: pytest.fail("read again"))
+    run = finish_run(planted.write(tmp_path / "run", 2))
+    assert len(run.progress())
+    names = {path.name for path in run.path.iterdir()}
+    assert {"progress.csv", "settled.csv", "commitment.npz", "emergence.png", "emergence.svg"} <= names
+    assert "ground-truth.csv" not in names
+
+
+def test_measured_attributes_get_a_report(tmp_path):
+    """The audio says what the probe says wherever there is any: the report finds no difference there."""
+    run = finish_run(planted.write(tmp_path / "run", 3, measured=True))
+    report = pd.read_csv(run.path / "ground-truth.csv").set_index(["attribute", "measure", "probe"])
+    assert (run.path / "ground-truth.png").exists()
+    for attribute in run.attributes:
+        assert report.loc[attribute, "js", "trained"]["difference"] == pytest.approx(0, abs=1e-6)
+        assert report.loc[attribute, "agreement", "trained"]["difference"] < 0.05
+        assert report.loc[attribute, "agreement", "trained"]["correlation"] > 0.9
+
+
+def test_plot_returns_the_figure_and_writes_where_it_is_told(folder, tmp_path):
+    run = Run(folder)
+    before = sorted(folder.iterdir())
+    assert isinstance(run.plot(), Figure)
+    assert sorted(folder.iterdir()) == before
+    run.plot(tmp_path / "curves.svg")
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.svg"]
+
+
+def test_a_clip_comes_with_its_sample_rate(tmp_path):
+    run = Run(planted.write(tmp_path / "run", 2))
+    with pytest.raises(InputError, match="no clip of prompt 1"):
+        run.audio(1)
+    (run.path / "audio").mkdir()
+    clip = np.linspace(-0.5, 0.5, 200, dtype=np.float32).reshape(100, 2)
+    soundfile.write(run.path / "audio" / "00001.wav", clip, 22050, subtype="FLOAT")
+    samples, sample_rate = run.audio(1)
+    assert sample_rate == 22050
+    np.testing.assert_array_equal(samples, clip.T)
