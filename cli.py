@@ -10,6 +10,11 @@ from typing import Any
 
 import typer
 
+try:
+    import tracer  # noqa: F401  before all else of ours: it refuses a module that hides one of ours
+except ImportError as error:
+    print(f"trace: {error}", file=sys.stderr)
+    sys.exit(2)
 from probes.errors import InputError
 from tracer.commands.fit import app as fit_app
 from tracer.commands.models import models_command, styles_command

@@ -1,16 +1,15 @@
 """The built wheel, installed away from the sources: the command and every data file come along."""
 
 import os
-import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from support.sources import ROOMS, ROOT, copy_sources
 
-ROOT = Path(__file__).parents[1]
-ROOMS = ("hooks", "probes", "tracer")
 BUNDLED = ROOT / "tracer/generators/mini"
 
 
@@ -26,13 +25,8 @@ def run(*command: str | Path, cwd: Path, path: Path | None = None) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy so that nothing is written beside the sources and nothing stale gets in."""
-    sources, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
-    for name in (*ROOMS, "cli.py", "pyproject.toml", "README.md", "LICENSE"):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, sources / name)
+    """The wheel, built from a copy of the sources."""
+    sources, out = copy_sources(tmp_path_factory.mktemp("sources")), tmp_path_factory.mktemp("wheel")
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
     run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", out, sources, cwd=out)
     (built,) = out.glob("*.whl")
@@ -65,7 +59,10 @@ def test_the_command_runs_from_another_folder(installed: Path, tmp_path: Path) -
     code = "import cli, hooks, probes, tracer; print(*(room.__file__ for room in (cli, hooks, probes, tracer)))"
     where = run(sys.executable, "-c", code, cwd=tmp_path, path=installed)
     assert all(Path(file).is_relative_to(installed) for file in where.split())
-    assert "--prompts" in run(installed / "bin" / "trace", "--help", cwd=tmp_path, path=installed)
+    command = installed / "bin" / "trace"
+    assert "--prompts" in run(command, "--help", cwd=tmp_path, path=installed)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert run(command, "--version", cwd=tmp_path, path=installed) == f"generation-tracer {version}\n"
 
 
 @pytest.mark.skipif(not list(BUNDLED.rglob("*.safetensors")), reason="no bundled weights in this checkout")

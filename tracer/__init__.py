@@ -2,7 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from probes.support.late_names import late_names
+from tracer.own_packages import refuse_hidden_packages
+
+refuse_hidden_packages()  # before anything of theirs is imported
+
+from probes.support.late_names import late_names  # noqa: E402
 
 if TYPE_CHECKING:
     from tracer.generators import load_generator

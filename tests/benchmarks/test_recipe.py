@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from probes.readout import Readout
 from probes.rendering import render_example
 from probes.spaces import load_space
 from tracer.generators import load_generator
@@ -60,3 +61,14 @@ def test_training_goes_on_from_its_checkpoint(recipe, tmp_path, capsys):
     second = torch.load(tmp_path / "codec.pt", weights_only=True)
     assert second["step"] > first["step"] > 0
     assert second["seconds"] > first["seconds"]
+
+
+def test_the_readout_is_trained_by_calls_and_reads_latents(recipe, tmp_path):
+    options = ("--work", tmp_path, "--hours", 0.03, "--out", tmp_path / "readout", "--steps", 4)
+    recipe("readout", *options)
+    readout = Readout.from_pretrained(str(tmp_path / "readout"))
+    space = load_space("mini")
+    latents = space.encode(torch.from_numpy(render_example(5, 4.0).audio)[None, None])
+    for name, p in readout(latents).items():
+        assert p.shape == (1, readout.probes.classes[name])
+        torch.testing.assert_close(p.sum(1), torch.ones(1))

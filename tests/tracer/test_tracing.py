@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from support.diffrhythm import released_folder, settings
 from support.readout import tiny_readout
+from support.strangers import COMMAND, write_strangers
 
 from probes.errors import InputError
 from tracer import Run, trace
@@ -139,7 +140,7 @@ def test_ground_truth_stands_beside_the_probes(traced: Callable[..., Run], tmp_p
 def test_killed_and_started_again(released: Path, traced: Callable[..., Run], tmp_path: Path) -> None:
     options = ["--n", "10", "--steps", "6", "--seconds", "2", "--batch-size", "1"]
     whole = traced(tmp_path / "whole", n=10, steps=6, seconds=2, batch_size=1)
-    arguments = [sys.executable, "-m", "cli", *command(released, tmp_path / "killed", *options)]
+    arguments = [sys.executable, str(COMMAND), *command(released, tmp_path / "killed", *options)]
     process = subprocess.Popen(arguments, env=environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 120
@@ -159,7 +160,7 @@ def test_killed_and_started_again(released: Path, traced: Callable[..., Run], tm
 
 def test_interrupted_by_the_user(released: Path, tmp_path: Path) -> None:
     options = ["--n", "20", "--steps", "8", "--seconds", "3", "--batch-size", "1"]
-    arguments = [sys.executable, "-m", "cli", *command(released, tmp_path / "run", *options)]
+    arguments = [sys.executable, str(COMMAND), *command(released, tmp_path / "run", *options)]
     process = subprocess.Popen(
         arguments,
         env=environment(),
@@ -183,7 +184,7 @@ def test_two_processes_make_the_run_of_one(released: Path, traced: Callable[...,
     one = traced(tmp_path / "one", n=5, batch_size=2)
     # accelerate starts several processes on one CPU through its multi-GPU launcher; --device cpu does the rest.
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--main_process_port", "0", "--module", "cli"]
+    launch += ["--main_process_port", "0", str(COMMAND)]
     options = ["--n", "5", "--batch-size", "2", "--steps", "4", "--seconds", "1", "--device", "cpu"]
     result = subprocess.run(
         [*launch, *command(released, tmp_path / "two", *options)],
@@ -191,7 +192,7 @@ def test_two_processes_make_the_run_of_one(released: Path, traced: Callable[...,
         capture_output=True,
         text=True,
         timeout=300,
-        cwd=tmp_path,
+        cwd=write_strangers(tmp_path),
     )
     assert result.returncode == 0, result.stderr
     two = Run(tmp_path / "two")

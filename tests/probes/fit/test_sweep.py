@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.corpus import tiny_corpus
+from support.strangers import COMMAND
 
 from probes.errors import InputError
 from probes.fit import sweep
@@ -80,7 +81,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(bare, tmp_path, monkeypat
 def test_two_processes_share_the_points_and_make_the_same(bare, tmp_path):
     # accelerate starts several processes on one CPU through its multi-GPU launcher; --device cpu does the rest.
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--main_process_port", "0", "--module", "cli", "fit", "sweep", "--device", "cpu"]
+    launch += ["--main_process_port", "0", str(COMMAND), "fit", "sweep", "--device", "cpu"]
     options = ["--hidden", "16,24", "--lambda", "0.01,0.3", "--steps", "20", "--batch", "64", "--json"]
     command = [*launch, "--corpus", str(tmp_path / "corpus"), "--out", str(tmp_path / "two"), *options]
     environment = os.environ | {"PYTHONPATH": str(Path(sweep.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
