@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from helpers_pipelines import save
 from support.linear_samplers import LinearCFM, LinearFlow
 from support.lookalike_ace_step import ACEStepPipeline
 from support.lookalike_ace_step import generate as generate_ace_step
+from support.pipelines import save
 from support.sinks import Kept
 from torch import Tensor, nn
 
