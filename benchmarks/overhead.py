@@ -107,7 +107,9 @@ class Case:
 
     def traced(self) -> Tensor:
         """The same latents, every state read."""
-        reader = StateReader(self.session, TraceOptions(), TraceBuffer(range(self.given.batch_size)))
+        reader = StateReader(
+            self.session, TraceOptions(), self.session.prompts, TraceBuffer(range(self.given.batch_size))
+        )
         return self.session.generate(self.session.prompts, sink=reader)
 
     def peak(self, run: Callable[[], Tensor], name: str) -> int:

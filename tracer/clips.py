@@ -66,11 +66,10 @@ def measure_clip(
         attributes: Names of what to measure.
         crepe: Size of CREPE for pitch, full or tiny.
     """
-    mono = to_mono(audio)
     values, valid = {}, {}
     for name in attributes:
         options = {"model": crepe} if name == "pitch" else {}
-        values[name], valid[name] = get_attribute(name, **options).measure(mono, sample_rate, frames, hop)
+        values[name], valid[name] = get_attribute(name, **options).measure(audio, sample_rate, frames, hop)
     return Tracks(values, valid)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -79,6 +78,10 @@ def compare_runs(runs: Sequence[Run | str | os.PathLike[str]]) -> Comparison:
     opened = open_runs(runs)
     if len(opened) < 2:
         raise InputError(f"compare takes two run folders or more, got {len(opened)}")
+    folders = [run.path.resolve() for run in opened]
+    twice = next((folder for folder in folders if folders.count(folder) > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice} is given twice: give different runs to compare")
     rows = settled_rows(opened)
     return Comparison(pd.DataFrame(rows), pd.DataFrame(order_rows(rows)))
 
@@ -102,7 +105,8 @@ def plot_runs(
     """
     from tracer.figures.emergence import draw_emergence
 
-    figure = draw_emergence([(run.path.resolve().name, run.results) for run in open_runs(runs)], axis=axis)
+    opened = open_runs(runs)
+    figure = draw_emergence(list(zip(run_names(opened), [run.results for run in opened])), axis=axis)
     if path is not None:
         figure.write(path)
     return figure
@@ -114,10 +118,21 @@ def open_runs(runs: Sequence[Run | str | os.PathLike[str]]) -> list[Run]:
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
-    """The model of each run, with the folder's name where two runs have the same model."""
+    """A name for each run: its model, with as much of its folder's path as tells it from runs of the same model."""
     models = [str(run.options.get("model", run.path.name)) for run in runs]
-    twice = {model for model, count in Counter(models).items() if count > 1}
-    return [f"{model} ({run.path.name})" if model in twice else model for model, run in zip(models, runs)]
+    folders = [run.path.resolve() for run in runs]
+    names = []
+    for model, folder in zip(models, folders):
+        others = [other for other, its in zip(folders, models) if its == model and other != folder]
+        if models.count(model) == 1:
+            names.append(model)
+            continue
+        parts = next(
+            (k for k in range(1, len(folder.parts)) if all(folder.parts[-k:] != other.parts[-k:] for other in others)),
+            len(folder.parts),
+        )
+        names.append(f"{model} ({'/'.join(folder.parts[-parts:])})")
+    return names
 
 
 def settled_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ import csv
 import hashlib
 import io
 import json
+import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -34,6 +36,7 @@ MUSICCAPS_REVISION = "0a51889b340037bb75a9a0858af2e4ece21f7f89"
 MUSICCAPS_FILE = "musiccaps-public.csv"
 CAPTION_FIELDS = ("caption", "prompt", "text")
 _MUSICCAPS_COLUMNS = {"ytid", "caption", "is_balanced_subset"}
+LONGEST_CAPTION = 100_000  # characters; the CSV readers of others stop at 131,072
 _SUFFIXES = (".txt", ".csv", ".jsonl")
 
 
@@ -90,6 +93,8 @@ def choose_prompts(
     captions = list(prompts)[:n]
     if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
         raise InputError("--prompts must be a source name, a file, or a list of captions that are not empty")
+    for index, caption in enumerate(captions):
+        _check_text("--prompts", str(index), caption)
     return [Prompt(index, f"caption-{index:03d}", caption) for index, caption in enumerate(captions)]
 
 
@@ -159,12 +164,35 @@ def _file_rows(path: Path, balanced: bool) -> tuple[list[tuple[str, str]], bool]
     elif suffix == ".jsonl":
         rows = _caption_rows(path, _read_jsonl(path, text))
     else:
-        rows = [(f"{path.stem}-{number}", line) for number, line in enumerate(text.splitlines(), 1)]
+        # Not splitlines(): a caption may hold U+2028 and its kin, which end no line of a text file.
+        lines = re.split(r"\r\n|\n|\r", text)
+        rows = [(f"{path.stem}-{number}", line) for number, line in enumerate(lines, 1) if line.strip()]
     rows = [(id_, _one_line(caption)) for id_, caption in rows]
-    rows = [row for row in rows if row[1]]
-    if not rows:
+    empty = sum(not caption for _, caption in rows)
+    if empty == len(rows):
         raise InputError(f"{path} holds no prompts: write at least one")
-    return rows, False
+    if empty:
+        warnings.warn(f"{empty} rows of {path} without a caption are left out", stacklevel=2)
+    for id_, caption in rows:
+        _check_text(str(path), id_, caption)
+    return [row for row in rows if row[1]], False
+
+
+def _check_text(source: str, id_: str, caption: str) -> None:
+    """Raise InputError for a caption that cannot be kept in the run's files."""
+    if len(caption) > LONGEST_CAPTION or len(id_) > LONGEST_CAPTION:
+        raise InputError(
+            f"{source}: the caption {caption[:30]!r}... has {len(caption):,} characters, more than "
+            f"{LONGEST_CAPTION:,}: shorten it"
+        )
+    for text in (id_, caption):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"{source}: the caption {caption[:60]!a} holds half of a surrogate pair, which is no character: "
+                "write the character itself"
+            ) from error
 
 
 def _read_text(path: Path) -> str:
@@ -190,6 +218,9 @@ def _read_csv(path: Path, text: str) -> list[dict[str, Any]]:
     except csv.Error as error:
         raise InputError(f"{path} is not a well-formed CSV file ({error}): check its quotes") from error
     columns = list(reader.fieldnames or [])
+    for number, row in enumerate(table, 2):
+        if None in row:
+            raise InputError(f"{path}, row {number}, has more cells than the header: quote captions with commas")
     if not set(columns) & set(CAPTION_FIELDS):
         shown = ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "")
         raise InputError(
@@ -208,8 +239,9 @@ def _read_jsonl(path: Path, text: str) -> list[Mapping[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number}, is not JSON ({error.msg}): one object per line") from error
+        except (ValueError, RecursionError) as error:
+            reason = getattr(error, "msg", type(error).__name__)
+            raise InputError(f"{path}, line {number}, is not JSON ({reason}): one object per line") from error
         if isinstance(row, str):
             row = {"caption": row}
         if not isinstance(row, dict) or not set(row) & set(CAPTION_FIELDS):
@@ -219,9 +251,9 @@ def _read_jsonl(path: Path, text: str) -> list[Mapping[str, Any]]:
 
 
 def _caption_rows(path: Path, table: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    field = next(name for name in CAPTION_FIELDS if name in table[0])
     rows = []
     for number, row in enumerate(table, 1):
+        field = next(name for name in CAPTION_FIELDS if name in row)
         caption = row.get(field)
         if caption is not None and not isinstance(caption, str):
             raise InputError(f"{path}, row {number}: {field} is not text but {type(caption).__name__}")

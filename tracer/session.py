@@ -76,11 +76,17 @@ class Session:
         """Whether the generation evaluates a null branch."""
         return self.generator.is_guided(self.guidance)
 
-    def identity(self) -> dict[str, Any]:
-        """What every clip and reading depends on, beside the prompts; compared when a run is continued."""
+    def identity(self, decoded: bool = True) -> dict[str, Any]:
+        """What every clip and reading depends on, beside the prompts; compared when a run is continued.
+
+        Args:
+            decoded: Whether latents are decoded, so that the codec counts too; it is loaded for that.
+        """
         return {
             "model": self.generator.name,
             "generator": self.generator.fingerprint(),
+            "conditioning": self.generator.conditioning([prompt.caption for prompt in self.prompts]),
+            "codec": self.generator.codec_fingerprint() if decoded else "",
             "readout": self.readout.fingerprint(),
             "seed": self.seed,
             "steps": self.steps,
@@ -117,6 +123,29 @@ class Session:
         except EditRefused as error:
             raise InputError(str(error)) from error
 
+    def require_finite(
+        self, values: Tensor | np.ndarray, prompts: Sequence[Prompt], where: str, edits: Sequence[Edit] = ()
+    ) -> None:
+        """Stop where something that was made of a batch holds NaN or infinity.
+
+        Args:
+            values: [B, ...], an item for each prompt.
+            prompts: Those of the batch.
+            where: What the values are: "the state 3 of 31".
+            edits: What acted on the generation.
+
+        Raises:
+            InputError: names the first prompt and what was not finite.
+        """
+        if isinstance(values, Tensor):
+            finite = values.isfinite().flatten(1).all(1).tolist()
+        else:
+            finite = np.isfinite(values).reshape(len(values), -1).all(1).tolist()
+        for prompt, fine in zip(prompts, finite):
+            if not fine:
+                advice = "take a smaller alpha" if edits else "another --dtype may help"
+                raise InputError(f"{where} of prompt {prompt.index} is not finite (NaN or infinity): {advice}")
+
     def batches(self, prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
         """The prompts, as many at a time as are generated together."""
         for start in range(0, len(prompts), self.batch_size):
@@ -127,9 +156,17 @@ class Session:
         rate = self.generator.sample_rate
         return measure_clip(audio, rate, frames, rate / self.generator.frame_rate, attributes, self.crepe)
 
-    def listen(self, latents: Tensor, attributes: Sequence[str]) -> tuple[np.ndarray, list["Tracks"]]:
-        """Audio [B, channels, samples] of latents [B, F, C], and what is measured on each clip."""
+    def listen(
+        self, prompts: Sequence[Prompt], latents: Tensor, attributes: Sequence[str]
+    ) -> tuple[np.ndarray, list["Tracks"]]:
+        """Audio [B, channels, samples] of latents [B, F, C] of some prompts, and what is measured on each clip.
+
+        Raises:
+            InputError: latents or audio that are not finite.
+        """
+        self.require_finite(latents, prompts, "the latent")
         audio = self.generator.decode(latents)
+        self.require_finite(audio, prompts, "the decoded audio")
         return audio, [self.measure(clip, latents.shape[1], attributes) for clip in audio]
 
     def write_clip(self, path: Path, audio: np.ndarray) -> None:

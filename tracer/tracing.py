@@ -80,6 +80,7 @@ def trace(
 
 def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     """`trace` with its options in one object."""
+    from probes.support.paths import result_folder
     from probes.support.workers import join_launch
     from tracer.record.batches import trace_batches
     from tracer.record.store import RunStore
@@ -87,6 +88,8 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     from tracer.session import Session
     from tracer.steering.edits import edits_from_specs
 
+    if options.out is not None:
+        result_folder(options.out)
     workers, place = join_launch(options.device)
     session = Session.open(options, place, crepe="tiny")
     edits = edits_from_specs(options.steer, session.readout, session.guided)
@@ -94,13 +97,14 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     about = {
         "weights": options.weights,
         "prompts": options.source,
+        "set": dict(sorted((options.options or {}).items())),
+        "dtype": options.dtype,
         "batch_size": session.batch_size,
         "device": place,
         "processes": workers.num_processes,
         "versions": versions(),
     }
-    settings = {"dtype": options.dtype, "set": dict(sorted((options.options or {}).items()))}
-    identity = session.identity() | settings | options.kept()
+    identity = session.identity(options.save_audio or options.ground_truth) | options.kept()
     with workers.main_process_first():
         # What cannot work was refused before the folder exists.
         store = RunStore.open(

@@ -7,6 +7,7 @@ import numpy as np
 
 from probes.attributes.bins import Bins
 from probes.errors import InputError
+from probes.support.audio_files import to_mono
 
 # Below this RMS (-80 dB of full scale) a frame counts as silent.
 SILENCE = 1e-4
@@ -45,16 +46,21 @@ class Attribute(ABC):
 
     def confidence(self, audio: np.ndarray, sample_rate: int, frames: int, hop: float) -> tuple[np.ndarray, np.ndarray]:
         """Like `measure`, with how sure each value is in [0, 1] instead of whether it is used."""
-        if audio.ndim != 1 or not len(audio) or frames < 1:
-            raise InputError(f"{self.name} is measured on mono audio [n], but got {list(audio.shape)}")
-        values, confidence = self._measure(audio.astype(np.float32, copy=False), sample_rate, frames, round(hop))
+        if audio.ndim not in (1, 2) or not audio.size or frames < 1:
+            raise InputError(f"{self.name} is measured on audio [n] or [channels, n], but got {list(audio.shape)}")
+        channels = np.atleast_2d(audio).astype(np.float32, copy=False)
+        values, confidence = self._measure(self.heard(channels), sample_rate, frames, round(hop))
         return values.astype(np.float32), confidence.astype(np.float32)
+
+    def heard(self, channels: np.ndarray) -> np.ndarray:
+        """What is measured of audio [channels, n]: the mono mix, unless a subclass says otherwise."""
+        return to_mono(channels)
 
     def measure(self, audio: np.ndarray, sample_rate: int, frames: int, hop: float) -> tuple[np.ndarray, np.ndarray]:
         """Measure audio on a latent's frame grid: value i is centred on the middle of frame i.
 
         Args:
-            audio: Mono `[n]`.
+            audio: `[n]` or `[channels, n]`.
             sample_rate: In Hz.
             frames: Frames of the latent; audio that ends earlier is taken as followed by silence.
             hop: Samples per frame, a whole number; a float such as sample_rate / frame_rate is rounded to it.
@@ -63,7 +69,7 @@ class Attribute(ABC):
             Values float32 `[frames]` in `unit`, and which of them mean something, bool `[frames]`.
 
         Raises:
-            InputError: not mono audio, or no samples.
+            InputError: audio of another shape, or no samples.
         """
         values, confidence = self.confidence(audio, sample_rate, frames, hop)
         return values, confidence >= self.threshold
@@ -103,7 +109,7 @@ def on_grid(audio: np.ndarray, frames: int, hop: int, window: int) -> np.ndarray
 
 
 def rms(audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> np.ndarray:
-    """Root mean square `[frames]` of windows of 46 ms."""
+    """Root mean square `[frames]` of audio [n] in windows of 46 ms."""
     import librosa
 
     window = window_length(sample_rate)

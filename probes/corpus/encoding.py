@@ -92,16 +92,16 @@ class Encoder:
     def _encode(self, source: Source) -> Encoded:
         import torch
 
-        from probes.support.audio_files import resample, to_mono
+        from probes.support.audio_files import resample
 
         audio, sample_rate, digest = source.read()
         audio = resample(audio, sample_rate, self.space.sample_rate)
         latents = self.space.encode(torch.from_numpy(audio).unsqueeze(0))[0].cpu().numpy()
         if not np.isfinite(latents).all():
             raise InputError(f"{source.name}: the codec returned values that are not finite")
-        mono, frames = to_mono(audio), len(latents)
+        frames = len(latents)
         labels = {
-            name: np.stack(attribute.confidence(mono, self.space.sample_rate, frames, self.space.hop), axis=1)
+            name: np.stack(attribute.confidence(audio, self.space.sample_rate, frames, self.space.hop), axis=1)
             for name, attribute in self.attributes.items()
         }
         return Encoded(source, digest, latents, labels)

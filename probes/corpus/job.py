@@ -100,6 +100,10 @@ def encode_audio(options: EncodeOptions, audio: str, progress: Progress | None) 
 def find_sources(options: EncodeOptions, audio: str) -> "list[Source] | Iterator[Source]":
     """The audio that `--audio` names."""
     if audio == "rendered":
+        if Path(audio).exists():
+            raise InputError(
+                "rendered is music to render and a folder here too: give --audio ./rendered for it, or rename it"
+            )
         from probes.spaces import space_class
 
         return rendered_sources(options.hours, getattr(space_class(options.space), "sample_rate", 44100))

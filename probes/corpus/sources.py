@@ -2,6 +2,8 @@
 
 import csv
 import hashlib
+import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 
 from probes.corpus.split import SPLITS
 from probes.errors import InputError
-from probes.support.audio_files import SUFFIXES, read_audio
+from probes.support.audio_files import OTHER_SUFFIXES, SUFFIXES, read_audio
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,13 @@ def audio_sources(audio: str, **dataset: Any) -> list[Source] | Iterator[Source]
     """
     path = Path(audio).expanduser()
     if path.is_dir():
-        if not any(path.rglob("*.parquet")):
-            return folder_sources(path)
-        return dataset_sources(str(path), **dataset)
+        files = list(files_below(path))
+        # A table beside audio files describes them; a folder of Parquet files alone is a dataset.
+        if any(file.suffix == ".parquet" for file in files) and not any(
+            file.suffix.lower() in SUFFIXES for file in files
+        ):
+            return dataset_sources(str(path), **dataset)
+        return folder_sources(path)
     if path.suffix.lower() == ".csv":
         return manifest_sources(path)
     if path.is_file():
@@ -105,11 +111,31 @@ def audio_sources(audio: str, **dataset: Any) -> list[Source] | Iterator[Source]
 
 
 def folder_sources(folder: Path) -> list[Source]:
-    """Every audio file below a folder, in the order of names."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    """Every audio file below a folder, in the order of names. Links are followed; what cannot be read is named."""
+    files = list(files_below(folder))
+    paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
+    others = sorted({path.suffix.lower() for path in files} & set(OTHER_SUFFIXES))
+    if others:
+        count = sum(path.suffix.lower() in others for path in files)
+        warnings.warn(
+            f"left out: {count} files of {folder} that end in {', '.join(others)}; convert them to WAV or FLAC first",
+            stacklevel=2,
+        )
     if not paths:
         raise InputError(f"{folder} holds no audio: it needs files that end in {', '.join(SUFFIXES[:4])}")
     return [FileSource(path.relative_to(folder).as_posix(), None, path.stat().st_size, path) for path in paths]
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, also behind links; a folder that links lead back to is entered once."""
+    entered: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        yield from (path for name in names if (path := Path(place, name)).is_file())
 
 
 def manifest_sources(path: Path) -> list[Source]:
@@ -118,21 +144,27 @@ def manifest_sources(path: Path) -> list[Source]:
     A file that does not exist is left for the encoder to report.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read the manifest {path}: {error}") from error
     if not rows or "path" not in rows[0]:
         raise InputError(f"the manifest {path} needs a header with the column `path` and one row per file")
-    sources: list[Source] = []
-    for row in rows:
-        split = row.get("split") or None
+    sources: dict[str, Source] = {}
+    for number, row in enumerate(rows, 2):
+        name, split = (row.get("path") or "").strip(), (row.get("split") or "").strip() or None
+        if None in row:
+            raise InputError(f"line {number} of the manifest {path} has more cells than its header: quote its commas")
+        if not name:
+            raise InputError(f"line {number} of the manifest {path} names no path: fill it in, or remove the line")
         if split is not None and split not in SPLITS:
             raise InputError(f"the manifest {path} has the split {split!r}: use train, val, test or nothing")
-        file_path = path.parent / row["path"]
+        if name in sources:
+            raise InputError(f"line {number} of the manifest {path} names {name}, which it named already: remove one")
+        file_path = path.parent / name
         size = file_path.stat().st_size if file_path.is_file() else None
-        sources.append(FileSource(row["path"], split, size, file_path))
-    return sources
+        sources[name] = FileSource(name, split, size, file_path)
+    return list(sources.values())
 
 
 def dataset_sources(
@@ -142,7 +174,7 @@ def dataset_sources(
 
     Args:
         name: Hub id, or a folder of Parquet files.
-        config: Of a dataset that has several.
+        config: Configuration, of a dataset that has several.
         part: The dataset's own split to read. It does not become the corpus's split.
         revision: Branch, tag or commit.
 
@@ -164,7 +196,10 @@ def dataset_sources(
 
     def sources() -> Iterator[Source]:
         for index, row in enumerate(rows):
-            cell = row[column]
+            cell = row[column] or {}
+            if not cell.get("bytes") and not cell.get("path"):
+                warnings.warn(f"left out: row {index} of {name}, which holds no audio", stacklevel=2)
+                continue
             label = f"{index:07d}" + (f"-{Path(cell['path']).name}" if cell.get("path") else "")
             if cell.get("bytes") is not None:
                 yield BytesSource(label, None, len(cell["bytes"]), cell["bytes"])
@@ -177,7 +212,7 @@ def dataset_sources(
 
 def rendered_sources(hours: float, sample_rate: int, seconds: float = 12.0, seed: int = 0) -> list[Source]:
     """Rendered pieces that make up some hours; piece i has the seed `seed + i`."""
-    if hours <= 0:
+    if not 0 < hours < float("inf"):
         raise InputError(f"--hours must be positive, not {hours}")
     count = max(1, round(hours * 3600 / seconds))
     return [

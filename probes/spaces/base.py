@@ -1,6 +1,5 @@
 """What every latent space offers: audio in, latents out, and back."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from probes.errors import InputError
+from probes.support.tensors import fingerprint
 
 
 class Space(ABC):
@@ -185,13 +185,3 @@ def in_pieces(
         piece = window(first, last)
         pieces.append(piece.narrow(dim, (start - first) * stride, (stop - start) * stride))
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
-
-
-def fingerprint(modules: list[nn.Module], extra: object = None) -> str:
-    """Sixteen hex digits from the names, shapes and first 256 values of every tensor of some modules."""
-    digest = hashlib.blake2b(repr(extra).encode(), digest_size=8)
-    for module in modules:
-        for name, tensor in sorted(module.state_dict().items()):
-            digest.update(f"{name}{tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().flatten()[:256].float().cpu().numpy().tobytes())
-    return digest.hexdigest()

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from probes.errors import InputError
 from probes.spaces.base import Space
-from probes.spaces.weights import first_line, weights_file
+from probes.spaces.weights import weights_file
+from probes.support.tensors import first_line
 
 SOURCES = "acids-ircam.github.io/rave_models_download, or Intelligent-Instruments-Lab/rave-models on the Hub"
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from probes.errors import InputError
@@ -52,18 +51,6 @@ def commit_of(path: Path) -> str | None:
     return parts[parts.index("snapshots") + 1] if "snapshots" in parts else None
 
 
-def torch_load(path: Path) -> object:
-    """Tensors of a PyTorch file, nothing executed.
-
-    Raises:
-        InputError: not such a file.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the damaged bytes led it into
-        raise InputError(f"{path} is not a PyTorch weights file: {first_line(error)}") from error
-
-
 def load_strict(module: nn.Module, state: dict[str, Tensor], source: object) -> None:
     """Load every tensor of a module, and nothing else.
 
@@ -100,9 +87,3 @@ def few(keys: Iterable[str]) -> str:
     names = list(keys)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
-
-
-def first_line(error: Exception) -> str:
-    """First line of an error's message, or its type."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""Devices to compute on."""
 
 from probes.errors import InputError
 
@@ -16,7 +16,7 @@ def pick_device(name: str = "auto") -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"the device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+        torch.zeros(1, device=name).cpu()  # the meta device holds nothing that could come back
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"the device {name[:40]!r} cannot be used: {str(error).splitlines()[0][:160]}") from error
     return name

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from probes.errors import InputError
 from probes.support.devices import pick_device
 
 if TYPE_CHECKING:
     from accelerate import PartialState
+
+LAUNCH = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""Variables that a launcher sets for each process."""
 
 
 def join_launch(device: str = "auto") -> tuple[PartialState, str]:
@@ -16,10 +21,23 @@ def join_launch(device: str = "auto") -> tuple[PartialState, str]:
     Several processes on one CPU have to be told: without `cpu`, accelerate takes each of them for the only one.
 
     Raises:
-        InputError: torch does not know the device, or it is not here.
+        InputError: torch does not know the device, or it is not here; or the environment holds some variables of a
+            launch and not the others.
     """
+    place = pick_device(device)
+    check_launch()
     from accelerate import PartialState
 
-    place = pick_device(device)
     workers = PartialState(cpu=place == "cpu")
     return workers, str(workers.device) if device in ("auto", "cuda") else place
+
+
+def check_launch() -> None:
+    """Raise InputError where variables of an earlier launch are left over in the environment."""
+    given = [name for name in LAUNCH if name in os.environ]
+    missing = [name for name in LAUNCH if name not in os.environ]
+    if "LOCAL_RANK" in given and missing:
+        raise InputError(
+            f"the environment has {', '.join(given)} but not {', '.join(missing)}: start several processes with "
+            f"`accelerate launch`, or unset {', '.join(given)}"
+        )

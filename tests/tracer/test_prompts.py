@@ -168,3 +168,42 @@ def test_wrong_numbers(arguments, says):
 def test_a_folder_is_no_prompt_file(tmp_path):
     with pytest.raises(InputError, match=r"not a \.txt"):
         load_prompts(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "captions"),
+    [
+        ("p.jsonl", '{"caption":"one"}\n{"prompt":"two"}\n{"text":"three"}\n', ["one", "two", "three"]),
+        (
+            "p.txt",
+            "quiet piano\u0085 then loud\nsecond\u2028still second\r\nthird\x0bstill third\n",
+            ["quiet piano then loud", "second still second", "third still third"],
+        ),
+        ("p.csv", '\ufeffcaption\n"A slow, sad piano song"\nA fast song\n', ["A slow, sad piano song", "A fast song"]),
+    ],
+)
+def test_captions_are_read_whole(name, text, captions, tmp_path):
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    assert [prompt.caption for prompt in load_prompts(str(tmp_path / name))] == captions
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("p.csv", "caption\nA slow, sad piano song\nA fast song\n", "more cells than the header"),
+        ("p.jsonl", '{"caption":"sad \\ud83d song"}\n', "surrogate"),
+        ("p.jsonl", "[" * 5000 + "]" * 5000, "is not JSON"),
+        ("p.txt", "x" * 200_000, "has 200,000 characters"),
+    ],
+)
+def test_captions_that_cannot_be_kept_are_refused(name, text, says, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=says) as error:
+        load_prompts(str(tmp_path / name))
+    assert len(str(error.value)) < 400
+
+
+def test_rows_without_a_caption_are_counted(tmp_path):
+    (tmp_path / "p.csv").write_text("id,caption\na,one\nb,\nc,\n")
+    with pytest.warns(UserWarning, match="2 rows .* left out"):
+        assert len(load_prompts(str(tmp_path / "p.csv"))) == 1

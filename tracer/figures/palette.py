@@ -24,7 +24,7 @@ CONTROL_COLOUR = "#8C8C8C"
 CONTROL_LABEL = "shuffled labels (control)"
 GUIDE_COLOUR = "#D0D0D0"
 """Colour of lines that mark a level, such as 0 and 1."""
-VIEW_TITLES = {"state": "state  $x_t$", "endpoint": "endpoint  $\\hat{x}_1(x_t)$"}
+VIEW_TITLES = {"state": "state (noisy latent)", "endpoint": "endpoint (clean estimate)"}
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -41,6 +41,7 @@ _SETTINGS: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.4,
     "savefig.dpi": 200,
+    "text.parse_math": False,  # names of runs and edits are text, whatever is in them
     "svg.hashsalt": "generation-tracer",  # the same figure, the same bytes
 }
 

@@ -43,6 +43,14 @@ class Generator(ABC):
     def fingerprint(self) -> str:
         """Identifies weights and settings that change the result, for run.json."""
 
+    def conditioning(self, captions: Sequence[str]) -> str:
+        """Identifies what stands for the captions beside their text, such as cached style vectors; "" is nothing."""
+        return ""
+
+    def codec_fingerprint(self) -> str:
+        """Identifies what decodes, where `fingerprint` does not; loads it. "" is nothing beyond `fingerprint`."""
+        return ""
+
     @abstractmethod
     def frames(self, seconds: float) -> int:
         """Latent frames of a clip; InputError when the model cannot make that length."""

@@ -1,5 +1,6 @@
 """The loop of a trace: generate a batch under hooks, read each state as it passes, write what was read."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,17 +21,30 @@ from tracer.session import Session
 class StateReader:
     """A sink: reads every state with the readout and keeps class distributions, never a latent."""
 
-    def __init__(self, session: Session, options: TraceOptions, buffer: TraceBuffer) -> None:
-        self.session, self.options, self.buffer = session, options, buffer
+    def __init__(
+        self,
+        session: Session,
+        options: TraceOptions,
+        prompts: Sequence[Prompt],
+        buffer: TraceBuffer,
+        edits: Sequence[Edit] = (),
+    ) -> None:
+        self.session, self.options, self.prompts, self.buffer, self.edits = session, options, prompts, buffer, edits
+        self.times: list[float] = []
+        """Flow time of every state that was seen."""
 
     def __call__(self, event: Event) -> None:
+        self.times.append(event.t)
+        for name, latents in (("state", event.state), ("endpoint", event.endpoint)):
+            assert latents is not None
+            self.session.require_finite(latents, self.prompts, f"the {name} {event.index} of {event.last}", self.edits)
         for view in self.options.ordered_views:
             latents = event.state if view == "state" else event.endpoint
             assert latents is not None
             reading = self.session.readout.read(latents, event.mask)
             self.buffer.add(view, event.index, event.t, event.logsnr, reading, event.mask)
             if self.options.ground_truth and view == "endpoint":
-                self.buffer.add_measured(view, measured_classes(self.session, latents))
+                self.buffer.add_measured(view, measured_classes(self.session, self.prompts, latents))
 
 
 def trace_batches(
@@ -57,14 +71,16 @@ def trace_batch(
 ) -> list[PromptTrace]:
     """Generate and read one batch; audio and latents are written here, the readings are returned."""
     buffer = TraceBuffer([prompt.index for prompt in prompts])
-    latents = session.generate(prompts, edits, StateReader(session, options, buffer))
+    reader = StateReader(session, options, prompts, buffer, edits)
+    latents = session.generate(prompts, edits, reader)
+    tell_idle_edits(options.steer, edits, reader.times)
     if options.save_latents:
         (store.path / "latents").mkdir(exist_ok=True)
         for prompt, latent in zip(prompts, latents):
             save_file({"latent": latent.cpu().contiguous()}, store.path / "latents" / f"{prompt.index:05d}.safetensors")
     if options.save_audio:
         reads_pitch = "pitch" in session.readout.attributes
-        audio, tracks = session.listen(latents, ["pitch"] if reads_pitch else [])
+        audio, tracks = session.listen(prompts, latents, ["pitch"] if reads_pitch else [])
         for prompt, clip in zip(prompts, audio):
             session.write_clip(store.path / "audio" / f"{prompt.index:05d}.wav", clip)
         if reads_pitch:
@@ -72,15 +88,29 @@ def trace_batch(
     return buffer.traces()
 
 
+def tell_idle_edits(texts: Sequence[str], edits: Sequence[Edit], times: Sequence[float]) -> None:
+    """Warn of an edit whose window holds none of the states, whose flow times are given."""
+    for edit in edits:
+        # An edit of the state acts on what a step returns, one of the endpoint on what a step begins with.
+        reached = times[1:] if edit.site == "state" else times[:-1]
+        if not any(edit.strength(t) for t in reached):
+            grid = ", ".join(f"{t:.3g}" for t in times[:12]) + (", ..." if len(times) > 12 else "")
+            warnings.warn(
+                f"--steer {'; '.join(texts)}: no state lies in the window {edit.start:g} to {edit.stop:g} of flow "
+                f"time, so that nothing was steered; the states lie at {grid}",
+                stacklevel=2,
+            )
+
+
 def voiced(valid: np.ndarray) -> np.ndarray:
     """[F] where the finished audio has a pitch; everywhere when it has none at all."""
     return valid if valid.any() else np.ones_like(valid)
 
 
-def measured_classes(session: Session, latents: Tensor) -> dict[str, Any]:
+def measured_classes(session: Session, prompts: Sequence[Prompt], latents: Tensor) -> dict[str, Any]:
     """Classes [B, F] of each attribute on the decoded latents, -1 where there is no value."""
     readout = session.readout
-    _, tracks = session.listen(latents, readout.attributes)
+    _, tracks = session.listen(prompts, latents, readout.attributes)
     return {
         name: np.stack([np.where(own.valid[name], readout.bins[name].classes(own.values[name]), -1) for own in tracks])
         for name in readout.attributes

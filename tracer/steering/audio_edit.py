@@ -1,6 +1,6 @@
 """`trace edit`: the same edits on a recording, and the paper's Figure 2 (arXiv 2510.23802) of what they did."""
 
-import json
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,14 @@ from torch import Tensor
 from probes.errors import InputError
 from probes.support.audio_files import read_audio, resample
 from probes.support.devices import pick_device
+from probes.support.paths import result_folder
 from tracer.clips import Tracks, measure_clip, write_clip
 from tracer.options import check_crepe
 from tracer.session import open_readout
 from tracer.steering.edits import check_edit, displacement
 from tracer.steering.results import EditResult
 from tracer.steering.spec import EditSpec, parse_edit
-from tracer.steering.tables import write_csv
+from tracer.steering.tables import open_run, write_csv
 
 if TYPE_CHECKING:
     from probes.readout import Readout
@@ -66,6 +67,8 @@ def edit_audio(
     alphas = specs[0].usual_doses if alphas is None else alphas
     if not len(alphas) or not np.isfinite(alphas).all():
         raise InputError("give at least one finite alpha, such as --alpha 0.01,0.03")
+    name = "".join(letter for letter in Path(audio).stem[:100] if letter.isprintable())
+    folder = result_folder(out if out is not None else Path("runs") / f"edit-{name}")
     samples, sample_rate = read_audio(audio)
     seconds = samples.shape[1] / sample_rate
     first, last = (0.0 if start is None else start), (seconds if stop is None else stop)
@@ -77,8 +80,12 @@ def edit_audio(
     reader = open_readout(readout, codec.spaces, "the recording is encoded in", place)
     for spec in specs:
         check_edit(spec, reader)
-    folder = Path(out) if out is not None else Path("runs") / f"edit-{Path(audio).stem}"
-    folder.mkdir(parents=True, exist_ok=True)
+    about = {
+        "audio": hashlib.blake2b(samples.tobytes(), digest_size=8).hexdigest(), "space": codec.describe(),
+        "readout": reader.fingerprint(), "edits": [str(spec) for spec in specs], "alphas": list(alphas), "from": first,
+        "to": min(last, seconds), "crepe": crepe,
+    }  # fmt: skip
+    open_run(folder, "edit.json", about)
 
     latents = codec.encode(as_items(samples, codec), sample_rate)
     window = (np.floor(first * codec.frame_rate), np.ceil(last * codec.frame_rate))
@@ -91,12 +98,6 @@ def edit_audio(
     frames = max(1, samples.shape[1] // hop)
     tracks = {name: measure_clip(version, sample_rate, frames, hop, crepe=crepe) for name, version in versions.items()}
     write_tables(folder, versions, tracks, hop / sample_rate)
-    about = {
-        "audio": str(audio), "space": codec.describe(), "readout": reader.fingerprint(),
-        "edits": [str(spec) for spec in specs], "alphas": list(alphas), "from": first, "to": min(last, seconds),
-        "crepe": crepe,
-    }  # fmt: skip
-    (folder / "edit.json").write_text(json.dumps(about, indent=2) + "\n")
     from tracer.figures.edit import draw_edit
 
     title = " and ".join(spec.label for spec in specs)

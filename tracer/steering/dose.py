@@ -10,6 +10,7 @@ from torch import Tensor
 
 from probes.errors import InputError
 from probes.support.devices import pick_device
+from probes.support.paths import result_folder
 from tracer.clips import MEASURED, Tracks, distortion
 from tracer.generators import prompt_seed
 from tracer.options import SteerOptions
@@ -97,10 +98,10 @@ def run_dose(
     )  # fmt: skip
     if random not in RANDOM:
         raise InputError(f"--random must be one of {', '.join(RANDOM)}, not {random!r}")
+    folder = result_folder(out)
     session = Session.open(given, pick_device(device), crepe)
     for spec in specs:
         check_edit(spec, session.readout, session.guided)
-    folder = Path(out)
     about = run_identity(session) | {
         "edits": [str(spec) for spec in specs], "alphas": [doses[spec] for spec in specs], "random": random,
         "save_audio": save_audio,
@@ -180,7 +181,7 @@ def dose_batch(
     folder: Path | None,
 ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
     """Rows of clips.csv and of steps.csv for each version of a batch of prompts, the plain one first."""
-    plain_audio, plain = session.listen(session.generate(prompts), MEASURED)
+    plain_audio, plain = session.listen(prompts, session.generate(prompts), MEASURED)
     keep_audio(folder, session, prompts, "plain", plain_audio)
     yield [clip_row(prompt, None, 0.0, "plain", tracks) for prompt, tracks in zip(prompts, plain)], []
     directions = [prompt_seed(session.seed + 1, prompt.index) for prompt in prompts]
@@ -194,7 +195,7 @@ def dose_batch(
                 )
                 latents, ratios = generate_weighed(session, prompts, spec.at(alpha), displace)
                 check_finite(latents, spec, alpha)
-                audio, measured = session.listen(latents, MEASURED)
+                audio, measured = session.listen(prompts, latents, MEASURED)
                 keep_audio(folder, session, prompts, f"{spec.label}-{kind}-{alpha:g}", audio)
                 rows = [
                     clip_row(prompt, spec, alpha, kind, tracks, before, note)

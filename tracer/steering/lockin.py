@@ -18,6 +18,7 @@ from torch import Tensor
 from hooks import Edit, Event
 from probes.errors import InputError
 from probes.support.devices import pick_device
+from probes.support.paths import result_folder
 from tracer.clips import MEASURED, Tracks
 from tracer.measures.frame_classes import Finals, agreement
 from tracer.options import SteerOptions
@@ -92,12 +93,12 @@ def run_lockin(
         guidance=guidance, seed=seed, batch_size=batch_size, device=device, dtype=dtype, balanced=balanced,
         options=options, crepe=crepe,
     )  # fmt: skip
+    folder = result_folder(out)
     session = Session.open(given, pick_device(device), crepe)
     if not 2 <= windows < session.steps:
         raise InputError(f"--windows must lie between 2 and one less than the {session.steps} states, not {windows}")
     for spec in specs:
         check_edit(spec, session.readout, session.guided)
-    folder = Path(out)
     about = run_identity(session) | {"edits": [str(spec) for spec in specs], "windows": windows}
     open_run(folder, "lockin.json", about)
     clips = read_csv(folder / "clips.csv")
@@ -132,7 +133,7 @@ def lockin_batch(
     times: Sequence[float],
 ) -> list[Row]:
     """One row per prompt, edit and window (and for the finished latent, window "end") of a batch."""
-    _, before = session.listen(finished, MEASURED)
+    _, before = session.listen(prompts, finished, MEASURED)
     read_before = read(session, finished)
     rows = []
     for spec in specs:
@@ -143,7 +144,7 @@ def lockin_batch(
                 latents = finished + displace(finished)
             else:
                 latents = session.generate(prompts, [window_edit(spec, displace, window, windows, times)])
-            _, after = session.listen(latents, MEASURED)
+            _, after = session.listen(prompts, latents, MEASURED)
             read_after = read(session, latents)
             for k, prompt in enumerate(prompts):
                 rows.append(

@@ -45,10 +45,12 @@ def open_run(folder: Path, name: str, about: Mapping[str, Any]) -> None:
     """Make the folder and write what the run is into `name`, or see that the folder holds the same run.
 
     Raises:
-        InputError: it holds a run with other options, or cannot be written.
+        InputError: it holds a run with other options, or other files, or cannot be written.
     """
     text = json.dumps(about, indent=2) + "\n"
     if not (folder / name).exists():
+        if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            raise InputError(f"{folder} holds other files and no {name}: choose an empty or new folder for --out")
         write_whole(folder / name, text.encode())
         return
     found = read_json(folder / name)

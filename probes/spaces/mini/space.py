@@ -12,6 +12,7 @@ from probes.errors import InputError
 from probes.spaces.base import Space
 from probes.spaces.mini.codec import Codec, CodecConfig, invert
 from probes.spaces.weights import load_strict
+from probes.support.tensors import read_safetensors
 
 BUNDLED = Path(__file__).resolve().parents[2] / "weights" / "mini-codec"
 ITERATIONS = 12  # of Griffin-Lim
@@ -66,8 +67,6 @@ class MiniSpace(Space):
 
 def read_codec(folder: Path) -> Codec:
     """The codec in a folder, in float32, frozen."""
-    from safetensors.torch import load_file
-
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise InputError(f"{folder} has no {name}: give the folder of a mini codec, or leave the weights out")
@@ -76,6 +75,6 @@ def read_codec(folder: Path) -> Codec:
         codec = Codec(CodecConfig(**settings))
     except (TypeError, ValueError) as error:
         raise InputError(f"{folder / 'config.json'} does not describe a mini codec: {error}") from error
-    tensors = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+    tensors = {name: tensor.float() for name, tensor in read_safetensors(folder / "model.safetensors").items()}
     load_strict(codec, tensors, str(folder))
     return codec.eval().requires_grad_(False)

@@ -6,7 +6,8 @@ from torch import Tensor
 from probes.errors import InputError
 from probes.spaces.base import Space
 from probes.spaces.oobleck.statistics import MEAN, STD
-from probes.spaces.weights import first_line, weights_file
+from probes.spaces.weights import weights_file
+from probes.support.tensors import first_line
 
 REPO, FILENAME = "ASLP-lab/DiffRhythm-vae", "vae_model.pt"
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from probes.errors import InputError
 from probes.spaces.base import Space
-from probes.spaces.weights import commit_of, few, first_line, local
+from probes.spaces.weights import commit_of, few, local
 from probes.support.hub import hub_message
+from probes.support.tensors import first_line
 from probes.support.torchaudio_stub import ensure_torchaudio
 
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from probes.errors import InputError
 from probes.spaces.base import Space
 from probes.spaces.seanet import long_inputs
-from probes.spaces.weights import load_strict, number_among, torch_load, weights_file
+from probes.spaces.weights import load_strict, number_among, weights_file
+from probes.support.tensors import read_torch
 from probes.support.torchaudio_stub import ensure_torchaudio
 
 URL = "https://dl.fbaipublicfiles.com/encodec/v0/"
@@ -77,7 +78,7 @@ def released_state(weights: str | None) -> dict[str, Tensor]:
                 f"cannot download {URL}{FILENAME}: go online once, or download it elsewhere and pass its path"
             ) from error
     path, _ = weights_file(weights, weights, FILENAME, None)
-    state: Any = torch_load(path)
+    state: Any = read_torch(path)
     if not isinstance(state, dict):
         raise InputError(f"{path} holds no dictionary of tensors: give {FILENAME}")
     return dict(state)

@@ -10,7 +10,8 @@ from probes.errors import InputError
 from probes.spaces.base import Space
 from probes.spaces.seanet import long_inputs
 from probes.spaces.seanet.wavtokenizer_network import WavTokenizerNetwork
-from probes.spaces.weights import load_strict, number_among, torch_load, weights_file
+from probes.spaces.weights import load_strict, number_among, weights_file
+from probes.support.tensors import read_torch
 
 # Rate -> the released checkpoint trained on music as well as speech.
 RELEASED = {
@@ -60,7 +61,7 @@ class WavTokenizerSpace(Space):
         repo, filename = RELEASED[int(rate)]
         path, self.revision = weights_file(weights, repo, filename, revision)
         self.weights = weights or repo
-        state = released_state(torch_load(path), self.weights)
+        state = released_state(read_torch(path), self.weights)
         sizes = network_sizes(state, self.weights)
         network = WavTokenizerNetwork(**sizes)
         load_strict(network, state, self.weights)

@@ -131,7 +131,17 @@ def test_wrong_names_options_and_audio() -> None:
         get_attribute("loudness", speed=1)
     with pytest.raises(InputError, match="full or tiny"):
         get_attribute("pitch", model="huge")
-    with pytest.raises(InputError, match="mono audio"):
-        get_attribute("loudness").measure(np.zeros((2, 100), np.float32), 22050, 1, 1024)
-    with pytest.raises(InputError, match="mono audio"):
+    with pytest.raises(InputError, match="measured on audio"):
+        get_attribute("loudness").measure(np.zeros((1, 2, 100), np.float32), 22050, 1, 1024)
+    with pytest.raises(InputError, match="measured on audio"):
         get_attribute("loudness").measure(np.zeros(0, np.float32), 22050, 1, 1024)
+
+
+def test_channels_in_antiphase_have_their_level_and_their_pitch() -> None:
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(22050) / 22050).astype(np.float32)
+    for stereo in (np.stack([tone, -tone]), np.stack([tone, tone])):
+        level, _ = get_attribute("loudness").measure(stereo, 22050, 20, 1024)
+        assert level[5:15] == pytest.approx(0.3 / np.sqrt(2), rel=0.02)
+        centroid, heard = get_attribute("timbre").measure(stereo, 22050, 20, 1024)
+        assert heard[5:15].all()
+        assert centroid[5:15] == pytest.approx(440, rel=0.15)

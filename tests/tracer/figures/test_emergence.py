@@ -59,7 +59,7 @@ def test_same_run_same_bytes_and_no_global_state(run, tmp_path):
 
 def test_several_runs_are_laid_over_each_other(run, wild, tmp_path):
     text = written(plot_runs([run, wild.path]), tmp_path / "both")
-    assert {"first", "wild"} <= set(text)
+    assert {"planted (first)", "planted (wild)"} <= set(text)
 
 
 def test_runs_of_different_lengths_meet_on_flow_time(run, tmp_path):

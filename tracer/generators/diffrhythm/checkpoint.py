@@ -1,15 +1,13 @@
 """Find and read DiffRhythm weight files: released pickles (tensors only) and safetensors, from disk or the hub."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from probes.errors import InputError
-from probes.spaces.weights import first_line
 from probes.support.hub import from_hub
+from probes.support.tensors import read_safetensors, read_torch
 
 # What a released checkpoint needs besides its tensors. v1.0 was trained and published with causal attention.
 RELEASED: dict[str, dict[str, Any]] = {
@@ -30,19 +28,7 @@ def load_weights(source: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]
         source: a file, a folder holding one of `FILES`, or a hub id, optionally with `@revision`.
     """
     path, implied = locate(source)
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            tensors: Any = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"{path} is not a readable safetensors file: {error}") from None
-    else:
-        try:
-            tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            raise InputError(f"{path} is not a readable checkpoint of tensors: {first_line(error)}") from None
+    tensors: Any = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path, mmap=True)
     return unnest(tensors, path), implied
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.support.tensors import fingerprint
 from tracer.generators.base import Generator, precision
 from tracer.generators.diffrhythm.lyrics import lyric_ids, read_lyrics
 from tracer.generators.diffrhythm.model import DiffRhythm
@@ -50,15 +51,18 @@ class DiffRhythmGenerator(Generator):
         self.default_seconds = float(FULL_SECONDS.get(model.config.max_frames, 95))
 
     def fingerprint(self) -> str:
-        """Hash of the network's weights (first values of every tensor), precision, negative style and lyrics."""
-        digest = hashlib.blake2b(digest_size=8)
-        digest.update(f"{self.sampler.config} {self.sampler.dtype} {self.sampler.exact_rotary}".encode())
-        for name, tensor in self.sampler.state_dict().items():
-            digest.update(name.encode() + tensor.flatten()[:64].float().cpu().numpy().tobytes())
-        if self.negative_style is not None:
-            digest.update(self.negative_style.numpy().tobytes())
-        digest.update(repr(self.lyrics).encode())
-        return digest.hexdigest()
+        """Sixteen hex digits from every weight, the precision, the negative style and the lyrics."""
+        null = None if self.negative_style is None else self.negative_style.tolist()
+        model = self.sampler
+        return fingerprint([model], (model.config, model.dtype, model.exact_rotary, null, self.lyrics))
+
+    def conditioning(self, captions: Sequence[str]) -> str:
+        """Sixteen hex digits from the style vectors of the captions."""
+        return hashlib.blake2b(self.styles.get(captions).numpy().tobytes(), digest_size=8).hexdigest()
+
+    def codec_fingerprint(self) -> str:
+        """That of the VAE, which is loaded for it."""
+        return self.codec.fingerprint()
 
     def frames(self, seconds: float) -> int:
         """2048 for the 95-second model's full length, otherwise the whole frames within `seconds`."""

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import pickle
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.support.tensors import read_torch
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +19,7 @@ FRAME_RATE = 44100 / 2048  # latent frames per second
 COMMA, PERIOD = 1, 2  # phoneme ids; 0 is the filler between lines
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 STAMP = re.compile(r"\[(\d+):(\d{1,2}(?:\.\d+)?)\](.*)")
+OFFSET = re.compile(r"\[offset:\s*([+-]?\d+)\s*\]", re.IGNORECASE)  # ms; positive moves lyrics earlier
 TAG = re.compile(r"\[[A-Za-z#]+:.*\]")  # [ar:...], [ti:...] and their kin carry no lyrics
 
 
@@ -32,7 +33,7 @@ class Line(NamedTuple):
 
 
 def read_lyrics(path: str | Path, vocabulary: int = 363) -> list[Line]:
-    """The lines of a lyrics file.
+    """The lines of a lyrics file, in order of time.
 
     Args:
         path: a text file of lines "[mm:ss.xx]12 45 7", or a `.pt` file in the form of DiffRhythm's data set (`time` in
@@ -50,7 +51,7 @@ def read_lyrics(path: str | Path, vocabulary: int = 363) -> list[Line]:
             raise InputError(f"{where}: phoneme id {wrong[0]} is not in 0 to {vocabulary}")
     if not lines:
         raise InputError(f"{path} holds no line of lyrics of the form [mm:ss.xx]12 45 7")
-    return [line for _, line in lines]
+    return sorted((line for _, line in lines), key=lambda line: line.seconds)
 
 
 def lyric_ids(lines: Sequence[Line], frames: int, drop_last: bool = False) -> Tensor:
@@ -82,8 +83,12 @@ def _read_lrc(path: Path) -> Iterator[tuple[str, Line]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the lyrics {path}: {error}") from None
+    shift = 0.0
     for number, written in enumerate(text.splitlines(), 1):
         where, written = f"{path}, line {number}", written.strip()
+        offset = OFFSET.fullmatch(written)
+        if offset is not None:
+            shift = int(offset[1]) / 1000
         if not written or TAG.fullmatch(written):
             continue
         found = STAMP.fullmatch(written)
@@ -96,15 +101,12 @@ def _read_lrc(path: Path) -> Iterator[tuple[str, Line]]:
                 f"{where}: {bad[0][:40]!r} is no phoneme id; lyrics are numbers here, as DiffRhythm's "
                 "own g2p writes them"
             )
-        yield where, Line(60 * int(found[1]) + float(found[2]), [int(word) for word in words])
+        yield where, Line(max(0.0, 60 * int(found[1]) + float(found[2]) - shift), [int(word) for word in words])
 
 
 def _read_pt(path: Path) -> Iterator[tuple[str, Line]]:
     """As `_read_lrc`."""
-    try:
-        stored: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(f"cannot read the lyrics {path}: {str(error).splitlines()[0]}") from None
+    stored: Any = read_torch(path)
     if not (isinstance(stored, dict) and isinstance(stored.get("time"), list) and isinstance(stored.get("lrc"), list)):
         raise InputError(f"{path} holds no lists 'time' (seconds) and 'lrc' (phoneme ids)")
     times, ids = stored["time"], stored["lrc"]

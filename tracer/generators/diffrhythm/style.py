@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.support.tensors import read_safetensors, read_torch
 
 WIDTH = 512
 MULAN = "OpenMuQ/MuQ-MuLan-large"
@@ -154,11 +155,9 @@ def read_style(path: str | Path) -> Tensor:
         if path.suffix == ".npy":
             vector = torch.from_numpy(np.load(path, allow_pickle=False))
         elif path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            (vector,) = load_file(path).values()
+            (vector,) = read_safetensors(path).values()
         elif path.suffix == ".pt":
-            vector = torch.load(path, map_location="cpu", weights_only=True)
+            vector = read_torch(path)
             if not isinstance(vector, Tensor):
                 raise ValueError("no tensor")
         else:

@@ -1,6 +1,5 @@
 """The bundled demonstration model as a generator: captions and seeds in, latents out, offline."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.support.tensors import fingerprint, read_safetensors
 from tracer.generators.base import Generator
 from tracer.generators.diffrhythm.config import DiTConfig
 from tracer.generators.diffrhythm.model import DiffRhythm, check_names
@@ -43,13 +43,12 @@ class MiniGenerator(Generator):
         self.text = text
 
     def fingerprint(self) -> str:
-        """Hash of the weights' first values, the shape of the network and the vocabulary."""
-        digest = hashlib.blake2b(digest_size=8)
-        digest.update(f"{self.sampler.config} {self.sampler.dtype} {self.text.vocabulary}".encode())
-        for module in (self.sampler, self.text):
-            for name, tensor in module.state_dict().items():
-                digest.update(name.encode() + tensor.flatten()[:64].float().cpu().numpy().tobytes())
-        return digest.hexdigest()
+        """Sixteen hex digits from every weight, the shape of the network and the vocabulary."""
+        return fingerprint((self.sampler, self.text), (self.sampler.config, self.sampler.dtype, self.text.vocabulary))
+
+    def codec_fingerprint(self) -> str:
+        """That of the bundled codec."""
+        return self.codec.fingerprint()
 
     def frames(self, seconds: float) -> int:
         """Whole latent frames within `seconds`, at most 2048 (95 s)."""
@@ -106,8 +105,6 @@ def load(weights: str | None = None, device: str = "cpu", dtype: str = "auto") -
     Raises:
         InputError: a file is missing, or the two do not fit together.
     """
-    from safetensors.torch import load_file
-
     folder = BUNDLED if weights is None else Path(weights)
     if dtype not in DTYPES:
         raise InputError(f"mini runs in float32 or bfloat16, not {dtype}")
@@ -119,7 +116,7 @@ def load(weights: str | None = None, device: str = "cpu", dtype: str = "auto") -
         network, vocabulary = DiTConfig(**settings["network"]), settings["text"]["vocabulary"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / 'config.json'} does not describe a mini model: {error}") from error
-    tensors = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+    tensors = {name: tensor.float() for name, tensor in read_safetensors(folder / "model.safetensors").items()}
     model, text = DiffRhythm(network), TextEncoder(vocabulary)
     network_part = {name: tensor for name, tensor in tensors.items() if name.startswith("transformer.")}
     check_names(model, network_part, str(folder))

@@ -5,7 +5,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from probes.errors import InputError
-from probes.spaces.weights import first_line, local
+from probes.spaces.weights import local
+from probes.support.tensors import first_line
 from tracer.generators.base import precision
 from tracer.generators.pipelines.loading import load_pipeline, pipeline_config
 from tracer.generators.pipelines.mel import MelPipelineGenerator

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from probes.errors import InputError
-from probes.spaces.base import fingerprint
+from probes.support.tensors import fingerprint
 from tracer.generators.base import Generator
 
 
@@ -26,7 +26,7 @@ class PipelineGenerator(Generator):
         pipeline.set_progress_bar_config(disable=True)
 
     def fingerprint(self) -> str:
-        """Sixteen hex digits from the first values of every tensor, the precision and the scheduler's settings."""
+        """Sixteen hex digits from every tensor, the precision and the scheduler's settings."""
         modules = [part for part in self.sampler.components.values() if isinstance(part, nn.Module)]
         scheduler = self.sampler.scheduler
         settings = (type(self.sampler).__name__, type(scheduler).__name__, sorted(map(str, scheduler.config.items())))

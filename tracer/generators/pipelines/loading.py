@@ -5,8 +5,9 @@ from typing import Any
 import torch
 
 from probes.errors import InputError
-from probes.spaces.weights import first_line, local
+from probes.spaces.weights import local
 from probes.support.hub import hub_message
+from probes.support.tensors import first_line
 from probes.support.torchaudio_stub import ensure_torchaudio
 
 

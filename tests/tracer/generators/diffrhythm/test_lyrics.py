@@ -78,7 +78,7 @@ def test_files_that_are_no_text_or_not_there(tmp_path: Path) -> None:
     binary = tmp_path / "song.lrc"
     binary.write_bytes(b"\xff\xfe\x00\x80")
     for path in (binary, tmp_path / "missing.lrc", tmp_path, tmp_path / "missing.pt"):
-        with pytest.raises(InputError, match="cannot read"):
+        with pytest.raises(InputError, match=r"cannot (be )?read"):
             read_lyrics(path)
 
 

@@ -1,0 +1,37 @@
+"""Checks of a folder for results, before any work is done for it."""
+
+import os
+from pathlib import Path
+
+from probes.errors import InputError
+
+
+def result_folder(path: str | os.PathLike[str], option: str = "--out") -> Path:
+    """The folder, which need not exist yet. Nothing is created.
+
+    Args:
+        path: Where results are to lie.
+        option: How the user named it.
+
+    Raises:
+        InputError: it is a file, its name is not UTF-8 or too long, or it cannot be written.
+    """
+    folder = Path(path)
+    try:
+        os.fspath(folder).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{option} {ascii(str(folder))[:120]} is not UTF-8: choose another name") from error
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{option} {folder} is a file: give a folder")
+        parent = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not parent.is_dir():
+            raise InputError(f"{option} {folder} lies below the file {parent}: give a folder")
+    except OSError as error:
+        raise InputError(f"{option} {str(folder)[:80]}... cannot be used: {error.strerror}") from error
+    longest = max(len(part.encode()) for part in folder.absolute().parts)
+    if longest > 255:
+        raise InputError(f"{option} {str(folder)[:80]}... has a name of {longest} bytes, more than 255: shorten it")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"{option} {folder} cannot be written (no permission in {parent}): choose another folder")
+    return folder
