@@ -5,10 +5,11 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from hooks import Edit, Event
+from probes.support.files import write_whole
 from tracer.bars import prompt_bar
 from tracer.options import TraceOptions
 from tracer.prompts import Prompt
@@ -59,9 +60,9 @@ def trace_batch(
     buffer = TraceBuffer([prompt.index for prompt in prompts])
     latents = session.generate(prompts, edits, StateReader(session, options, buffer))
     if options.save_latents:
-        (store.path / "latents").mkdir(exist_ok=True)
         for prompt, latent in zip(prompts, latents):
-            save_file({"latent": latent.cpu().contiguous()}, store.path / "latents" / f"{prompt.index:05d}.safetensors")
+            data = save({"latent": latent.cpu().contiguous()})
+            write_whole(store.path / "latents" / f"{prompt.index:05d}.safetensors", data)
     if options.save_audio:
         reads_pitch = "pitch" in session.readout.attributes
         audio, tracks = session.listen(latents, ["pitch"] if reads_pitch else [])

@@ -1,6 +1,5 @@
 """`trace edit`: the same edits on a recording, and the paper's Figure 2 (arXiv 2510.23802) of what they did."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from torch import Tensor
 from probes.errors import InputError
 from probes.support.audio_files import read_audio, resample
 from probes.support.devices import pick_device
+from probes.support.files import write_json
 from tracer.clips import Tracks, measure_clip, write_clip
 from tracer.options import check_crepe
 from tracer.session import open_readout
@@ -96,7 +96,7 @@ def edit_audio(
         "edits": [str(spec) for spec in specs], "alphas": list(alphas), "from": first, "to": min(last, seconds),
         "crepe": crepe,
     }  # fmt: skip
-    (folder / "edit.json").write_text(json.dumps(about, indent=2) + "\n")
+    write_json(folder / "edit.json", about)
     from tracer.figures.edit import draw_edit
 
     title = " and ".join(spec.label for spec in specs)

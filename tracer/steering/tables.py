@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from probes.errors import InputError
-from probes.support.files import read_json, write_whole
+from probes.support.files import read_json, write_json, write_whole
+from probes.support.identity import require_same
 
 Row = dict[str, Any]
 
@@ -47,14 +47,8 @@ def open_run(folder: Path, name: str, about: Mapping[str, Any]) -> None:
     Raises:
         InputError: it holds a run with other options, or cannot be written.
     """
-    text = json.dumps(about, indent=2) + "\n"
-    if not (folder / name).exists():
-        write_whole(folder / name, text.encode())
-        return
-    found = read_json(folder / name)
-    wanted = json.loads(text)
-    differing = [key for key in wanted if key not in found or found[key] != wanted[key]]
-    if differing:
-        raise InputError(
-            f"{folder} holds a run with other options: {', '.join(differing)}: choose another --out or repeat them"
-        )
+    if (folder / name).exists():
+        # As JSON says it: tuples are lists there.
+        require_same(folder, "a run", read_json(folder / name), json.loads(json.dumps(about)))
+    else:
+        write_json(folder / name, about)
