@@ -1,5 +1,6 @@
 """Clips: what is measured on their sound, how far an edited one is from its plain version, and their files."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 
 from probes.attributes import get_attribute
 from probes.support.audio_files import to_mono
+from probes.support.files import write_whole
 
 MEASURED = ("pitch", "loudness", "timbre")
 UNITS = {"pitch": "semitones", "loudness": "dB", "timbre": "octaves"}
@@ -77,8 +79,9 @@ def write_clip(path: Path, audio: np.ndarray, sample_rate: int) -> None:
     """Write audio [channels, samples] as 24-bit WAV: not normalised, so that levels compare; clipped at full scale."""
     import soundfile
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.clip(audio, -1, 1).T, sample_rate, subtype="PCM_24")
+    sound = io.BytesIO()
+    soundfile.write(sound, np.clip(audio, -1, 1).T, sample_rate, subtype="PCM_24", format="WAV")
+    write_whole(path, sound.getvalue())
 
 
 def distortion(audio: np.ndarray, plain: np.ndarray, sample_rate: int) -> dict[str, float]:

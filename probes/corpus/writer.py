@@ -1,10 +1,7 @@
 """Writing a corpus folder file by file, so that whatever was finished survives a crash."""
 
-import contextlib
-import errno
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,8 @@ import numpy as np
 
 from probes.corpus.folder import FORMAT, read_config, read_index, shard_folder
 from probes.errors import InputError
+from probes.support.files import plain_errors, write_json
+from probes.support.identity import require_same
 
 try:
     import fcntl
@@ -84,15 +83,15 @@ class CorpusWriter:
         self._shard = 0
 
     def __enter__(self) -> "CorpusWriter":
-        with friendly(self.path):
+        with plain_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             if (self.path / "corpus.json").exists():
-                refuse_another(self.path, read_config(self.path), self._config)
+                require_same(self.path, "a corpus", compared(read_config(self.path)), compared(self._config))
             elif any(self.path.iterdir()):
                 raise InputError(f"{self.path} is not empty and not a corpus: choose another folder")
             self._index = open(self.path / "files.jsonl", "a+")
             self._lock()
-            replace_text(self.path / "corpus.json", json.dumps(self._config, indent=2) + "\n")
+            write_json(self.path / "corpus.json", self._config)
             self.finished = read_index(self.path)
             self._index.truncate(sum(len(json_line(row).encode()) for row in self.finished))
             self._shard = max((row["shard"] for row in self.finished), default=0)
@@ -121,7 +120,7 @@ class CorpusWriter:
             split: "train", "val", "test", or None.
             size: Bytes of the source, to recognise it when a run continues.
         """
-        with friendly(self.path):
+        with plain_errors(self.path):
             if not self._arrays:
                 self._open_shard()
             start = self._arrays["latents"].rows
@@ -168,8 +167,7 @@ class CorpusWriter:
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     """Write summary.json of a corpus."""
-    with friendly(path):
-        replace_text(path / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_json(path / "summary.json", summary)
 
 
 def json_line(row: Mapping[str, Any]) -> str:
@@ -177,34 +175,13 @@ def json_line(row: Mapping[str, Any]) -> str:
     return json.dumps(row) + "\n"
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a small file so that a reader sees the old or the new one, never a part."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text)
-    os.replace(partial, path)
-
-
-def refuse_another(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raise InputError when a corpus was made with another space, other attributes or another dtype."""
-    for what, before, now in (
-        ("space", old["space"]["name"], new["space"]["name"]),
-        ("options", old["space"].get("options"), new["space"].get("options")),
-        ("weights", old["space"].get("fingerprint"), new["space"].get("fingerprint")),
-        ("attributes", old["attributes"], new["attributes"]),
-        ("dtype", old["dtype"], new["dtype"]),
-    ):
-        if before != now:
-            raise InputError(
-                f"{path} is a corpus with {what} {before}, this run has {now}: use those, or another --out"
-            )
-
-
-@contextlib.contextmanager
-def friendly(path: Path) -> Iterator[None]:
-    """Turn a full disk or a folder that cannot be written into an InputError of one line."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise InputError(f"no space left for {path}: free some and run again to continue") from error
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+def compared(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What two corpora must have in common to be one, under names for people."""
+    space = config["space"]
+    return {
+        "space": space["name"],
+        "options": space.get("options"),
+        "weights": space.get("fingerprint"),
+        "attributes": config["attributes"],
+        "dtype": config["dtype"],
+    }

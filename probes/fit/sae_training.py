@@ -18,6 +18,7 @@ from probes.sae.base import SparseAutoencoder, StepLoss
 from probes.sae.build import make_sae
 from probes.sae.config import SAEConfig
 from probes.support.files import write_whole
+from probes.support.identity import require_same
 from probes.support.interrupts import stop_request
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -190,12 +191,9 @@ class SAETrainer:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, KeyError, ValueError) as error:
             raise InputError(f"{path} is not a readable checkpoint: delete it to start again") from error
-        for key, mine in self._identity().items():
-            if record.get(key) != mine:
-                raise InputError(
-                    f"{path} was made with another {_difference(record.get(key), mine) or key}: "
-                    "use another folder, or delete it to start again"
-                )
+        mine = self._identity()
+        made = {key: record[key] for key in mine}
+        require_same(path, "a checkpoint", made["config"] | made["options"], mine["config"] | mine["options"])
         own = {name.removeprefix("sae."): value for name, value in tensors.items() if name.startswith("sae.")}
         self.sae.load_state_dict(own)
         for name, parameter in self.sae.named_parameters():
@@ -252,9 +250,3 @@ def train(
                 for trainer, folder in zip(trainers, places):
                     trainer.save(folder)
                 break
-
-
-def _difference(theirs: Any, mine: Any) -> str:
-    if not isinstance(theirs, dict) or not isinstance(mine, dict):
-        return ""
-    return ", ".join(f"{key} ({theirs.get(key)}, now {mine[key]})" for key in mine if theirs.get(key) != mine[key])

@@ -17,7 +17,7 @@ from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import SAETrainer, TrainingOptions, train
 from probes.sae.base import SparseAutoencoder
 from probes.sae.config import SAEConfig
-from probes.support.files import write_whole
+from probes.support.files import write_json, write_whole
 from probes.support.workers import join_launch
 
 HIDDEN = (2048, 4096, 8192, 12288, 16384)
@@ -135,7 +135,7 @@ def judge_probes(
             continue
         sae = SparseAutoencoder.from_pretrained(folder).to(device)
         report = fit_linear_probes(corpus, sae, bins, options).report
-        write_whole(folder / PROBES, (json.dumps(report, indent=2) + "\n").encode())
+        write_json(folder / PROBES, report)
         if progress:
             progress("probes", number + 1, len(folders))
 

@@ -14,7 +14,7 @@ from probes.errors import InputError
 from probes.readout.linear import LinearProbes
 from probes.sae.build import make_sae
 from probes.sae.config import SAEConfig
-from probes.support.files import read_json, write_whole
+from probes.support.files import read_json, write_json, write_whole
 
 if TYPE_CHECKING:
     from probes.readout import Readout
@@ -65,7 +65,7 @@ def write_readout(readout: Readout, folder: Path) -> None:
         covariance = {"covariance": readout.covariance.detach().float().cpu().contiguous()}
         write_whole(folder / "covariance.safetensors", save(covariance))
     config = describe(readout) | {"report": readout.report}
-    write_whole(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+    write_json(folder / "config.json", config)
 
 
 def read_readout(fetch: Callable[[str], Path]) -> Readout:

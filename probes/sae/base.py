@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from probes.errors import InputError
 from probes.sae.config import SAEConfig
-from probes.support.files import read_json, write_whole
+from probes.support.files import read_json, write_json, write_whole
 from probes.support.hub import fetch_files
 
 
@@ -139,8 +138,7 @@ class SparseAutoencoder(
 
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         write_whole(save_directory / "model.safetensors", save(tensors))
-        text = json.dumps(self.config.to_dict(), indent=2) + "\n"
-        write_whole(save_directory / "config.json", text.encode())
+        write_json(save_directory / "config.json", self.config.to_dict())
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # the mixin's would feed config.json to __init__

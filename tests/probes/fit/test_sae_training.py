@@ -109,7 +109,7 @@ def test_a_signal_saves_everything_and_the_rest_equals_the_whole(number, tmp_pat
 def test_a_checkpoint_of_other_options_is_refused_with_their_names(tmp_path):
     data = sparse_data(300)
     trainer_for(data, lam=0.01).save(tmp_path)
-    with pytest.raises(InputError, match=r"lam \(0.01, now 0.5\)"):
+    with pytest.raises(InputError, match=r"lam \(0.01 there, 0.5 here\)"):
         trainer_for(data, lam=0.5).resume(tmp_path)
     (tmp_path / CHECKPOINT).write_bytes(b"cut off")
     with pytest.raises(InputError, match="not a readable checkpoint"):
@@ -126,7 +126,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match="the disk is full"):
+    with pytest.raises(InputError, match="no room left"):
         trainer.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
     assert (tmp_path / CHECKPOINT).read_bytes() == before

@@ -141,7 +141,7 @@ def test_an_interrupted_run_goes_on_where_it_was(run, tmp_path):
     for wanted in whole.glob("*.csv"):
         assert (again / wanted.name).read_bytes() == wanted.read_bytes(), wanted.name
     assert (again / "clips.csv").read_text().splitlines()[: len(kept)] == kept
-    with pytest.raises(InputError, match="other options: seed: choose another out"):
+    with pytest.raises(InputError, match=r"other options: seed \(0 there, 1 here\): choose another out"):
         run(SineGenerator(), ["a", "b", "c"], 3, out=tmp_path / "again", seed=1, **given)
 
 
