@@ -1,9 +1,11 @@
 """The doors between the rooms: cli -> tracer -> {hooks, probes}, and nothing heavy at the front door."""
 
 import ast
+import importlib
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,90 @@ def test_packages_can_be_imported_on_their_own(package: str) -> None:
     code = f"import sys, {package}; print([name for name in {others} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def modules() -> dict[str, Path]:
+    """Every module of ours by its dotted name."""
+    files = [file for room in MAY_IMPORT for file in sources(room)]
+    names = {file: ".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files}
+    return {name.removesuffix(".__init__"): file for file, name in names.items()}
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def running_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a module that run, in functions too; what stands under TYPE_CHECKING does not."""
+    for child in ast.iter_child_nodes(tree):
+        if not is_for_types(child):
+            yield child
+            yield from running_nodes(child)
+
+
+def imported_modules(file: Path, known: dict[str, Path]) -> set[str]:
+    """Modules of ours that a file imports when it runs."""
+    found: set[str] = set()
+    for node in running_nodes(ast.parse(file.read_text(encoding="utf-8"))):
+        for name in imported(node, file):
+            own = [f"{name}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+            found.update(candidate for candidate in (name, *own) if candidate in known)
+    return found
+
+
+def test_no_circle_of_imports() -> None:
+    known = modules()
+    graph = {name: imported_modules(file, known) - {name} for name, file in known.items()}
+    # A package's __init__ that only hands names on is no room of its own.
+    faces = {name for name, file in known.items() if file.name == "__init__.py"}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            raise AssertionError(" -> ".join((*path[path.index(name) :], name)))
+        if name in done:
+            return
+        for other in sorted(graph[name] - faces):
+            visit(other, (*path, name))
+        done.add(name)
+
+    for name in sorted(graph.keys() - faces):
+        visit(name, ())
+
+
+def test_only_the_commands_print() -> None:
+    wrong = []
+    for name, file in modules().items():
+        if name == "cli" or name.startswith("tracer.commands"):
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        names = [found for node in ast.walk(tree) for found in imported(node, file)]
+        wrong += [f"{name} imports {found}" for found in names if found == "typer" or found == "rich.table"]
+        prints = [
+            node.lineno
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+        ]
+        if name != "tracer.long_work":  # says on standard error how far long work is
+            wrong += [f"{name}:{line} prints" for line in prints]
+    assert not wrong
+
+
+def test_no_module_is_named_like_what_it_holds() -> None:
+    wrong = [
+        name
+        for name, file in modules().items()
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name.split(".")[-1]
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", ["hooks", "probes", "tracer"])
+def test_packages_list_their_public_names(package: str) -> None:
+    module = importlib.import_module(package)
+    assert set(module.__all__) <= set(dir(module))
+    assert all(getattr(module, name) is not None for name in module.__all__)
 
 
 needs_cli = pytest.mark.skipif(not (ROOT / "cli.py").exists(), reason="no cli.py in this checkout")

@@ -2,7 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from probes.support.late_names import late_names
+from tracer.siblings import import_siblings
+
+import_siblings()  # before anything of ours imports them
+
+from probes.support.lazy import late_names  # noqa: E402
 
 if TYPE_CHECKING:
     from tracer.generators import load_generator

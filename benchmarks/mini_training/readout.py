@@ -8,9 +8,15 @@ the large one.
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
+
+from probes.corpus import Corpus
+from probes.corpus.job import EncodeOptions, encode_corpus
+from probes.fit.pipeline import fit_bins, fit_readout
+from probes.fit.probe_training import ProbeOptions
+from probes.fit.sae_training import TrainingOptions
+from probes.sae import SAEConfig
+from tracer.long_work import reporting
 
 SHIPPED = Path(__file__).resolve().parents[2] / "probes" / "weights" / "mini-readout"
 
@@ -18,17 +24,17 @@ SHIPPED = Path(__file__).resolve().parents[2] / "probes" / "weights" / "mini-rea
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the corpus; the same one resumes")
-    parser.add_argument("--hours", type=float, default=12.0, help="of rendered music")
+    parser.add_argument("--hours", type=float, default=12.0, help="hours of music to render")
     parser.add_argument("--out", type=Path, default=SHIPPED)
     options = parser.parse_args()
-    trace = [sys.executable, "-m", "cli", "fit"]
-    corpus = str(options.work / "corpus")
-    encode = ["encode", "--audio", "rendered", "--space", "mini", "--crepe", "tiny"]
-    encode += ["--hours", str(options.hours), "--out", corpus]
-    readout = ["readout", "--corpus", corpus, "--hidden", "4096", "--lambda", "0.005", "--steps", "1500"]
-    readout += ["--precision", "bf16"]
-    for command in (encode, [*readout, "--out", str(options.out)]):
-        subprocess.run([*trace, *command], check=True)
+    corpus = options.work / "corpus"
+    with reporting() as report:
+        encode_corpus(EncodeOptions(corpus, audio="rendered", crepe="tiny", hours=options.hours), report)
+        opened = Corpus.open(corpus)
+        config = SAEConfig(channels=opened.channels, hidden=4096, lam=0.005)
+        training = TrainingOptions(steps=1500, precision="bf16")
+        probes = ProbeOptions(precision="bf16")
+        fit_readout(opened, options.out, config, training, probes, fit_bins(opened), progress=report)
 
 
 if __name__ == "__main__":

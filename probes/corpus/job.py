@@ -11,7 +11,7 @@ from probes.corpus.sources import Source, audio_sources, rendered_sources
 from probes.corpus.summary import summarise
 from probes.corpus.writer import write_summary
 from probes.errors import InputError
-from probes.support.key_values import key_values
+from probes.support.pairs import key_values
 
 Progress = Callable[[str, int, int | None], None]
 """(stage, done, total): how much of the work is done."""

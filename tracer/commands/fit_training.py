@@ -11,7 +11,7 @@ from tracer.commands import fit_options as given
 
 if TYPE_CHECKING:
     from probes.corpus import Corpus
-    from tracer.reporting import Report
+    from tracer.long_work import Report
 
 STEPS, HIDDEN, LAMBDA = 3000, 4096, 0.02
 
@@ -54,7 +54,7 @@ def sae_command(
     from probes.support.devices import pick_device
     from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_sae
-    from tracer.reporting import reporting
+    from tracer.long_work import reporting
 
     opened, place = Corpus.open(corpus), pick_device(device)
     config = SAEConfig(
@@ -131,7 +131,7 @@ def probes_command(
     from probes.support.devices import pick_device
     from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_contributions, print_probes
-    from tracer.reporting import reporting
+    from tracer.long_work import reporting
 
     opened, place = Corpus.open(corpus), pick_device(device)
     if sae is None:
@@ -197,7 +197,7 @@ def readout_command(
     from probes.support.devices import pick_device
     from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_probes
-    from tracer.reporting import reporting
+    from tracer.long_work import reporting
 
     place = pick_device(device)
     with reporting(not as_json) as report:
@@ -288,7 +288,7 @@ def sweep_command(
     from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_sweep
     from tracer.figures.sweep import draw_sweeps
-    from tracer.reporting import reporting
+    from tracer.long_work import reporting
 
     place = pick_device(device)
     grid = Grid(

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from hooks import Edit, Event
 from probes.support.files import write_whole
+from tracer.long_work import reporting
 from tracer.options import TraceOptions
 from tracer.prompts import Prompt
 from tracer.record.buffer import TraceBuffer
 from tracer.record.shards import PromptTrace
 from tracer.record.store import RunStore
-from tracer.reporting import reporting
 from tracer.session import Session
 
 
