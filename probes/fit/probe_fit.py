@@ -16,9 +16,7 @@ from probes.errors import InputError
 from probes.fit.probe_metrics import Predictions, accuracy, score
 from probes.fit.probe_training import FRAMES, Block, ProbeOptions, ProbeTrainer, raw_inputs, sae_inputs
 from probes.readout.linear import LinearProbes
-from probes.sae.base import SparseAutoencoder
-from probes.sae.build import make_sae
-from probes.sae.relu import ReluSAE
+from probes.sae import SparseAutoencoder, make_sae
 
 if TYPE_CHECKING:
     from probes.attributes import Bins
@@ -90,7 +88,7 @@ def fit_linear_probes(
 
 def level_statistics(sae: SparseAutoencoder, sample: Tensor) -> tuple[float, float] | None:
     """Mean and std of log rms(h) over frames [N, C]; None for an architecture without a norm."""
-    if not isinstance(sae, ReluSAE):
+    if not sae.normed:
         return None
     with torch.no_grad():
         level = torch.cat([sae.rms(sae.hidden(part)).log() for part in sample.split(FRAMES)])

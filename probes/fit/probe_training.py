@@ -12,8 +12,7 @@ from torch import Tensor
 from probes.errors import InputError
 from probes.fit.probe_metrics import Predictions
 from probes.readout.linear import LinearProbes
-from probes.sae.base import SparseAutoencoder
-from probes.sae.relu import ReluSAE
+from probes.sae import SparseAutoencoder
 
 FRAMES = 4096  # frames evaluated together
 
@@ -75,15 +74,14 @@ def raw_inputs(sae: SparseAutoencoder) -> Inputs:
 
 def sae_inputs(sae: SparseAutoencoder, log_rms: tuple[float, float] | None) -> Inputs:
     """Features f, with (log rms(h) - mean) / std behind them when the two are given."""
-    if log_rms is None or not isinstance(sae, ReluSAE):
+    if log_rms is None or not sae.normed:
         return Inputs(sae.encode, sae.config.hidden)
     mean, std = log_rms
-    relu_sae = sae
 
     def features(x: Tensor) -> Tensor:
-        h = relu_sae.hidden(x)
-        rms = relu_sae.rms(h)
-        return torch.cat([h.mul_(relu_sae.gain).div_(rms), (rms.log() - mean) / std], dim=-1)
+        h = sae.hidden(x)
+        rms = sae.rms(h)
+        return torch.cat([h.mul_(sae.feature_gain).div_(rms), (rms.log() - mean) / std], dim=-1)
 
     return Inputs(features, sae.config.hidden + 1, 1)
 

@@ -14,9 +14,8 @@ from torch import Tensor
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
 from probes.fit.sae_starts import geometric_median, resample
-from probes.sae.base import SparseAutoencoder, StepLoss
-from probes.sae.build import make_sae
-from probes.sae.config import SAEConfig
+from probes.sae import SAEConfig, SparseAutoencoder, make_sae
+from probes.sae.base import StepLoss
 from probes.support.files import write_whole
 from probes.support.identity import require_same
 from probes.support.interrupts import stop_request

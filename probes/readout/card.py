@@ -63,7 +63,7 @@ def body(readout: Readout) -> str:
         "",
         "## The autoencoder",
         "",
-        f"Architecture `{config.architecture}`, {config.hidden} features; {_sparsity(readout)}; "
+        f"Architecture `{config.architecture}`, {config.hidden} features; {readout.sae.sparsity}; "
         f"dictionary atoms {'of norm 1' if config.decoder == 'unit' else 'unconstrained'}; input "
         f"{'standardised per channel' if config.standardise else 'not standardised'}.",
         "",
@@ -89,17 +89,6 @@ def body(readout: Readout) -> str:
 
 def _shapes(readout: Readout) -> dict[str, str]:
     return {name: f"[batch, {count}]" for name, count in readout.probes.classes.items()}
-
-
-def _sparsity(readout: Readout) -> str:
-    config = readout.sae.config
-    if config.architecture == "relu":
-        where = "h, before RMSNorm" if config.penalty == "pre_norm" else "f, after RMSNorm"
-        form = "sums" if config.reduction == "sum" else "means"
-        return f"L1 on {where} with lambda {config.lam:g}, loss in {form} over elements"
-    if config.architecture == "jumprelu":
-        return f"L0 penalty with weight {config.lam:g}"
-    return f"k = {config.k}"
 
 
 def _classes(readout: Readout, name: str) -> str:

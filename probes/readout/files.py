@@ -12,8 +12,7 @@ import torch
 
 from probes.errors import InputError
 from probes.readout.linear import LinearProbes
-from probes.sae.build import make_sae
-from probes.sae.config import SAEConfig
+from probes.sae import SAEConfig, make_sae
 from probes.support.files import read_json, write_json, write_whole
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
 from probes.fit.sae_starts import geometric_median, resample
 from probes.fit.sae_training import CHECKPOINT, SAETrainer, TrainingOptions, train
-from probes.sae import SAEConfig
-from probes.sae.config import ARCHITECTURES
+from probes.sae import SAEConfig, architectures
 from probes.sae.metrics import evaluate
 
 
@@ -38,7 +37,7 @@ def same_state(a: SAETrainer, b: SAETrainer) -> bool:
     return weights and counts and a.history == b.history
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", architectures())
 def test_training_explains_the_data(architecture):
     data = sparse_data()
     trainer = trainer_for(data, architecture=architecture, steps=400, learning_rate=3e-3, lam=0.01)
