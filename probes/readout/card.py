@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
 
-    from probes.readout import Readout
+if TYPE_CHECKING:
+    from probes.readout.module import Readout
 
 ROWS = (
     ("accuracy", "accuracy"),
@@ -30,8 +30,7 @@ ROWS = (
 
 
 def model_card(readout: Readout) -> ModelCard:
-    from huggingface_hub import ModelCard, ModelCardData
-
+    """The card, with its metadata for the Hub."""
     data = ModelCardData(
         library_name="generation-tracer",
         tags=["sparse-autoencoder", "linear-probe", "music", "audio", "interpretability"],

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 
+from probes.attributes import Bins
 from probes.errors import InputError
 from probes.readout.linear import LinearProbes
 from probes.sae import SAEConfig, make_sae
 from probes.support.files import read_json, write_json, write_whole
 
 if TYPE_CHECKING:
-    from probes.readout import Readout
+    from probes.readout.module import Readout
 
 KIND = "generation-tracer readout"
 SHIPPED = {"mini": Path(__file__).parents[1] / "weights" / "mini-readout"}
@@ -45,6 +48,7 @@ def describe(readout: Readout) -> dict[str, Any]:
 
 
 def fingerprint(readout: Readout) -> str:
+    """Sixteen hex digits of a hash over what `describe` says and every weight."""
     digest = hashlib.sha256(json.dumps(describe(readout), sort_keys=True).encode())
     tensors = readout.state_dict()
     if readout.covariance is not None:
@@ -56,8 +60,7 @@ def fingerprint(readout: Readout) -> str:
 
 
 def write_readout(readout: Readout, folder: Path) -> None:
-    from safetensors.torch import save
-
+    """Write the files of a readout into a folder, each whole or not at all."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in readout.state_dict().items()}
     write_whole(folder / "model.safetensors", save(tensors))
     if readout.covariance is not None:
@@ -67,24 +70,22 @@ def write_readout(readout: Readout, folder: Path) -> None:
     write_json(folder / "config.json", config)
 
 
-def read_readout(fetch: Callable[[str], Path]) -> Readout:
-    """The readout whose files `fetch` gives by their names.
+def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
+    """What a saved readout is made of: the arguments of `Readout`.
 
-    Raises InputError when the files are not those of a readout or do not belong together.
+    Args:
+        fetch: Gives the path of a file of the readout by the file's name.
+
+    Raises:
+        InputError: The files are not those of a readout, or do not belong together.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from probes.attributes import Bins
-    from probes.readout import Readout
-
     config_path, weights_path = fetch("config.json"), fetch("model.safetensors")
     config = read_json(config_path)
     if config.get("kind") != KIND:
         raise InputError(f"{config_path} does not describe a readout: give a folder that `trace fit readout` wrote")
     sae_config = SAEConfig.from_dict(config["sae"])
     inputs = sae_config.hidden + (config["log_rms"] is not None)
-    parts = {
+    parts: dict[str, torch.nn.Module] = {
         "sae": make_sae(sae_config, seed=None),
         "probes": LinearProbes(config["classes"], inputs),
         "controls": LinearProbes(config["classes"], inputs),
@@ -107,13 +108,11 @@ def read_readout(fetch: Callable[[str], Path]) -> Readout:
     finite = all(bool(torch.isfinite(value).all()) for value in tensors.values())
     if not finite:
         raise InputError(f"{weights_path} holds weights that are not finite: train the readout again")
-    return Readout(
-        parts["sae"],  # type: ignore[arg-type]
-        parts["probes"],  # type: ignore[arg-type]
-        parts["controls"],  # type: ignore[arg-type]
-        {name: Bins.from_dict(values) for name, values in config["attributes"].items()},
-        config["spaces"],
-        tuple(config["log_rms"]) if config["log_rms"] else None,
-        config.get("report"),
-        covariance,
-    )
+    return {
+        **parts,
+        "bins": {name: Bins.from_dict(values) for name, values in config["attributes"].items()},
+        "spaces": config["spaces"],
+        "log_rms": tuple(config["log_rms"]) if config["log_rms"] else None,
+        "report": config.get("report"),
+        "covariance": covariance,
+    }

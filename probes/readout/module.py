@@ -11,9 +11,12 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
 from probes.errors import InputError
+from probes.readout.card import model_card
+from probes.readout.files import fingerprint, locate, read_parts, write_readout
 from probes.readout.linear import LinearProbes
-from probes.sae.base import SparseAutoencoder
+from probes.sae import SparseAutoencoder
 from probes.sae.streaming import LinearReader
+from probes.support.hub import fetch_files
 
 if TYPE_CHECKING:
     from probes.attributes import Bins
@@ -170,14 +173,10 @@ class Readout(
 
     def fingerprint(self) -> str:
         """Sixteen hex digits that differ when any weight, bin edge or space differs."""
-        from probes.readout.files import fingerprint
-
         return fingerprint(self)
 
     def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
         """A model card from what the readout knows about itself."""
-        from probes.readout.card import model_card
-
         return model_card(self)
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
@@ -186,8 +185,6 @@ class Readout(
         return super().save_pretrained(save_directory, **options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        from probes.readout.files import write_readout
-
         write_readout(self, save_directory)
 
     @classmethod
@@ -199,15 +196,12 @@ class Readout(
         download: cache_dir, force_download, local_files_only, token, as for huggingface_hub.hf_hub_download.
         Raises InputError when there is none or it is damaged.
         """
-        from probes.readout.files import locate, read_readout
-        from probes.support.hub import fetch_files
-
         source = locate(pretrained_model_name_or_path)
 
         def fetch(name: str) -> Path:
             return fetch_files(source, (name,), revision=revision, **download)[name]
 
-        return read_readout(fetch)
+        return cls(**read_parts(fetch))
 
     def _inputs(self, latents: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         channels = self.sae.config.channels
