@@ -65,14 +65,15 @@ FRAMES_SCHEMA = pa.schema([*_KEYS, pa.field("classes", pa.binary(), nullable=Fal
 class PromptTrace:
     """Everything that is kept of one prompt's generation, states 0..T.
 
-    Attributes
-    ----------
-    prompt : index of the prompt.
-    t, logsnr : float64 [T+1].
-    pooled : for each curve, class distributions float32 [T+1, classes].
-    classes : for each curve, most probable classes uint8 [T+1, frames]; empty where frames are not kept.
-    valid : for each curve, bool [frames]; empty where frames are not kept.
-    fvu, l0 : for each view, float32 [T+1].
+    Attributes:
+        prompt: Index of the prompt.
+        t: Flow time of every state, float64 [T+1].
+        logsnr: Log signal-to-noise ratio of every state, float64 [T+1].
+        pooled: For each curve, class distributions float32 [T+1, classes].
+        classes: For each curve, most probable classes uint8 [T+1, frames]; empty where frames are not kept.
+        valid: For each curve, the frames that count, bool [frames]; empty where frames are not kept.
+        fvu: For each view, float32 [T+1].
+        l0: For each view, float32 [T+1].
     """
 
     prompt: int

@@ -57,18 +57,18 @@ class RunStore:
     ) -> RunStore:
         """Create the folder, or continue it when it was made with the same options and prompts.
 
-        Parameters
-        ----------
-        options : everything that changes what is measured; compared on continuing, under the names of the
-            command line.
-        about : what is only recorded: versions, device, batch size.
-        frames : keep the class of every frame (needed for agreement).
-        clean : check every shard, put damaged ones aside with a warning, and remove what a killed process left.
-            Of several processes, one does this before the others open the folder with ``clean=False``.
+        Args:
+            path: The run folder.
+            options: Everything that changes what is measured, under the names of `TraceOptions`; compared on
+                continuing.
+            prompts: All prompts of the run.
+            about: What is only recorded: versions, device, batch size.
+            frames: Keep the class of every frame (needed for agreement).
+            clean: Check every shard, put damaged ones aside with a warning, and remove what a killed process left.
+                Of several processes, one does this before the others open the folder with `clean=False`.
 
-        Raises
-        ------
-        InputError : the folder cannot be written, holds something else, or was made with other options.
+        Raises:
+            InputError: the folder cannot be written, holds something else, or was made with other options.
         """
         folder = Path(path)
         header = {
