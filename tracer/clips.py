@@ -88,23 +88,19 @@ def distortion(audio: np.ndarray, plain: np.ndarray, sample_rate: int) -> dict[s
     """How far audio [channels, n] is from its plain version, whatever that does to the attributes.
 
     log_mel_db: mean absolute difference of 80-band mel spectra in dB, floored 80 dB under the plain version's peak.
-    stft: multi-resolution STFT distance, spectral convergence plus mean log-magnitude difference over three windows
-    (Yamamoto et al., arXiv 1910.11480, Eq. 4 to 6). clipped: share of samples at or above full scale.
+    stft_distance: see `probes.support.spectra.stft_distance`. clipped: share of samples at or above full scale.
     """
     import librosa
+    import torch
+
+    from probes.support.spectra import stft_distance
 
     one, other = to_mono(audio), to_mono(plain)
     mels = [librosa.feature.melspectrogram(y=y, sr=sample_rate, n_mels=80) for y in (one, other)]
     floor = max(float(mels[1].max()), 1e-10) * 1e-8
     difference = np.abs(np.subtract(*(10 * np.log10(np.maximum(mel, floor)) for mel in mels)))
-    parts = []
-    for size, hop in ((1024, 120), (2048, 240), (512, 50)):
-        a, b = (np.abs(librosa.stft(y, n_fft=size, hop_length=hop)) for y in (one, other))
-        convergence = np.linalg.norm(b - a) / max(float(np.linalg.norm(b)), 1e-7)
-        log_magnitude = np.mean(np.abs(np.log(np.maximum(b, 1e-5)) - np.log(np.maximum(a, 1e-5))))
-        parts.append(float(convergence) + float(log_magnitude))
     return {
         "log_mel_db": float(difference.mean()),
-        "stft": float(np.mean(parts)),
+        "stft_distance": stft_distance(torch.from_numpy(other), torch.from_numpy(one)),
         "clipped": float(np.mean(np.abs(audio) >= 1)),
     }

@@ -75,6 +75,14 @@ class Corpus:
             raise InputError(f"the corpus {path} holds no finished file: run `trace fit encode` again")
         return corpus
 
+    def __repr__(self) -> str:
+        files = ", ".join(f"{len(self.files(split))} {split}" for split in SPLITS)
+        hours = self.frames() / self.frame_rate / 3600
+        return (
+            f'Corpus "{self.path}" of {self.space} latents [frames, {self.channels}] at {self.frame_rate:.4g} frames a '
+            f"second: {hours:.2g} hours in {files} files, labels of {', '.join(self.attributes) or 'nothing'}"
+        )
+
     @cached_property
     def _files(self) -> list[CorpusFile]:
         # A file that changed was encoded again: its last line counts.

@@ -46,6 +46,8 @@ class Readout(
 ):
     """Reads attributes from the latents of one space (or of several that share their latents).
 
+    `source` says where it was loaded from; None for one made here.
+
     Args:
         sae: The autoencoder.
         probes: Probes on its features f (H inputs, or H + 1 with log_rms).
@@ -91,6 +93,7 @@ class Readout(
         self.attributes = probes.attributes
         self.log_rms = log_rms
         self.report = dict(report or {})
+        self.source: str | None = None
         self.register_buffer("covariance", covariance, persistent=False)
         rows = [probes.weight, controls.weight]
         stacked = torch.cat([*(weight[:, :hidden] for weight in rows), sae.dictionary.t()])
@@ -103,6 +106,15 @@ class Readout(
         self._bias: Tensor
         self.requires_grad_(False)
         self.eval()
+
+    def __repr__(self) -> str:
+        origin = f' "{self.source}"' if self.source else ""
+        lines = [
+            f"Readout{origin} of {' or '.join(self.spaces)} latents [batch, frames, {self.sae.config.channels}]",
+            f"  autoencoder: {self.sae!r}",
+            *(f"  {name}: {self.bins[name].summary}" for name in self.attributes),
+        ]
+        return "\n".join(lines)
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Latents [B, F, C], valid frames [B, F] bool or None for all -> mean class distributions {name: [B, K]}."""
@@ -201,7 +213,9 @@ class Readout(
         def fetch(name: str) -> Path:
             return fetch_files(source, (name,), revision=revision, **download)[name]
 
-        return cls(**read_parts(fetch))
+        readout = cls(**read_parts(fetch))
+        readout.source = str(pretrained_model_name_or_path)
+        return readout
 
     def _inputs(self, latents: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         channels = self.sae.config.channels

@@ -77,6 +77,14 @@ class SparseAutoencoder(
         self.mean: Tensor
         self.std: Tensor
 
+    def __repr__(self) -> str:
+        config = self.config
+        revision = f" (revision {config.revision})" if config.revision else ""
+        return (
+            f"{config.architecture} autoencoder of {config.space or 'unnamed'} latents{revision}: "
+            f"{config.channels} channels to {config.hidden} features, {self.sparsity}"
+        )
+
     @classmethod
     def check(cls, config: SAEConfig) -> None:
         """Raise InputError when a field that only this architecture uses has no meaning."""

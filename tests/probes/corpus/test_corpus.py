@@ -99,6 +99,16 @@ def test_a_failure_half_way_through_a_file_is_undone(tmp_path: Path, monkeypatch
     check(Corpus.open(path), range(6))
 
 
+def test_a_corpus_says_what_it_is(tmp_path: Path) -> None:
+    write(tmp_path / "c", range(12))
+    corpus = Corpus.open(tmp_path / "c")
+    parts = ", ".join(f"{len(corpus.files(split))} {split}" for split in SPLITS)
+    assert repr(corpus) == (
+        f'Corpus "{tmp_path / "c"}" of toy latents [frames, 3] at 10 frames a second: 0.0035 hours in {parts} files, '
+        "labels of pitch"
+    )
+
+
 def test_half_precision(tmp_path: Path) -> None:
     write(tmp_path / "c", range(3), {**CONFIG, "dtype": "float16"})
     corpus = Corpus.open(tmp_path / "c")

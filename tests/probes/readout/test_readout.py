@@ -279,3 +279,18 @@ def test_pushing_uploads_what_saving_writes(monkeypatch):
     assert tiny_readout().push_to_hub("someone/readout") == "url"
     assert {"README.md", "config.json", "model.safetensors"} <= set(uploaded)
     assert uploaded["repo_id"] == "someone/readout"
+
+
+def test_a_readout_says_what_it_is(tmp_path):
+    readout = tiny_readout(channels=8, hidden=32, architecture="topk")
+    text = repr(readout)
+    assert text.splitlines() == [
+        "Readout of mini latents [batch, frames, 8]",
+        "  autoencoder: topk autoencoder of mini latents: 8 channels to 32 features, k = 8",
+        f"  pitch: {readout.bins['pitch'].summary}",
+        f"  loudness: {readout.bins['loudness'].summary}",
+        f"  timbre: {readout.bins['timbre'].summary}",
+    ]
+    assert readout.bins["pitch"].summary.startswith("66 classes from ")
+    readout.save_pretrained(tmp_path)
+    assert repr(Readout.from_pretrained(tmp_path)) == text.replace("Readout of", f'Readout "{tmp_path}" of')

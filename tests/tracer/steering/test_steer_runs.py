@@ -281,7 +281,7 @@ def test_distortion_is_zero_for_the_same_audio_and_grows_with_noise():
     plain = 0.3 * np.sin(2 * np.pi * 440 * np.arange(8000) / 16000)[None].astype(np.float32)
     noise = generator.standard_normal(plain.shape).astype(np.float32)
     same, little, much = (distortion(plain + level * noise, plain, 16000) for level in (0, 0.01, 0.1))
-    assert same["log_mel_db"] == same["stft"] == same["clipped"] == 0
+    assert same["log_mel_db"] == same["stft_distance"] == same["clipped"] == 0
     assert 0 < little["log_mel_db"] < much["log_mel_db"]
-    assert 0 < little["stft"] < much["stft"]
+    assert 0 < little["stft_distance"] < much["stft_distance"]
     assert distortion(4 * plain, plain, 16000)["clipped"] > 0.3
