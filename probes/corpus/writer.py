@@ -109,6 +109,7 @@ class CorpusWriter:
         labels: Mapping[str, np.ndarray],
         split: str | None = None,
         size: int | None = None,
+        sound: str | None = None,
     ) -> None:
         """Append one file.
 
@@ -119,6 +120,7 @@ class CorpusWriter:
             labels: Attribute name -> `[F, 2]`: value and confidence.
             split: "train", "val", "test", or None.
             size: Bytes of the source, to recognise it when a run continues.
+            sound: Hash of the decoded samples, to recognise a copy in another format.
         """
         with plain_errors(self.path):
             if not self._arrays:
@@ -134,6 +136,7 @@ class CorpusWriter:
                 "shard": self._shard,
                 "start": start,
                 "frames": len(latents),
+                "sound": sound,
             }
             self._index.write(json_line(row))
             self._index.flush()
@@ -141,6 +144,19 @@ class CorpusWriter:
             if self._arrays["latents"].rows * self._channels * self._dtype.itemsize >= self._shard_bytes:
                 self._close_shard()
                 self._shard += 1
+
+    def latest(self) -> dict[str, dict[str, Any]]:
+        """The last line about each file that is in the corpus, by its name."""
+        rows = {row["name"]: row for row in self.finished}
+        return {name: row for name, row in rows.items() if not row.get("removed")}
+
+    def change(self, row: Mapping[str, Any], **changes: Any) -> None:
+        """Say something new of a finished file: another split, or that it is removed."""
+        with plain_errors(self.path):
+            changed = {**row, **changes}
+            self._index.write(json_line(changed))
+            self._index.flush()
+            self.finished.append(changed)
 
     def _lock(self) -> None:
         if fcntl is None:
@@ -154,7 +170,7 @@ class CorpusWriter:
     def _open_shard(self) -> None:
         folder = shard_folder(self.path, self._shard)
         folder.mkdir(parents=True, exist_ok=True)
-        rows = sum(row["frames"] for row in self.finished if row["shard"] == self._shard)
+        rows = max((row["start"] + row["frames"] for row in self.finished if row["shard"] == self._shard), default=0)
         self._arrays["latents"] = GrowingArray(folder / "latents.npy", self._channels, self._dtype, rows)
         for name in self._config["attributes"]:
             self._arrays[name] = GrowingArray(folder / f"{name}.npy", 2, np.dtype(np.float32), rows)

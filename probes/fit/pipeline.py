@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -58,7 +57,8 @@ def make_trainer(
     if options.decoder_bias == "geometric-median":
         steps = range(min(sampler.batches_per_epoch, -(-SAMPLE // sampler.batch)))
         sample = torch.cat([sampler.at(step)[0] for step in steps])
-    return SAETrainer(config, options, torch.from_numpy(mean), torch.from_numpy(std), sample, device)
+    statistics_of = torch.from_numpy(mean), torch.from_numpy(std)
+    return SAETrainer(config, options, *statistics_of, sample, device, corpus.fingerprint)
 
 
 def fit_sae(
@@ -98,7 +98,7 @@ def is_finished(out: Path, trainer: SAETrainer) -> bool:
     path = out / METRICS
     if not path.exists():
         return False
-    made, wanted = read_json(path)["made_with"], _made_with(trainer)
+    made, wanted = read_json(path)["made_with"], trainer.made_with()
     require_same(out, "an autoencoder", made["config"] | made["options"], wanted["config"] | wanted["options"])
     return True
 
@@ -115,7 +115,7 @@ def write_figures(out: Path, trainer: SAETrainer, corpus: Corpus, split: str) ->
     figures["training_frames"] = trainer.steps_done * trainer.options.batch
     with plain_errors(out):
         trainer.sae.save_pretrained(out)
-    content = {"made_with": _made_with(trainer), "split": split, "figures": figures, "history": trainer.history}
+    content = {"made_with": trainer.made_with(), "split": split, "figures": figures, "history": trainer.history}
     write_json(out / METRICS, content)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return figures
@@ -138,13 +138,6 @@ def add_audio_test(corpus: Corpus, folder: Path, sae: SparseAutoencoder, device:
     content = read_json(folder / METRICS)
     content["figures"]["audio"] = audio_test(sae, space, arrays)
     write_json(folder / METRICS, content)
-
-
-def _made_with(trainer: SAETrainer) -> dict[str, Any]:
-    options = asdict(trainer.options)
-    del options["checkpoint_every"]
-    record = {"config": trainer.sae.config.to_dict(), "options": options}
-    return dict(json.loads(json.dumps(record)))
 
 
 def fit_bins(
@@ -207,6 +200,7 @@ def fit_probes(
         "sae": {key: value for key, value in (figures or {}).items() if key != "density"},
         "probes": fitted.report,
         "training": {
+            "corpus": corpus.fingerprint,
             "files": len(corpus.files("train")),
             "frames": corpus.frames("train"),
             "options": asdict(options),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,6 +67,12 @@ def fit_linear_probes(
     log_rms = level_statistics(sae, sample)
     trainers = make_trainers(sae, classes, sample, log_rms, options)
     validation = [corpus.latents(file) for file in corpus.files("val")]
+    unchecked = [name for column, name in enumerate(bins) if not (labels["val"][:, column] >= 0).any()]
+    if unchecked:
+        warnings.warn(
+            f"no labelled frame of {', '.join(unchecked)} in the validation split: these probes keep their last weights",
+            stacklevel=2,
+        )
     _train(trainers, sampler, tables, lambda: _labelled(validation, labels["val"], device), options, progress)
 
     found: dict[tuple[str, str], Predictions] = {}
@@ -141,7 +148,10 @@ def _train(
             for trainer in trainers:
                 trainer.step(x.to(device), picked, rate)
         better = [trainer.validate(validation) for trainer in trainers]
-        stale = 0 if any(better) else stale + 1
+        # Where no attribute can be validated, nothing says that training should stop.
+        stale = (
+            0 if any(better) or not any(block.best for trainer in trainers for block in trainer.blocks) else stale + 1
+        )
         if progress:
             progress(epoch + 1, options.epochs)
         if stale >= options.patience:

@@ -97,6 +97,8 @@ def _classes(readout: Readout, name: str) -> str:
 
 def show(value: Any) -> str:
     """A figure in a table: three decimals, lists as ranges."""
+    if value is None:
+        return "-"
     if isinstance(value, list):
         return " to ".join(show(part) for part in value)
     if isinstance(value, float):

@@ -29,6 +29,11 @@ def locate(source: str | Path) -> str:
     """The folder of a readout that comes with the package, anything else unchanged."""
     if str(source) not in SHIPPED:
         return str(source)
+    if Path(source).exists():
+        raise InputError(
+            f"{source} is both a readout that ships and a folder here: give --readout ./{source} for the folder, or "
+            "leave --readout out for the one that ships"
+        )
     folder = SHIPPED[str(source)]
     if not folder.is_dir():
         raise InputError(f"this installation brings no readout named {source}: give the folder of one")
