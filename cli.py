@@ -4,17 +4,14 @@ Heavy imports happen inside the commands, so that `trace --help` answers at once
 """
 
 import io
+import os
 import sys
 import warnings
 from typing import Any
 
 import typer
 
-try:
-    import tracer  # noqa: F401  before all else of ours: it refuses a module that hides one of ours
-except ImportError as error:
-    print(f"trace: {error}", file=sys.stderr)
-    sys.exit(2)
+import tracer  # noqa: F401  first of ours: it finds our packages where files of the user bear their names
 from probes.errors import InputError
 from tracer.commands.fit import app as fit_app
 from tracer.commands.models import models_command, styles_command
@@ -51,6 +48,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     warnings.filterwarnings("default", module=r"(tracer|probes|hooks)(\.|$)")
     warnings.formatwarning = lambda message, *_: f"trace: {message}\n"  # type: ignore[assignment]
+    os.environ["MPLBACKEND"] = "agg"  # figures are written, not shown; a notebook's backend need not be installed here
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a code page without some letter is no reason to fail
             stream.reconfigure(errors="replace")

@@ -40,7 +40,7 @@ def peak_bytes() -> int:
 
 def case(kind: str, hidden: int, frames: int, rounds: int) -> dict[str, float]:
     """One case in this process: ms, bytes above what was held before, share of the matmul rate."""
-    from tests.helpers_readout import tiny_readout
+    from tests.support.readout import tiny_readout
 
     readout = tiny_readout(channels=CHANNELS, hidden=hidden)
     square = torch.randn(2048, 2048)

@@ -1,87 +1,100 @@
-"""The README is the truth: the checks run its lines, its example runs, and what the pages name exists."""
+"""What the README and the package say of themselves is what is done."""
 
 import ast
-import inspect
 import re
-from importlib import import_module
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES += sorted((ROOT / "tracer").rglob("README.md")) + sorted((ROOT / "probes").rglob("README.md"))
+OWN = {"cli", "tracer", "hooks", "probes", "tests", "support", "benchmarks", "sampler"}
+NAMES = {
+    "PIL": "pillow", "huggingface_hub": "huggingface-hub", "muq": "muq", "sklearn": "scikit-learn", "yaml": "pyyaml",
+    "sae_lens": "sae-lens", "pretty_midi": "pretty-midi",
+}  # fmt: skip
+"""Import name -> name of the distribution, where they differ."""
+OPTIONAL = {
+    "muq": "diffrhythm", "midirenderer": "rendering", "mido": "rendering", "pretty_midi": "rendering",
+    "torchsde": "stable-audio",
+}  # fmt: skip
+"""Import name -> the extra that brings it: imported late, with a line that names the extra where it is missing."""
 
 
-def block(page: Path, heading: str) -> list[str]:
-    """The lines of the first code block below a heading."""
-    _, _, below = page.read_text(encoding="utf-8").partition(f"\n## {heading}\n")
-    return below.split("```")[1].split("\n", 1)[1].strip().splitlines()
+def block(section: str) -> list[str]:
+    """Lines of the first code block below a heading of the README."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"^## {section}\n.*?^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert found, section
+    return found[1].splitlines()
 
 
-def commands(script: Path) -> list[str]:
-    lines = script.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
+def test_ci_makes_the_environment_of_the_readme_and_no_other() -> None:
+    commands = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line and not line.startswith("#")]
+    commands = [line for line in commands if not line.startswith(("set ", "cd "))]
+    assert block("Set up") == commands[:2]
+    assert block("Test") == commands[-1:]
+    assert [line for line in commands if "pip" in line.split()[0] or "install" in line] == [block("Set up")[1]]
 
 
-def test_the_checks_run_the_readme_word_for_word() -> None:
-    set_up, test = block(ROOT / "README.md", "Set up"), block(ROOT / "README.md", "Test")
-    assert len(set_up) == 2
-    assert len(test) == 1
-    run = commands(ROOT / ".ci" / "run")
-    assert run[:2] == ["set -euo pipefail", 'cd "$(dirname "$0")/.."']
-    assert run[2:4] == set_up
-    assert run[-1:] == test
-    checks = run[4:-1]
-    assert checks == [".venv/bin/ruff check .", ".venv/bin/ruff format --check .", ".venv/bin/mypy"]
+def project() -> dict[str, list[str]]:
+    """Normalised names of the declared distributions, by extra; those of the package itself under ""."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = {"": content["dependencies"], **content["optional-dependencies"]}
+    return {
+        name: [re.split(r"[<>=!~\[; ]", entry)[0].lower().replace("_", "-") for entry in entries]
+        for name, entries in groups.items()
+    }
 
 
-def test_contributing_has_the_same_set_up() -> None:
-    lines = block(ROOT / "CONTRIBUTING.md", "Set up and check")
-    assert lines[:2] == block(ROOT / "README.md", "Set up")
-    assert lines[2:] == [" && ".join([*commands(ROOT / ".ci" / "run")[4:]])]
+def imports(*places: str) -> dict[str, str]:
+    """Third-party top-level modules that the Python files in some places import, with one file for each."""
+    found: dict[str, str] = {}
+    for place in places:
+        path = ROOT / place
+        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                    names = [node.module]
+                for name in (name.split(".")[0] for name in names):
+                    if name not in sys.stdlib_module_names and name not in OWN:
+                        found.setdefault(name, str(file.relative_to(ROOT)))
+    return found
 
 
-def test_the_python_example_fits_the_code() -> None:
-    """Every name that it imports is there, and every call takes the arguments that it gives."""
-    tree = ast.parse("\n".join(block(ROOT / "README.md", "In Python")))
-    names = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            found = import_module(str(node.module))
-            assert {alias.name for alias in node.names} <= set(found.__all__)
-            names |= {alias.name: getattr(found, alias.name) for alias in node.names}
-    names["run"], names["readout"] = names["Run"], names["Readout"]
-    checked = set()
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        name = ast.unparse(node.func)
-        first, *rest = name.split(".")
-        if first not in names:
-            continue
-        function = names[first]
-        for part in rest:
-            function = getattr(function, part)
-        given = [None] * len(node.args), {str(keyword.arg): None for keyword in node.keywords}
-        if first == "run":  # a method, called on what `trace` returns
-            given = [None, *given[0]], given[1]
-        if name != "readout":  # a module: its forward takes the latents
-            inspect.signature(function).bind(*given[0], **given[1])
-        checked.add(name)
-    assert {"trace", "capture", "Readout.from_pretrained", "run.progress"} <= checked
+def distribution(module: str) -> str:
+    return NAMES.get(module, module).lower().replace("_", "-")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_what_a_page_names_is_there(page: Path) -> None:
-    """Paths in backticks that begin in one of the top-level folders, and modules that are run with `python -m`."""
-    text = page.read_text(encoding="utf-8")
-    paths = re.findall(r"`((?:tracer|hooks|probes|tests|benchmarks|docs|\.ci)/[\w./-]*)", text)
-    paths += re.findall(r"\bpython ((?:tests|benchmarks)/[\w./]+\.py)", text)
-    missing = [path for path in paths if not (ROOT / path.rstrip(".")).exists()]
-    text = text.replace("$R", "benchmarks.mini_training")  # as the model card says before it uses it
-    for module in re.findall(r"python -m (benchmarks[\w.]+)", text):
-        if not (ROOT / module.replace(".", "/")).with_suffix(".py").exists():
-            missing.append(module)
-    missing += [link for link in re.findall(r"\]\(([\w./-]+)\)", text) if not (page.parent / link).exists()]
-    assert not missing
+def test_every_import_is_declared() -> None:
+    declared = project()
+    wrong = {
+        module: file
+        for module, file in imports("cli.py", "tracer", "hooks", "probes").items()
+        if distribution(module) not in declared[OPTIONAL.get(module, "")]
+    }
+    assert not wrong
+
+
+def test_every_declared_dependency_is_imported() -> None:
+    imported = {distribution(module) for module in imports("cli.py", "tracer", "hooks", "probes")}
+    assert not set(project()[""]) - imported
+
+
+@pytest.mark.parametrize(("place", "extras"), [("tests", ("", "dev")), ("benchmarks", ("", "dev", "bench"))])
+def test_imports_of_tests_and_benchmarks_are_declared(place: str, extras: tuple[str, ...]) -> None:
+    declared = {name for extra in extras for name in project()[extra]}
+    wrong = {module: file for module, file in imports(place).items() if distribution(module) not in declared}
+    assert not wrong
+
+
+def test_every_declared_dependency_is_pinned() -> None:
+    pinned = {
+        line.split("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    declared = project()
+    assert not {*declared[""], *declared["dev"], *declared["rendering"]} - pinned - {"setuptools"}

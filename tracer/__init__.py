@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from tracer.own_packages import refuse_hidden_packages
+from tracer.siblings import import_siblings
 
-refuse_hidden_packages()  # before anything of theirs is imported
+import_siblings()  # before anything of ours imports them
 
-from probes.support.late_names import late_names  # noqa: E402
+from probes.support.lazy import late_names  # noqa: E402
 
 if TYPE_CHECKING:
     from tracer.generators import load_generator

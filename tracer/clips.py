@@ -1,5 +1,6 @@
 """Clips: what is measured on their sound, how far an edited one is from its plain version, and their files."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 
 from probes.attributes import get_attribute
 from probes.support.audio_files import to_mono
+from probes.support.files import write_whole
 
 MEASURED = ("pitch", "loudness", "timbre")
 UNITS = {"pitch": "semitones", "loudness": "dB", "timbre": "octaves"}
@@ -77,31 +79,28 @@ def write_clip(path: Path, audio: np.ndarray, sample_rate: int) -> None:
     """Write audio [channels, samples] as 24-bit WAV: not normalised, so that levels compare; clipped at full scale."""
     import soundfile
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.clip(audio, -1, 1).T, sample_rate, subtype="PCM_24")
+    sound = io.BytesIO()
+    soundfile.write(sound, np.clip(audio, -1, 1).T, sample_rate, subtype="PCM_24", format="WAV")
+    write_whole(path, sound.getvalue())
 
 
 def distortion(audio: np.ndarray, plain: np.ndarray, sample_rate: int) -> dict[str, float]:
     """How far audio [channels, n] is from its plain version, whatever that does to the attributes.
 
     log_mel_db: mean absolute difference of 80-band mel spectra in dB, floored 80 dB under the plain version's peak.
-    stft: multi-resolution STFT distance, spectral convergence plus mean log-magnitude difference over three windows
-    (Yamamoto et al., arXiv 1910.11480, Eq. 4 to 6). clipped: share of samples at or above full scale.
+    stft_distance: see `probes.support.spectra.stft_distance`. clipped: share of samples at or above full scale.
     """
     import librosa
+    import torch
+
+    from probes.support.spectra import stft_distance
 
     one, other = to_mono(audio), to_mono(plain)
     mels = [librosa.feature.melspectrogram(y=y, sr=sample_rate, n_mels=80) for y in (one, other)]
     floor = max(float(mels[1].max()), 1e-10) * 1e-8
     difference = np.abs(np.subtract(*(10 * np.log10(np.maximum(mel, floor)) for mel in mels)))
-    parts = []
-    for size, hop in ((1024, 120), (2048, 240), (512, 50)):
-        a, b = (np.abs(librosa.stft(y, n_fft=size, hop_length=hop)) for y in (one, other))
-        convergence = np.linalg.norm(b - a) / max(float(np.linalg.norm(b)), 1e-7)
-        log_magnitude = np.mean(np.abs(np.log(np.maximum(b, 1e-5)) - np.log(np.maximum(a, 1e-5))))
-        parts.append(float(convergence) + float(log_magnitude))
     return {
         "log_mel_db": float(difference.mean()),
-        "stft": float(np.mean(parts)),
+        "stft_distance": stft_distance(torch.from_numpy(other), torch.from_numpy(one)),
         "clipped": float(np.mean(np.abs(audio) >= 1)),
     }

@@ -44,11 +44,10 @@ _SUFFIXES = (".txt", ".csv", ".jsonl")
 class Prompt:
     """One prompt of a run.
 
-    Attributes
-    ----------
-    index : position in the run, from 0; a prompt's noise is seeded from (run seed, index).
-    id : where it comes from: ``demo-007``, a MusicCaps ``ytid``, the file's own ``id``, or a line number.
-    caption : the text, on one line.
+    Attributes:
+        index: Position in the run, from 0; a prompt's noise is seeded from (run seed, index).
+        id: Where it comes from: `demo-007`, a MusicCaps `ytid`, the file's own `id`, or a line number.
+        caption: The text, on one line.
     """
 
     index: int
@@ -57,10 +56,16 @@ class Prompt:
 
 
 def load_prompts(source: str, n: int | None = None, seed: int = 0, balanced: bool = False) -> list[Prompt]:
-    """Read ``n`` prompts (all there are when None) from ``source``; see the module for what it may be.
+    """Read prompts from a source.
 
-    ``seed`` matters only where prompts are chosen at random, ``balanced`` only for MusicCaps.
-    Raises InputError when the source cannot be read or holds fewer than ``n`` prompts.
+    Args:
+        source: "demo", "musiccaps" or a file; see the module.
+        n: Number of prompts; None reads all there are.
+        seed: Chooses them, where prompts are chosen at random.
+        balanced: Choose from MusicCaps' balanced subset.
+
+    Raises:
+        InputError: the source cannot be read or holds fewer than `n` prompts.
     """
     if n is not None and n <= 0:
         raise InputError(f"the number of prompts must be at least 1, not {n}: give --n 1 or more")

@@ -28,11 +28,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.errors import InputError
+from probes.support.files import write_whole
 from tracer.curves import MEASURED, TRAINED, VIEWS, Curve
 from tracer.measures.frame_classes import CommitmentMap, Finals, agreement
 from tracer.measures.progress import THRESHOLD, Accumulator, Bootstrap, interval, js, l1, paper, settled
 from tracer.record.shards import PromptTrace
-from tracer.record.store import RunReader, plain_errors, write_bytes
+from tracer.record.store import RunReader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,8 +176,7 @@ def compute_progress(folder: str | Path | RunReader, write: bool = True) -> Resu
         {curve: commitment_map.share().astype(np.float32) for curve, commitment_map in gather.maps.items()},
     )
     if write:
-        with plain_errors(reader.path):
-            _write(reader.path, results)
+        _write(reader.path, results)
     return results
 
 
@@ -222,10 +222,10 @@ def _write(folder: Path, results: Results) -> None:
     arrays = {"/".join(curve): share for curve, share in results.commitment.items()}
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
-    write_bytes(folder / "commitment.npz", packed.getvalue())
-    write_bytes(folder / "settled.csv", _csv(results.settled))
+    write_whole(folder / "commitment.npz", packed.getvalue())
+    write_whole(folder / "settled.csv", _csv(results.settled))
     # Last, because its age says whether the others are up to date.
-    write_bytes(folder / "progress.csv", _csv(results.progress))
+    write_whole(folder / "progress.csv", _csv(results.progress))
 
 
 def _csv(table: pd.DataFrame) -> bytes:
@@ -239,7 +239,7 @@ def load_results(reader: RunReader) -> Results:
         with contextlib.suppress(ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
             return _read(reader.path)
     results = compute_progress(reader, write=False)
-    with contextlib.suppress(OSError):  # in a folder that cannot be written, what was computed is as good
+    with contextlib.suppress(InputError):  # in a folder that cannot be written, what was computed is as good
         _write(reader.path, results)
     return results
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.errors import InputError
+from probes.support.files import write_whole
 from tracer.curves import TRAINED, VIEWS, Curve
 from tracer.measures.frame_classes import CommitmentMap
 from tracer.measures.truth import against_audio
 from tracer.prompts import Prompt
-from tracer.record.store import RunReader, plain_errors, write_bytes
+from tracer.record.store import RunReader
 from tracer.results import MEASURES, Results, compute_progress, is_computed, load_results
 
 if TYPE_CHECKING:
@@ -319,6 +320,5 @@ def _write_truth(run: Run) -> None:
     from tracer.figures.truth import draw_truth
 
     table = pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    with plain_errors(run.path):
-        write_bytes(run.path / "ground-truth.csv", table.encode())
+    write_whole(run.path / "ground-truth.csv", table.encode())
     draw_truth(run.results, rows).write(run.path / "ground-truth")

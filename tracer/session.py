@@ -197,7 +197,7 @@ def open_readout(readout: "str | Path | Readout | None", spaces: Sequence[str], 
                 f"no readout for the latent space '{own}' comes with the program: train one "
                 f"(`trace fit readout --space {own}`) and pass its folder with --readout"
             )
-        readout = own
+        readout = SHIPPED[own]
     if not isinstance(readout, Readout):
         readout = Readout.from_pretrained(str(readout))
     if not set(spaces) & set(readout.spaces):

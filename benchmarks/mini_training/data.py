@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from probes.rendering.compose import Facts, Note
+from probes.rendering.composing import Facts, Note
 from probes.rendering.example import render_example
 
 SAMPLE_RATE = 22050

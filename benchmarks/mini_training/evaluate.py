@@ -21,7 +21,7 @@ from benchmarks.mini_training.data import HELD_OUT, HOP, SAMPLE_RATE
 from probes.attributes import get_attribute
 from probes.fit.probe_metrics import accuracy, bootstrap_interval, within_one
 from probes.readout import Readout
-from probes.rendering.compose import Part, compose, draw_facts
+from probes.rendering.composing import Part, compose, draw_facts
 from probes.rendering.example import render_example
 from probes.rendering.instruments import BY_NAME
 from probes.rendering.synth import render

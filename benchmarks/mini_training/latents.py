@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from probes.rendering.captions import write_caption
-from probes.rendering.compose import draw_facts
+from probes.rendering.composing import draw_facts
 from probes.spaces.mini.space import read_codec
 
 WORDINGS = 6  # captions per piece

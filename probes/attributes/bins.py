@@ -23,8 +23,8 @@ class Bins:
     Attributes:
         attribute: Its name.
         unit: Of the values and edges.
-        scale: "linear" (equal widths), "db" and "octave" (equal ratios), "midi" (one class per semitone),
-        "names". edges: K + 1 increasing numbers. Class k holds edges[k] <= value < edges[k + 1].
+        scale: "linear" (equal widths), "db" and "octave" (equal ratios), "midi" (one class per semitone), "names".
+        edges: K + 1 increasing numbers. Class k holds edges[k] <= value < edges[k + 1].
     """
 
     attribute: str
@@ -61,6 +61,16 @@ class Bins:
     def pitch_classes(cls, attribute: str) -> "Bins":
         """The twelve pitch classes, C = 0."""
         return cls(attribute, "pitch class", "names", tuple(np.arange(13) - 0.5))
+
+    def __repr__(self) -> str:
+        return f"Bins of {self.attribute}: {self.summary}"
+
+    @property
+    def summary(self) -> str:
+        """How many classes there are, from which to which, and on what scale."""
+        return (
+            f"{len(self)} classes from {self.label(0)} to {self.label(len(self) - 1)} ({self.scale} scale, {self.unit})"
+        )
 
     def __len__(self) -> int:
         return len(self.edges) - 1

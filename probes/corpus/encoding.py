@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.corpus.sources import Source
+from probes.corpus.sources import Source, content_hash
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
 
@@ -48,6 +49,7 @@ class Encoded:
         content_hash: Of its content.
         latents: `[F, C]` float32.
         labels: Attribute -> `[F, 2]`: value and confidence.
+        sound: Hash of the decoded samples.
         error: One line when it failed; the other fields are then empty.
     """
 
@@ -55,6 +57,7 @@ class Encoded:
     content_hash: str = ""
     latents: np.ndarray | None = None
     labels: dict[str, np.ndarray] = field(default_factory=dict)
+    sound: str = ""
     error: str | None = None
 
 
@@ -104,7 +107,8 @@ class Encoder:
             name: np.stack(attribute.confidence(audio, self.space.sample_rate, frames, self.space.hop), axis=1)
             for name, attribute in self.attributes.items()
         }
-        return Encoded(source, digest, latents, labels)
+        sound = content_hash(np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16).tobytes())
+        return Encoded(source, digest, latents, labels, sound)
 
 
 def encode_into(
@@ -132,28 +136,44 @@ def encode_into(
         InputError: the corpus is of another kind or cannot be written, weights do not load, or a worker died.
     """
     with workplace(recipe, workers) as (config, encode_all), CorpusWriter(out, {**config, "dtype": dtype}) as writer:
-        done = {(row["name"], row["size"]) for row in writer.finished}
-        hashes = {row["hash"]: row["name"] for row in writer.finished}
+        there = writer.latest()
+        hashes = {row[key]: name for name, row in there.items() for key in ("hash", "sound") if row.get(key)}
         failed = []
+        seen: set[str] = set()
 
         def waiting() -> Iterator[Source]:
             for source in sources:
-                if (source.name, source.size) in done:
-                    on_file(None)
-                else:
+                seen.add(source.name)
+                row = there.get(source.name)
+                if row is None or row["size"] != source.size or source.digest() not in (None, row["hash"]):
                     yield source
+                    continue
+                if row["split"] != source.split:
+                    writer.change(row, split=source.split)
+                on_file(None)
 
         for result in encode_all(waiting()):
-            twin = hashes.get(result.content_hash)
+            twin = hashes.get(result.content_hash) or hashes.get(result.sound)
             if result.latents is not None and twin is not None and twin != result.source.name:
                 result = Encoded(result.source, error=f"{result.source.name}: the same content as {twin}")
             if result.latents is None:
                 failed.append(result)
+                if result.source.name in there:  # what was there before is of other content
+                    writer.change(there[result.source.name], removed=True)
             else:
                 source = result.source
-                writer.add(source.name, result.content_hash, result.latents, result.labels, source.split, source.size)
-                hashes[result.content_hash] = source.name
+                writer.add(
+                    source.name, result.content_hash, result.latents, result.labels, source.split, source.size,
+                    result.sound,
+                )  # fmt: skip
+                hashes[result.content_hash] = hashes[result.sound] = source.name
             on_file(result)
+        gone = [name for name in writer.latest() if name not in seen]
+        for name in gone:
+            writer.change(there[name], removed=True)
+    if gone:
+        named = ", ".join(gone[:5]) + (", ..." if len(gone) > 5 else "")
+        warnings.warn(f"{len(gone)} files are no longer among the audio and left the corpus: {named}", stacklevel=2)
     return failed
 
 
@@ -175,7 +195,8 @@ def workplace(recipe: Recipe, workers: int) -> Iterator[tuple[dict[str, Any], En
         pool.shutdown()
     except BrokenProcessPool as error:
         raise InputError(
-            "a worker process died, perhaps for lack of memory: run again with fewer --workers to continue"
+            "a worker process died: run again with fewer --workers if memory is short; a script that starts workers "
+            "needs the line `if __name__ == '__main__':` before its calls"
         ) from error
     finally:
         # After an interruption nobody waits for the files in work: they are not in the corpus and will be done again.

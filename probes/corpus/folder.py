@@ -16,6 +16,7 @@ maps: reading a file never loads a shard.
         values, valid = corpus.labels(file, "pitch")     # float32 [frames], bool [frames]
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,16 +76,34 @@ class Corpus:
             raise InputError(f"the corpus {path} holds no finished file: run `trace fit encode` again")
         return corpus
 
+    def __repr__(self) -> str:
+        files = ", ".join(f"{len(self.files(split))} {split}" for split in SPLITS)
+        hours = self.frames() / self.frame_rate / 3600
+        return (
+            f'Corpus "{self.path}" of {self.space} latents [frames, {self.channels}] at {self.frame_rate:.4g} frames a '
+            f"second: {hours:.2g} hours in {files} files, labels of {', '.join(self.attributes) or 'nothing'}"
+        )
+
     @cached_property
     def _files(self) -> list[CorpusFile]:
         # A file that changed was encoded again: its last line counts.
-        rows = list({row["name"]: row for row in read_index(self.path)}.values())
+        latest = {row["name"]: row for row in read_index(self.path)}
+        rows = [row for row in latest.values() if not row.get("removed")]
         splits = assign([row["hash"] for row in rows], [row["split"] for row in rows])
         files = [
             CorpusFile(row["name"], split, row["shard"], row["start"], row["frames"])
             for row, split in zip(rows, splits, strict=True)
         ]
         return sorted(files, key=lambda file: file.name)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that differ when the space, the attributes, a file's content or its split differ."""
+        latest = {row["name"]: row for row in read_index(self.path)}
+        files = [[file.name, file.split, file.frames, latest[file.name]["hash"]] for file in self._files]
+        about = {key: self.config[key] for key in ("space", "attributes", "dtype")}
+        digest = hashlib.blake2b(json.dumps([about, files], sort_keys=True).encode(), digest_size=8)
+        return digest.hexdigest()
 
     def files(self, split: str | None = None) -> list[CorpusFile]:
         """Files of "train", "val" or "test" (all of them for None), in the order of their names."""
@@ -177,8 +196,25 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_index(path: Path) -> list[dict[str, Any]]:
-    """The finished files of a corpus; a last line cut short by a crash is left out."""
+    """The lines about a corpus's finished files, in the order written; a last one cut short by a crash is left out.
+
+    The last line about a file counts; one with "removed" says that the file has left the corpus.
+
+    Raises:
+        InputError: a line that is damaged.
+    """
     index = path / "files.jsonl"
     if not index.exists():
         return []
-    return [json.loads(line) for line in index.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    rows = []
+    lines = index.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            row = json.loads(line)
+            whole = {"name", "hash", "split", "size", "shard", "start", "frames"} <= row.keys()
+        except (ValueError, AttributeError, RecursionError):
+            whole = False
+        if not whole:
+            raise InputError(f"line {number} of {index} is damaged: encode into a new folder, or restore the file")
+        rows.append(row)
+    return rows

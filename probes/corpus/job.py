@@ -11,7 +11,8 @@ from probes.corpus.sources import Source, audio_sources, rendered_sources
 from probes.corpus.summary import summarise
 from probes.corpus.writer import write_summary
 from probes.errors import InputError
-from probes.support.key_values import key_values
+from probes.support.pairs import key_values
+from probes.support.paths import result_folder
 
 Progress = Callable[[str, int, int | None], None]
 """(stage, done, total): how much of the work is done."""
@@ -49,6 +50,7 @@ def encode_corpus(options: EncodeOptions, progress: Progress | None = None) -> d
     """
     if (options.audio is None) == (options.latents is None):
         raise InputError("give either --audio or --latents")
+    result_folder(options.out)
     if options.workers < 1:
         raise InputError(f"--workers must be at least 1, not {options.workers}")
     if options.latents is not None:

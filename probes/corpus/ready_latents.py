@@ -1,5 +1,6 @@
 """A corpus from latents that exist already, without audio and so without labels."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,21 @@ def import_latents(
         raise InputError(f"{folder} holds no latents: it needs files that end in {', '.join(SUFFIXES)}")
     splits = held_out_splits(paths, hold_out)
     with CorpusWriter(out, {"space": info, "attributes": {}, "dtype": dtype}) as writer:
-        done = {(row["name"], row["size"]) for row in writer.finished}
+        there = writer.latest()
         for path in paths:
-            key = (path.name, path.stat().st_size)
-            if key not in done:
+            digest, split, row = content_hash(path.read_bytes()), splits.get(path), there.pop(path.name, None)
+            if row is None or row["hash"] != digest:
                 latents = read_latents(path, info["channels"])
-                writer.add(path.name, content_hash(path.read_bytes()), latents, {}, splits.get(path), key[1])
+                writer.add(path.name, digest, latents, {}, split, path.stat().st_size)
+            elif row["split"] != split:
+                writer.change(row, split=split)
+        for row in there.values():
+            writer.change(row, removed=True)
+    if there:
+        warnings.warn(
+            f"{len(there)} files are no longer in {folder} and left the corpus: {', '.join(list(there)[:5])}",
+            stacklevel=2,
+        )
     return Corpus.open(out)
 
 
@@ -91,6 +101,11 @@ def read_latents(path: Path, channels: int) -> np.ndarray:
     shape = list(array.shape)
     if array.ndim == 3 and len(array) == 1:
         array = array[0].T if array.shape[1] == channels else array[0]
+    elif array.ndim == 2 and array.shape == (channels, channels):
+        raise InputError(
+            f"{path} has shape {shape}, which can be read as [{channels}, T] and as [T, {channels}]: save it as "
+            f"[1, {channels}, T]"
+        )
     elif array.ndim == 2 and array.shape[1] != channels:
         array = array.T
     if array.ndim != 2 or array.shape[1] != channels or not len(array):

@@ -38,12 +38,23 @@ class Source:
         """
         raise NotImplementedError
 
+    def digest(self) -> str | None:
+        """The hash that `read` gives, without decoding; None where the name says it all."""
+        return None
+
 
 @dataclass(frozen=True)
 class FileSource(Source):
     """An audio file."""
 
     path: Path = Path()
+
+    def digest(self) -> str | None:
+        """Hash of the file; None when it cannot be read, which the encoder will say."""
+        try:
+            return content_hash(self.path.read_bytes())
+        except OSError:
+            return None
 
     def read(self) -> tuple[np.ndarray, int, str]:
         audio, sample_rate = read_audio(self.path)
@@ -55,6 +66,10 @@ class BytesSource(Source):
     """The bytes of an audio file, as datasets hold them."""
 
     content: bytes = b""
+
+    def digest(self) -> str | None:
+        """Hash of the bytes."""
+        return content_hash(self.content)
 
     def read(self) -> tuple[np.ndarray, int, str]:
         audio, sample_rate = read_audio(self.content)
@@ -160,7 +175,9 @@ def manifest_sources(path: Path) -> list[Source]:
         if split is not None and split not in SPLITS:
             raise InputError(f"the manifest {path} has the split {split!r}: use train, val, test or nothing")
         if name in sources:
-            raise InputError(f"line {number} of the manifest {path} names {name}, which it named already: remove one")
+            told = f"line {number} of the manifest {path} is left out: it names {name}, which stands there already"
+            warnings.warn(f"{told} with the split {sources[name].split}", stacklevel=2)
+            continue
         file_path = path.parent / name
         size = file_path.stat().st_size if file_path.is_file() else None
         sources[name] = FileSource(name, split, size, file_path)

@@ -1,10 +1,7 @@
 """Writing a corpus folder file by file, so that whatever was finished survives a crash."""
 
-import contextlib
-import errno
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,8 @@ import numpy as np
 
 from probes.corpus.folder import FORMAT, read_config, read_index, shard_folder
 from probes.errors import InputError
+from probes.support.files import plain_errors, write_json
+from probes.support.identity import require_same
 
 try:
     import fcntl
@@ -84,15 +83,15 @@ class CorpusWriter:
         self._shard = 0
 
     def __enter__(self) -> "CorpusWriter":
-        with friendly(self.path):
+        with plain_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             if (self.path / "corpus.json").exists():
-                refuse_another(self.path, read_config(self.path), self._config)
+                require_same(self.path, "a corpus", compared(read_config(self.path)), compared(self._config))
             elif any(self.path.iterdir()):
                 raise InputError(f"{self.path} is not empty and not a corpus: choose another folder")
             self._index = open(self.path / "files.jsonl", "a+")
             self._lock()
-            replace_text(self.path / "corpus.json", json.dumps(self._config, indent=2) + "\n")
+            write_json(self.path / "corpus.json", self._config)
             self.finished = read_index(self.path)
             self._index.truncate(sum(len(json_line(row).encode()) for row in self.finished))
             self._shard = max((row["shard"] for row in self.finished), default=0)
@@ -110,6 +109,7 @@ class CorpusWriter:
         labels: Mapping[str, np.ndarray],
         split: str | None = None,
         size: int | None = None,
+        sound: str | None = None,
     ) -> None:
         """Append one file.
 
@@ -120,8 +120,9 @@ class CorpusWriter:
             labels: Attribute name -> `[F, 2]`: value and confidence.
             split: "train", "val", "test", or None.
             size: Bytes of the source, to recognise it when a run continues.
+            sound: Hash of the decoded samples, to recognise a copy in another format.
         """
-        with friendly(self.path):
+        with plain_errors(self.path):
             if not self._arrays:
                 self._open_shard()
             start = self._arrays["latents"].rows
@@ -135,6 +136,7 @@ class CorpusWriter:
                 "shard": self._shard,
                 "start": start,
                 "frames": len(latents),
+                "sound": sound,
             }
             self._index.write(json_line(row))
             self._index.flush()
@@ -142,6 +144,19 @@ class CorpusWriter:
             if self._arrays["latents"].rows * self._channels * self._dtype.itemsize >= self._shard_bytes:
                 self._close_shard()
                 self._shard += 1
+
+    def latest(self) -> dict[str, dict[str, Any]]:
+        """The last line about each file that is in the corpus, by its name."""
+        rows = {row["name"]: row for row in self.finished}
+        return {name: row for name, row in rows.items() if not row.get("removed")}
+
+    def change(self, row: Mapping[str, Any], **changes: Any) -> None:
+        """Say something new of a finished file: another split, or that it is removed."""
+        with plain_errors(self.path):
+            changed = {**row, **changes}
+            self._index.write(json_line(changed))
+            self._index.flush()
+            self.finished.append(changed)
 
     def _lock(self) -> None:
         if fcntl is None:
@@ -155,7 +170,7 @@ class CorpusWriter:
     def _open_shard(self) -> None:
         folder = shard_folder(self.path, self._shard)
         folder.mkdir(parents=True, exist_ok=True)
-        rows = sum(row["frames"] for row in self.finished if row["shard"] == self._shard)
+        rows = max((row["start"] + row["frames"] for row in self.finished if row["shard"] == self._shard), default=0)
         self._arrays["latents"] = GrowingArray(folder / "latents.npy", self._channels, self._dtype, rows)
         for name in self._config["attributes"]:
             self._arrays[name] = GrowingArray(folder / f"{name}.npy", 2, np.dtype(np.float32), rows)
@@ -168,8 +183,7 @@ class CorpusWriter:
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     """Write summary.json of a corpus."""
-    with friendly(path):
-        replace_text(path / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_json(path / "summary.json", summary)
 
 
 def json_line(row: Mapping[str, Any]) -> str:
@@ -177,34 +191,13 @@ def json_line(row: Mapping[str, Any]) -> str:
     return json.dumps(row) + "\n"
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a small file so that a reader sees the old or the new one, never a part."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text)
-    os.replace(partial, path)
-
-
-def refuse_another(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raise InputError when a corpus was made with another space, other attributes or another dtype."""
-    for what, before, now in (
-        ("space", old["space"]["name"], new["space"]["name"]),
-        ("options", old["space"].get("options"), new["space"].get("options")),
-        ("weights", old["space"].get("fingerprint"), new["space"].get("fingerprint")),
-        ("attributes", old["attributes"], new["attributes"]),
-        ("dtype", old["dtype"], new["dtype"]),
-    ):
-        if before != now:
-            raise InputError(
-                f"{path} is a corpus with {what} {before}, this run has {now}: use those, or another --out"
-            )
-
-
-@contextlib.contextmanager
-def friendly(path: Path) -> Iterator[None]:
-    """Turn a full disk or a folder that cannot be written into an InputError of one line."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise InputError(f"no space left for {path}: free some and run again to continue") from error
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+def compared(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What two corpora must have in common to be one, under names for people."""
+    space = config["space"]
+    return {
+        "space": space["name"],
+        "options": space.get("options"),
+        "weights": space.get("fingerprint"),
+        "attributes": config["attributes"],
+        "dtype": config["dtype"],
+    }

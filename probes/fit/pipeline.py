@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from probes.readout import Readout
 from probes.sae.base import SparseAutoencoder
 from probes.sae.config import SAEConfig
 from probes.sae.metrics import dead_shares, evaluate
-from probes.support.files import write_whole
+from probes.support.files import plain_errors, read_json, write_json
+from probes.support.identity import require_same
 
 if TYPE_CHECKING:
     from probes.attributes import Bins
@@ -57,7 +57,8 @@ def make_trainer(
     if options.decoder_bias == "geometric-median":
         steps = range(min(sampler.batches_per_epoch, -(-SAMPLE // sampler.batch)))
         sample = torch.cat([sampler.at(step)[0] for step in steps])
-    return SAETrainer(config, options, torch.from_numpy(mean), torch.from_numpy(std), sample, device)
+    statistics_of = torch.from_numpy(mean), torch.from_numpy(std)
+    return SAETrainer(config, options, *statistics_of, sample, device, corpus.fingerprint)
 
 
 def fit_sae(
@@ -97,16 +98,8 @@ def is_finished(out: Path, trainer: SAETrainer) -> bool:
     path = out / METRICS
     if not path.exists():
         return False
-    made = json.loads(path.read_text())["made_with"]
-    wanted = _made_with(trainer)
-    if made != wanted:
-        names = [
-            f"{key} ({made[part].get(key)}, now {value})"
-            for part in wanted
-            for key, value in wanted[part].items()
-            if made[part].get(key) != value
-        ]
-        raise InputError(f"{out} holds an autoencoder with another {', '.join(names)}: use another folder")
+    made, wanted = read_json(path)["made_with"], trainer.made_with()
+    require_same(out, "an autoencoder", made["config"] | made["options"], wanted["config"] | wanted["options"])
     return True
 
 
@@ -120,12 +113,10 @@ def write_figures(out: Path, trainer: SAETrainer, corpus: Corpus, split: str) ->
     horizons = trainer.options.dead_frames
     figures["dead"] = dead_shares([trainer.dead(0), trainer.dead(1)], horizons)
     figures["training_frames"] = trainer.steps_done * trainer.options.batch
-    try:
+    with plain_errors(out):
         trainer.sae.save_pretrained(out)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror}") from error
-    content = {"made_with": _made_with(trainer), "split": split, "figures": figures, "history": trainer.history}
-    write_whole(out / METRICS, (json.dumps(content, indent=2) + "\n").encode())
+    content = {"made_with": trainer.made_with(), "split": split, "figures": figures, "history": trainer.history}
+    write_json(out / METRICS, content)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return figures
 
@@ -133,7 +124,7 @@ def write_figures(out: Path, trainer: SAETrainer, corpus: Corpus, split: str) ->
 def read_figures(folder: Path) -> dict[str, Any]:
     """The figures that `fit_sae` left beside an autoencoder; empty where there are none."""
     path = folder / METRICS
-    return dict(json.loads(path.read_text())["figures"]) if path.is_file() else {}
+    return dict(read_json(path)["figures"]) if path.is_file() else {}
 
 
 def add_audio_test(corpus: Corpus, folder: Path, sae: SparseAutoencoder, device: str) -> None:
@@ -144,16 +135,9 @@ def add_audio_test(corpus: Corpus, folder: Path, sae: SparseAutoencoder, device:
     info = corpus.space_info
     space = load_space(corpus.space, info.get("weights"), device, **(info.get("options") or {}))
     arrays = [corpus.latents(file) for file in corpus.files(held_out(corpus))]
-    content = json.loads((folder / METRICS).read_text())
+    content = read_json(folder / METRICS)
     content["figures"]["audio"] = audio_test(sae, space, arrays)
-    write_whole(folder / METRICS, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def _made_with(trainer: SAETrainer) -> dict[str, Any]:
-    options = asdict(trainer.options)
-    del options["checkpoint_every"]
-    record = {"config": trainer.sae.config.to_dict(), "options": options}
-    return dict(json.loads(json.dumps(record)))
+    write_json(folder / METRICS, content)
 
 
 def fit_bins(
@@ -216,6 +200,7 @@ def fit_probes(
         "sae": {key: value for key, value in (figures or {}).items() if key != "density"},
         "probes": fitted.report,
         "training": {
+            "corpus": corpus.fingerprint,
             "files": len(corpus.files("train")),
             "frames": corpus.frames("train"),
             "options": asdict(options),
@@ -225,10 +210,8 @@ def fit_probes(
     readout = Readout(
         sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), bins, spaces, fitted.log_rms, report, covariance
     )
-    try:
+    with plain_errors(out):
         readout.save_pretrained(out)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror}") from error
     return readout
 
 

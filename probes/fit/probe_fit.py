@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,9 +17,7 @@ from probes.errors import InputError
 from probes.fit.probe_metrics import Predictions, accuracy, score
 from probes.fit.probe_training import FRAMES, Block, ProbeOptions, ProbeTrainer, raw_inputs, sae_inputs
 from probes.readout.linear import LinearProbes
-from probes.sae.base import SparseAutoencoder
-from probes.sae.build import make_sae
-from probes.sae.relu import ReluSAE
+from probes.sae import SparseAutoencoder, make_sae
 
 if TYPE_CHECKING:
     from probes.attributes import Bins
@@ -68,6 +67,12 @@ def fit_linear_probes(
     log_rms = level_statistics(sae, sample)
     trainers = make_trainers(sae, classes, sample, log_rms, options)
     validation = [corpus.latents(file) for file in corpus.files("val")]
+    unchecked = [name for column, name in enumerate(bins) if not (labels["val"][:, column] >= 0).any()]
+    if unchecked:
+        warnings.warn(
+            f"no labelled frame of {', '.join(unchecked)} in the validation split: these probes keep their last weights",
+            stacklevel=2,
+        )
     _train(trainers, sampler, tables, lambda: _labelled(validation, labels["val"], device), options, progress)
 
     found: dict[tuple[str, str], Predictions] = {}
@@ -90,7 +95,7 @@ def fit_linear_probes(
 
 def level_statistics(sae: SparseAutoencoder, sample: Tensor) -> tuple[float, float] | None:
     """Mean and std of log rms(h) over frames [N, C]; None for an architecture without a norm."""
-    if not isinstance(sae, ReluSAE):
+    if not sae.normed:
         return None
     with torch.no_grad():
         level = torch.cat([sae.rms(sae.hidden(part)).log() for part in sample.split(FRAMES)])
@@ -143,7 +148,10 @@ def _train(
             for trainer in trainers:
                 trainer.step(x.to(device), picked, rate)
         better = [trainer.validate(validation) for trainer in trainers]
-        stale = 0 if any(better) else stale + 1
+        # Where no attribute can be validated, nothing says that training should stop.
+        stale = (
+            0 if any(better) or not any(block.best for trainer in trainers for block in trainer.blocks) else stale + 1
+        )
         if progress:
             progress(epoch + 1, options.epochs)
         if stale >= options.patience:

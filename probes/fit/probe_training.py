@@ -11,9 +11,9 @@ from torch import Tensor
 
 from probes.errors import InputError
 from probes.fit.probe_metrics import Predictions
+from probes.fit.sae_training import check_training_numbers
 from probes.readout.linear import LinearProbes
-from probes.sae.base import SparseAutoencoder
-from probes.sae.relu import ReluSAE
+from probes.sae import SparseAutoencoder
 
 FRAMES = 4096  # frames evaluated together
 
@@ -40,8 +40,11 @@ class ProbeOptions:
     """Of the data's order and the shuffled labels."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1:
-            raise InputError(f"epochs and batch must be at least 1, not {self.epochs} and {self.batch}")
+        if self.epochs < 1 or self.batch < 1 or self.patience < 1:
+            raise InputError(
+                f"--epochs, --batch and --patience must be at least 1, not {self.epochs}, {self.batch} and {self.patience}"
+            )
+        check_training_numbers(self.learning_rate, self.seed, "--probe-lr")
         if self.precision not in ("fp32", "bf16"):
             raise InputError(f"precision must be fp32 or bf16, not {self.precision!r}")
 
@@ -75,15 +78,14 @@ def raw_inputs(sae: SparseAutoencoder) -> Inputs:
 
 def sae_inputs(sae: SparseAutoencoder, log_rms: tuple[float, float] | None) -> Inputs:
     """Features f, with (log rms(h) - mean) / std behind them when the two are given."""
-    if log_rms is None or not isinstance(sae, ReluSAE):
+    if log_rms is None or not sae.normed:
         return Inputs(sae.encode, sae.config.hidden)
     mean, std = log_rms
-    relu_sae = sae
 
     def features(x: Tensor) -> Tensor:
-        h = relu_sae.hidden(x)
-        rms = relu_sae.rms(h)
-        return torch.cat([h.mul_(relu_sae.gain).div_(rms), (rms.log() - mean) / std], dim=-1)
+        h = sae.hidden(x)
+        rms = sae.rms(h)
+        return torch.cat([h.mul_(sae.feature_gain).div_(rms), (rms.log() - mean) / std], dim=-1)
 
     return Inputs(features, sae.config.hidden + 1, 1)
 
@@ -170,9 +172,10 @@ class ProbeTrainer:
         for block in self.blocks:
             for column, (name, count) in enumerate(self.classes.items()):
                 key = (block.name, column)
-                mean = losses[key] / max(1, counts[key])
+                mean = losses[key] / counts[key] if counts[key] else float("nan")
                 improved = mean < block.best.get(name, float("inf"))
-                if improved or block.table == "shuffled":
+                # Without a validation loss, or with one that means nothing, the last weights are kept.
+                if improved or block.table == "shuffled" or not counts[key]:
                     for kept, now in zip(self.kept, (self.weight, self.bias)):
                         kept[start : start + count] = now[start : start + count]
                 if improved and block.table != "shuffled":

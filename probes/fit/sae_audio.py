@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from probes.attributes import get_attribute
-from probes.sae.base import SparseAutoencoder
+from probes.sae import SparseAutoencoder
+from probes.support.spectra import stft_distance
 
 if TYPE_CHECKING:
     from probes.spaces.base import Space
 
-STFT_SIZES = (512, 1024, 2048)
 SECONDS = 20.0  # of each file
 FILES = 8
 FLOOR = 1e-5  # -100 dB
@@ -28,10 +27,10 @@ def audio_test(
     """Compare what is heard, over the first 20 s of up to 8 files of latents [frames, C].
 
     Returns:
-        stft_distance: multi-resolution STFT distance (see `stft_distance`), mean over files.
+        stft_distance: `probes.support.spectra.stft_distance`, mean over files.
         pitch_within_50_cents: share of the original's voiced frames whose pitch stays within half a semitone.
         loudness_error_db, centroid_error_hz: mean absolute difference over frames that are not silent.
-        seconds: compared in all.
+        seconds: length of what was compared.
     """
     distances, pitch, loudness, centroid, seconds = [], [], [], [], 0.0
     measures = {name: get_attribute(name) for name in ("loudness", "timbre")}
@@ -40,7 +39,7 @@ def audio_test(
         latents = torch.from_numpy(np.array(array[: round(SECONDS * space.frame_rate)], np.float32))
         rebuilt = sae(latents.to(sae.decoder_bias)).cpu()
         pair = [space.decode(one[None])[0].mean(0).cpu() for one in (latents, rebuilt)]
-        distances.append(float(stft_distance(*pair)))
+        distances.append(stft_distance(*pair))
         found = {
             name: [one.measure(audio.numpy(), space.sample_rate, len(latents), space.hop) for audio in pair]
             for name, one in measures.items()
@@ -59,22 +58,6 @@ def audio_test(
         "centroid_error_hz": _mean(centroid),
         "seconds": seconds,
     }
-
-
-def stft_distance(original: Tensor, other: Tensor) -> Tensor:
-    """Spectral convergence plus mean |log magnitude ratio|, averaged over three window sizes; audio [n].
-
-    Yamamoto et al., "Parallel WaveGAN", arXiv 1910.11480, Eq. 4 to 6. 0 for equal audio.
-    """
-    total = original.new_zeros(())
-    for size in STFT_SIZES:
-        window = torch.hann_window(size, device=original.device)
-        a, b = (
-            torch.stft(audio, size, size // 4, window=window, return_complex=True).abs().clamp_min(FLOOR)
-            for audio in (original, other)
-        )
-        total = total + (a - b).norm() / a.norm() + (a.log() - b.log()).abs().mean()
-    return total / len(STFT_SIZES)
 
 
 def _mean(parts: list[np.ndarray]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +15,10 @@ from torch import Tensor
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
 from probes.fit.sae_starts import geometric_median, resample
-from probes.sae.base import SparseAutoencoder, StepLoss
-from probes.sae.build import make_sae
-from probes.sae.config import SAEConfig
+from probes.sae import SAEConfig, SparseAutoencoder, make_sae
+from probes.sae.base import StepLoss
 from probes.support.files import write_whole
+from probes.support.identity import require_same
 from probes.support.interrupts import stop_request
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -53,7 +54,13 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
-            raise InputError(f"steps and batch must be at least 1, not {self.steps} and {self.batch}")
+            raise InputError(f"--steps and --batch must be at least 1, not {self.steps} and {self.batch}")
+        check_training_numbers(self.learning_rate, self.seed)
+        for name, share in (("warmup", self.warmup), ("decay", self.decay)):
+            if not 0 <= share <= 1:
+                raise InputError(f"--{name} is a share of the steps from 0 to 1, not {share}")
+        if self.resample_every < 0 or self.checkpoint_every < 0:
+            raise InputError(f"--resample-every must be 0 (never) or positive, not {self.resample_every}")
         if self.decoder_bias not in ("zeros", "geometric-median"):
             raise InputError(f"decoder_bias must be zeros or geometric-median, not {self.decoder_bias!r}")
         if self.precision not in ("fp32", "bf16"):
@@ -66,6 +73,14 @@ class TrainingOptions:
     def lam_at(self, step: int, lam: float) -> float:
         rise = self.warmup * self.steps
         return lam if step >= rise else lam * (step + 1) / (rise + 1)
+
+
+def check_training_numbers(learning_rate: float, seed: int, option: str = "--lr") -> None:
+    """Raise InputError for a learning rate or a seed that no training could take."""
+    if not 0 < learning_rate < math.inf:
+        raise InputError(f"{option} must be a positive number, not {learning_rate}")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed must be zero or positive and below 2^63, not {seed}")
 
 
 class SAETrainer:
@@ -86,8 +101,9 @@ class SAETrainer:
         std: Tensor,
         sample: Tensor | None = None,
         device: str | torch.device = "cpu",
+        data: str = "",
     ) -> None:
-        self.options = options
+        self.options, self.data = options, data
         self.sae: SparseAutoencoder = make_sae(config, options.seed)
         self.sae.set_statistics(mean.float(), std.float())
         if options.decoder_bias == "geometric-median":
@@ -167,7 +183,7 @@ class SAETrainer:
                 tensors[f"adam.{name}.{part}"] = value
         tensors["since_fired"] = self.since_fired
         tensors["generator"] = self.generator.get_state()
-        record = self._identity() | {"steps_done": self.steps_done, "history": self.history}
+        record = self.made_with() | {"steps_done": self.steps_done, "history": self.history}
         data = save(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
             {"record": json.dumps(record)},
@@ -190,14 +206,14 @@ class SAETrainer:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, KeyError, ValueError) as error:
             raise InputError(f"{path} is not a readable checkpoint: delete it to start again") from error
-        for key, mine in self._identity().items():
-            if record.get(key) != mine:
-                raise InputError(
-                    f"{path} was made with another {_difference(record.get(key), mine) or key}: "
-                    "use another folder, or delete it to start again"
-                )
+        mine = self.made_with()
+        made = {key: record[key] for key in mine}
+        require_same(path, "a checkpoint", made["config"] | made["options"], mine["config"] | mine["options"])
         own = {name.removeprefix("sae."): value for name, value in tensors.items() if name.startswith("sae.")}
-        self.sae.load_state_dict(own)
+        try:
+            self.sae.load_state_dict(own)
+        except RuntimeError as error:
+            raise InputError(f"{path} does not fit its own configuration: delete it to start again") from error
         for name, parameter in self.sae.named_parameters():
             prefix = f"adam.{name}."
             self.optimiser.state[parameter] = {
@@ -211,9 +227,10 @@ class SAETrainer:
         self.history = record["history"]
         return True
 
-    def _identity(self) -> dict[str, Any]:
-        options = asdict(self.options) | {"checkpoint_every": None}
-        return json.loads(json.dumps({"config": self.sae.config.to_dict(), "options": options}))  # type: ignore[no-any-return]
+    def made_with(self) -> dict[str, Any]:
+        options = {name: value for name, value in asdict(self.options).items() if name != "checkpoint_every"}
+        record = {"config": self.sae.config.to_dict(), "options": options | {"corpus": self.data}}
+        return dict(json.loads(json.dumps(record)))
 
 
 def train(
@@ -252,9 +269,3 @@ def train(
                 for trainer, folder in zip(trainers, places):
                     trainer.save(folder)
                 break
-
-
-def _difference(theirs: Any, mine: Any) -> str:
-    if not isinstance(theirs, dict) or not isinstance(mine, dict):
-        return ""
-    return ", ".join(f"{key} ({theirs.get(key)}, now {mine[key]})" for key in mine if theirs.get(key) != mine[key])

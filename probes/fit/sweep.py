@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import SAETrainer, TrainingOptions, train
 from probes.sae.base import SparseAutoencoder
 from probes.sae.config import SAEConfig
-from probes.support.files import write_whole
+from probes.support.files import read_json, write_json, write_whole
 from probes.support.workers import join_launch
 
 HIDDEN = (2048, 4096, 8192, 12288, 16384)
@@ -126,16 +126,17 @@ def judge_probes(
     device: str,
     progress: Callable[[str, int, int], None] | None,
 ) -> None:
-    """Fit probes on each autoencoder and write their figures beside it, where that has not been done."""
+    """Fit probes on each autoencoder and write their figures beside it, where they are not there with these options."""
     from probes.fit.probe_fit import fit_linear_probes
 
     bins = fit_bins(corpus)
     for number, folder in enumerate(folders):
-        if (folder / PROBES).exists():
+        made_with = json.loads(json.dumps({"corpus": corpus.fingerprint, "options": asdict(options)}))
+        if (folder / PROBES).exists() and read_json(folder / PROBES).get("made_with") == made_with:
             continue
         sae = SparseAutoencoder.from_pretrained(folder).to(device)
         report = fit_linear_probes(corpus, sae, bins, options).report
-        write_whole(folder / PROBES, (json.dumps(report, indent=2) + "\n").encode())
+        write_json(folder / PROBES, {"made_with": made_with, "report": report})
         if progress:
             progress("probes", number + 1, len(folders))
 
@@ -147,13 +148,13 @@ def collect(out: Path, points: Sequence[SAEConfig]) -> list[Row]:
         folder = place(out, point)
         if not (folder / METRICS).exists():
             continue
-        content = json.loads((folder / METRICS).read_text())
+        content = read_json(folder / METRICS)
         figures = content["figures"]
         row: Row = {"space": content["made_with"]["config"]["space"], "hidden": point.hidden, "lambda": point.lam}
         row |= {name: figures[name] for name in FIGURES if name in figures}
         row |= {f"dead_{horizon}": share for horizon, share in figures["dead"].items()}
         if (folder / PROBES).exists():
-            for name, found in json.loads((folder / PROBES).read_text()).items():
+            for name, found in read_json(folder / PROBES)["report"].items():
                 row |= _flat(name, found)
         rows.append(row)
     return rows

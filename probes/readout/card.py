@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
 
-    from probes.readout import Readout
+if TYPE_CHECKING:
+    from probes.readout.module import Readout
 
 ROWS = (
     ("accuracy", "accuracy"),
@@ -30,8 +30,7 @@ ROWS = (
 
 
 def model_card(readout: Readout) -> ModelCard:
-    from huggingface_hub import ModelCard, ModelCardData
-
+    """The card, with its metadata for the Hub."""
     data = ModelCardData(
         library_name="generation-tracer",
         tags=["sparse-autoencoder", "linear-probe", "music", "audio", "interpretability"],
@@ -63,7 +62,7 @@ def body(readout: Readout) -> str:
         "",
         "## The autoencoder",
         "",
-        f"Architecture `{config.architecture}`, {config.hidden} features; {_sparsity(readout)}; "
+        f"Architecture `{config.architecture}`, {config.hidden} features; {readout.sae.sparsity}; "
         f"dictionary atoms {'of norm 1' if config.decoder == 'unit' else 'unconstrained'}; input "
         f"{'standardised per channel' if config.standardise else 'not standardised'}.",
         "",
@@ -91,17 +90,6 @@ def _shapes(readout: Readout) -> dict[str, str]:
     return {name: f"[batch, {count}]" for name, count in readout.probes.classes.items()}
 
 
-def _sparsity(readout: Readout) -> str:
-    config = readout.sae.config
-    if config.architecture == "relu":
-        where = "h, before RMSNorm" if config.penalty == "pre_norm" else "f, after RMSNorm"
-        form = "sums" if config.reduction == "sum" else "means"
-        return f"L1 on {where} with lambda {config.lam:g}, loss in {form} over elements"
-    if config.architecture == "jumprelu":
-        return f"L0 penalty with weight {config.lam:g}"
-    return f"k = {config.k}"
-
-
 def _classes(readout: Readout, name: str) -> str:
     bins, count = readout.bins[name], readout.probes.classes[name]
     return f"{count} classes, from {bins.label(0)} to {bins.label(count - 1)}"
@@ -109,6 +97,8 @@ def _classes(readout: Readout, name: str) -> str:
 
 def show(value: Any) -> str:
     """A figure in a table: three decimals, lists as ranges."""
+    if value is None:
+        return "-"
     if isinstance(value, list):
         return " to ".join(show(part) for part in value)
     if isinstance(value, float):

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 
+from probes.attributes import Bins
 from probes.errors import InputError
 from probes.readout.linear import LinearProbes
-from probes.sae.build import make_sae
-from probes.sae.config import SAEConfig
-from probes.support.files import read_json, write_whole
+from probes.sae import SAEConfig, make_sae
+from probes.support.files import read_json, write_json, write_whole
 
 if TYPE_CHECKING:
-    from probes.readout import Readout
+    from probes.readout.module import Readout
 
 KIND = "generation-tracer readout"
 SHIPPED = {"mini": Path(__file__).parents[1] / "weights" / "mini-readout"}
@@ -27,6 +29,11 @@ def locate(source: str | Path) -> str:
     """The folder of a readout that comes with the package, anything else unchanged."""
     if str(source) not in SHIPPED:
         return str(source)
+    if Path(source).exists():
+        raise InputError(
+            f"{source} is both a readout that ships and a folder here: give --readout ./{source} for the folder, or "
+            "leave --readout out for the one that ships"
+        )
     folder = SHIPPED[str(source)]
     if not folder.is_dir():
         raise InputError(f"this installation brings no readout named {source}: give the folder of one")
@@ -46,6 +53,7 @@ def describe(readout: Readout) -> dict[str, Any]:
 
 
 def fingerprint(readout: Readout) -> str:
+    """Sixteen hex digits of a hash over what `describe` says and every weight."""
     digest = hashlib.sha256(json.dumps(describe(readout), sort_keys=True).encode())
     tensors = readout.state_dict()
     if readout.covariance is not None:
@@ -57,35 +65,32 @@ def fingerprint(readout: Readout) -> str:
 
 
 def write_readout(readout: Readout, folder: Path) -> None:
-    from safetensors.torch import save
-
+    """Write the files of a readout into a folder, each whole or not at all."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in readout.state_dict().items()}
     write_whole(folder / "model.safetensors", save(tensors))
     if readout.covariance is not None:
         covariance = {"covariance": readout.covariance.detach().float().cpu().contiguous()}
         write_whole(folder / "covariance.safetensors", save(covariance))
     config = describe(readout) | {"report": readout.report}
-    write_whole(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+    write_json(folder / "config.json", config)
 
 
-def read_readout(fetch: Callable[[str], Path]) -> Readout:
-    """The readout whose files `fetch` gives by their names.
+def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
+    """What a saved readout is made of: the arguments of `Readout`.
 
-    Raises InputError when the files are not those of a readout or do not belong together.
+    Args:
+        fetch: Gives the path of a file of the readout by the file's name.
+
+    Raises:
+        InputError: The files are not those of a readout, or do not belong together.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from probes.attributes import Bins
-    from probes.readout import Readout
-
     config_path, weights_path = fetch("config.json"), fetch("model.safetensors")
     config = read_json(config_path)
     if config.get("kind") != KIND:
         raise InputError(f"{config_path} does not describe a readout: give a folder that `trace fit readout` wrote")
     sae_config = SAEConfig.from_dict(config["sae"])
     inputs = sae_config.hidden + (config["log_rms"] is not None)
-    parts = {
+    parts: dict[str, torch.nn.Module] = {
         "sae": make_sae(sae_config, seed=None),
         "probes": LinearProbes(config["classes"], inputs),
         "controls": LinearProbes(config["classes"], inputs),
@@ -108,13 +113,11 @@ def read_readout(fetch: Callable[[str], Path]) -> Readout:
     finite = all(bool(torch.isfinite(value).all()) for value in tensors.values())
     if not finite:
         raise InputError(f"{weights_path} holds weights that are not finite: train the readout again")
-    return Readout(
-        parts["sae"],  # type: ignore[arg-type]
-        parts["probes"],  # type: ignore[arg-type]
-        parts["controls"],  # type: ignore[arg-type]
-        {name: Bins.from_dict(values) for name, values in config["attributes"].items()},
-        config["spaces"],
-        tuple(config["log_rms"]) if config["log_rms"] else None,
-        config.get("report"),
-        covariance,
-    )
+    return {
+        **parts,
+        "bins": {name: Bins.from_dict(values) for name, values in config["attributes"].items()},
+        "spaces": config["spaces"],
+        "log_rms": tuple(config["log_rms"]) if config["log_rms"] else None,
+        "report": config.get("report"),
+        "covariance": covariance,
+    }

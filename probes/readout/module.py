@@ -11,9 +11,12 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
 from probes.errors import InputError
+from probes.readout.card import model_card
+from probes.readout.files import fingerprint, locate, read_parts, write_readout
 from probes.readout.linear import LinearProbes
-from probes.sae.base import SparseAutoencoder
+from probes.sae import SparseAutoencoder
 from probes.sae.streaming import LinearReader
+from probes.support.hub import fetch_files
 
 if TYPE_CHECKING:
     from probes.attributes import Bins
@@ -42,6 +45,8 @@ class Readout(
     tags=["sparse-autoencoder", "linear-probe", "music", "audio", "interpretability"],
 ):
     """Reads attributes from the latents of one space (or of several that share their latents).
+
+    `source` says where it was loaded from; None for one made here.
 
     Args:
         sae: The autoencoder.
@@ -88,6 +93,7 @@ class Readout(
         self.attributes = probes.attributes
         self.log_rms = log_rms
         self.report = dict(report or {})
+        self.source: str | None = None
         self.register_buffer("covariance", covariance, persistent=False)
         rows = [probes.weight, controls.weight]
         stacked = torch.cat([*(weight[:, :hidden] for weight in rows), sae.dictionary.t()])
@@ -100,6 +106,15 @@ class Readout(
         self._bias: Tensor
         self.requires_grad_(False)
         self.eval()
+
+    def __repr__(self) -> str:
+        origin = f' "{self.source}"' if self.source else ""
+        lines = [
+            f"Readout{origin} of {' or '.join(self.spaces)} latents [batch, frames, {self.sae.config.channels}]",
+            f"  autoencoder: {self.sae!r}",
+            *(f"  {name}: {self.bins[name].summary}" for name in self.attributes),
+        ]
+        return "\n".join(lines)
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Latents [B, F, C], valid frames [B, F] bool or None for all -> mean class distributions {name: [B, K]}."""
@@ -170,14 +185,10 @@ class Readout(
 
     def fingerprint(self) -> str:
         """Sixteen hex digits that differ when any weight, bin edge or space differs."""
-        from probes.readout.files import fingerprint
-
         return fingerprint(self)
 
     def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
         """A model card from what the readout knows about itself."""
-        from probes.readout.card import model_card
-
         return model_card(self)
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
@@ -186,8 +197,6 @@ class Readout(
         return super().save_pretrained(save_directory, **options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        from probes.readout.files import write_readout
-
         write_readout(self, save_directory)
 
     @classmethod
@@ -199,15 +208,14 @@ class Readout(
         download: cache_dir, force_download, local_files_only, token, as for huggingface_hub.hf_hub_download.
         Raises InputError when there is none or it is damaged.
         """
-        from probes.readout.files import locate, read_readout
-        from probes.support.hub import fetch_files
-
         source = locate(pretrained_model_name_or_path)
 
         def fetch(name: str) -> Path:
             return fetch_files(source, (name,), revision=revision, **download)[name]
 
-        return read_readout(fetch)
+        readout = cls(**read_parts(fetch))
+        readout.source = str(pretrained_model_name_or_path)
+        return readout
 
     def _inputs(self, latents: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         channels = self.sae.config.channels

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from probes.rendering.compose import Facts
+from probes.rendering.composing import Facts
 
 REGISTER = {
     "low": (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.rendering.captions import write_caption
-from probes.rendering.compose import Facts, Note, compose, draw_facts
+from probes.rendering.composing import Facts, Note, compose, draw_facts
 from probes.rendering.synth import render
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from mido import Message, MetaMessage, MidiFile, MidiTrack
 
-from probes.rendering.compose import Facts, Note
+from probes.rendering.composing import Facts, Note
 
 DRUM_CHANNEL = 9
 # midirenderer starts and ends notes only at blocks of 64 samples at 48 kHz. A tick is half a block, and events stand on

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from probes.errors import InputError
-from probes.rendering.compose import Facts, Note, Piece
+from probes.rendering.composing import Facts, Note, Piece
 from probes.rendering.soundfont import load_soundfont
 
 PEAK = 0.98  # full scale less a hair, so that writing 16-bit files never clips

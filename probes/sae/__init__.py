@@ -1,21 +1,10 @@
-"""Sparse autoencoders: the paper's (ReLU, RMSNorm, L1) and TopK, BatchTopK and JumpReLU under one interface."""
+"""Sparse autoencoders: the paper's (ReLU, RMSNorm, L1) and TopK, BatchTopK and JumpReLU under one interface.
 
-from typing import TYPE_CHECKING
+Each architecture is one file, which registers its class; the imports below bring them all in.
+"""
 
-from probes.support.late_names import late_names
+from probes.sae import batchtopk, jumprelu, relu, topk
+from probes.sae.base import SparseAutoencoder, architectures, make_sae
+from probes.sae.config import SAEConfig
 
-if TYPE_CHECKING:
-    from probes.sae.base import SparseAutoencoder
-    from probes.sae.build import make_sae
-    from probes.sae.config import SAEConfig
-
-__all__ = ["SAEConfig", "SparseAutoencoder", "make_sae"]
-
-__getattr__, __dir__ = late_names(
-    __name__,
-    {
-        "SAEConfig": "probes.sae.config",
-        "SparseAutoencoder": "probes.sae.base",
-        "make_sae": "probes.sae.build",
-    },
-)
+__all__ = ["SAEConfig", "SparseAutoencoder", "architectures", "batchtopk", "jumprelu", "make_sae", "relu", "topk"]

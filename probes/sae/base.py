@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from huggingface_hub import ModelHubMixin
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from probes.errors import InputError
 from probes.sae.config import SAEConfig
-from probes.support.files import read_json, write_whole
+from probes.support.files import read_json, write_json, write_whole
 from probes.support.hub import fetch_files
 
 
@@ -25,6 +25,26 @@ class StepLoss(NamedTuple):
     fired: Tensor  # [H] bool, features active in at least one frame of the batch
 
 
+_CLASSES: dict[str, type[SparseAutoencoder]] = {}
+
+Class = TypeVar("Class", bound="type[SparseAutoencoder]")
+
+
+def register(architecture: str) -> Callable[[Class], Class]:
+    """Decorator of a subclass: `config.architecture` names it from then on."""
+
+    def add(kind: Class) -> Class:
+        _CLASSES[architecture] = kind
+        return kind
+
+    return add
+
+
+def architectures() -> tuple[str, ...]:
+    """Names that `SAEConfig.architecture` may have."""
+    return tuple(sorted(_CLASSES))
+
+
 class SparseAutoencoder(
     nn.Module,
     ModelHubMixin,
@@ -33,16 +53,19 @@ class SparseAutoencoder(
 ):
     """x -> features -> x^, on raw latents of one space.
 
-    Subclasses give `activate`; `relu` adds its RMSNorm. Parameters, with H features and C channels:
-    encoder_weight [H, C], encoder_bias [H], dictionary [H, C] (row j is the atom of feature j), decoder_bias [C];
-    buffers mean [C] and std [C] of the training data, in raw units.
+    Subclasses give `activate`, `loss` and `sparsity`, and check their own fields of the config; `relu` adds its
+    RMSNorm. Parameters, with H features and C channels: encoder_weight [H, C], encoder_bias [H], dictionary [H, C]
+    (row j is the atom of feature j), decoder_bias [C]; buffers mean [C] and std [C] of the training data, in raw units.
     """
 
     elementwise = True
     """Whether `activate` looks at one pre-activation at a time, so that features can be taken in blocks."""
+    normed = False
+    """Whether a frame's features are divided by rms(h): f_j = feature_gain_j * h_j / rms(h)."""
 
     def __init__(self, config: SAEConfig) -> None:
         super().__init__()
+        self.check(config)
         self.config = config
         hidden, channels = config.hidden, config.channels
         self.encoder_weight = nn.Parameter(torch.zeros(hidden, channels))
@@ -53,6 +76,32 @@ class SparseAutoencoder(
         self.register_buffer("std", torch.ones(channels))
         self.mean: Tensor
         self.std: Tensor
+
+    def __repr__(self) -> str:
+        config = self.config
+        revision = f" (revision {config.revision})" if config.revision else ""
+        return (
+            f"{config.architecture} autoencoder of {config.space or 'unnamed'} latents{revision}: "
+            f"{config.channels} channels to {config.hidden} features, {self.sparsity}"
+        )
+
+    @classmethod
+    def check(cls, config: SAEConfig) -> None:
+        """Raise InputError when a field that only this architecture uses has no meaning."""
+
+    @property
+    def sparsity(self) -> str:
+        """What makes the features sparse, in a few words."""
+        raise NotImplementedError
+
+    @property
+    def feature_gain(self) -> Tensor:
+        """Factor of each feature [H]: f = feature_gain * h / rms(h). Ones without a norm."""
+        return torch.ones_like(self.encoder_bias)
+
+    def rms(self, h: Tensor) -> Tensor:
+        """What each frame's features are divided by, [..., H] -> [..., 1]. Ones without a norm."""
+        return torch.ones_like(h[..., :1])
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
@@ -82,7 +131,7 @@ class SparseAutoencoder(
         raise NotImplementedError
 
     def activate_block(self, pre: Tensor, part: slice) -> Tensor:
-        """`activate` for the features in `part` alone; only where `elementwise`."""
+        """`activate` for the features in `part` alone; only where `elementwise`. May write over `pre`."""
         return self.activate(pre)
 
     def normalise(self, h: Tensor) -> Tensor:
@@ -139,8 +188,7 @@ class SparseAutoencoder(
 
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         write_whole(save_directory / "model.safetensors", save(tensors))
-        text = json.dumps(self.config.to_dict(), indent=2) + "\n"
-        write_whole(save_directory / "config.json", text.encode())
+        write_json(save_directory / "config.json", self.config.to_dict())
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # the mixin's would feed config.json to __init__
@@ -151,11 +199,41 @@ class SparseAutoencoder(
         download: cache_dir, force_download, local_files_only, token, as for huggingface_hub.hf_hub_download.
         Raises InputError when there is none or it is damaged.
         """
-        from probes.sae.build import load_tensors
-
         source = str(pretrained_model_name_or_path)
         files = fetch_files(source, ("config.json", "model.safetensors"), revision=revision, **download)
-        sae = load_tensors(SAEConfig.from_dict(read_json(files["config.json"])), files["model.safetensors"])
+        sae = load_sae(SAEConfig.from_dict(read_json(files["config.json"])), files["model.safetensors"])
         if not isinstance(sae, cls):
             raise InputError(f"{source} holds a {sae.config.architecture} autoencoder, not a {cls.__name__}")
         return sae
+
+
+def make_sae(config: SAEConfig, seed: int | None = 0) -> SparseAutoencoder:
+    """A new autoencoder of `config.architecture`; random from `seed`, or all zeros for None.
+
+    Raises:
+        InputError: No such architecture, or a field of the config that has no meaning for it.
+    """
+    if config.architecture not in _CLASSES:
+        raise InputError(f"architecture must be one of {', '.join(architectures())}, not {config.architecture!r}")
+    sae = _CLASSES[config.architecture](config)
+    if seed is not None:
+        sae.initialise(seed)
+    return sae
+
+
+def load_sae(config: SAEConfig, path: Path) -> SparseAutoencoder:
+    """The autoencoder of `config` with the weights in the safetensors file at `path`.
+
+    Raises:
+        InputError: The file does not hold them.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    sae = make_sae(config, seed=None)
+    try:
+        sae.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        message = " ".join(str(error).split())
+        raise InputError(f"{path} does not hold the weights its config.json describes: {message}") from error
+    return sae

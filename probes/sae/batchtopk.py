@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from probes.sae.base import register
 from probes.sae.config import SAEConfig
 from probes.sae.topk import TopKSAE
 
 MOMENTUM = 0.99  # of the running threshold
 
 
+@register("batchtopk")
 class BatchTopKSAE(TopKSAE):
     """k active features a frame on average while training; afterwards a fixed threshold, so that a frame's features do
     not depend on the frames it came with. The threshold is the running mean of the smallest activation kept."""

@@ -8,8 +8,6 @@ from typing import Any
 
 from probes.errors import InputError
 
-ARCHITECTURES = ("relu", "topk", "batchtopk", "jumprelu")
-
 INPUT_LAYOUT = (
     "[..., channels] float32, one latent frame per row, raw values as the space's encode() returns them "
     "(no scaling factor); the per-channel mean and std in model.safetensors are applied inside"
@@ -18,7 +16,14 @@ INPUT_LAYOUT = (
 
 @dataclass(frozen=True)
 class SAEConfig:
-    """One sparse autoencoder. Formulas: Paek et al., arXiv 2510.23802, Eq. 1 and 2."""
+    """One sparse autoencoder. Formulas: Paek et al., arXiv 2510.23802, Eq. 1 and 2.
+
+    One class for all architectures: config.json of version 0.1.0 holds every field, and so do the fingerprints of the
+    readouts that were saved with it. The fields of one architecture alone say so, and its class checks them.
+
+    Raises:
+        InputError: A field that every architecture uses has no meaning.
+    """
 
     channels: int
     """Channels of the latent space, C."""
@@ -54,18 +59,15 @@ class SAEConfig:
     """Added to the mean square of h in RMSNorm. Small, since the pre_norm penalty drives rms(h) below 0.01."""
 
     def __post_init__(self) -> None:
-        self._choice("architecture", ARCHITECTURES)
-        self._choice("penalty", ("pre_norm", "post_norm"))
-        self._choice("reduction", ("sum", "mean"))
-        self._choice("decoder", ("unit", "free"))
+        self.require("reduction", ("sum", "mean"))
+        self.require("decoder", ("unit", "free"))
         if self.channels < 1 or self.hidden < 1:
             raise InputError(f"channels and hidden must be at least 1, not {self.channels} and {self.hidden}")
-        if not 1 <= self.k <= self.hidden and self.architecture in ("topk", "batchtopk"):
-            raise InputError(f"k must lie between 1 and hidden = {self.hidden}, not {self.k}")
         if not (math.isfinite(self.lam) and self.lam >= 0):
             raise InputError(f"lambda must be a finite number of at least 0, not {self.lam}")
 
-    def _choice(self, name: str, allowed: tuple[str, ...]) -> None:
+    def require(self, name: str, allowed: tuple[str, ...]) -> None:
+        """Raise InputError when the field `name` is not one of the allowed words."""
         if getattr(self, name) not in allowed:
             raise InputError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from probes.sae.base import SparseAutoencoder, StepLoss
+from probes.sae.base import SparseAutoencoder, StepLoss, register
 from probes.sae.config import SAEConfig
 
 START_THRESHOLD = 0.1
@@ -46,12 +46,17 @@ class _Step(torch.autograd.Function):
         return torch.zeros_like(pre), (-(1 / ctx.bandwidth) * near * upstream).sum(0), None
 
 
+@register("jumprelu")
 class JumpReLUSAE(SparseAutoencoder):
     """h_j = pre_j where pre_j > theta_j > 0, else 0; theta = exp(log_threshold)."""
 
     def __init__(self, config: SAEConfig) -> None:
         super().__init__(config)
         self.log_threshold = nn.Parameter(torch.full((config.hidden,), START_THRESHOLD).log())
+
+    @property
+    def sparsity(self) -> str:
+        return f"L0 penalty with weight {self.config.lam:g}"
 
     def activate(self, pre: Tensor) -> Tensor:
         return pre * (pre > self.log_threshold.exp())

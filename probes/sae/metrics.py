@@ -23,7 +23,7 @@ def evaluate(sae: SparseAutoencoder, arrays: Sequence[np.ndarray]) -> dict[str, 
     Returns:
         frames: how many there were.
         fvu: sum of squared errors over sum of squared distances to the data set's own mean (one ratio of sums, not a
-            mean of ratios).
+            mean of ratios); None, as shrinkage, where all frames are equal.
         l0: active features of a frame, mean. sparsity: share of zero activations, 1 - l0 / H.
         silent: share of features active in none of the frames.
         shrinkage: sum of <x^ - m, x - m> over sum of ||x - m||^2, m the data's mean: below 1 the
@@ -62,11 +62,11 @@ def evaluate(sae: SparseAutoencoder, arrays: Sequence[np.ndarray]) -> dict[str, 
     counts, _ = np.histogram(np.log10(rate[rate > 0]), HISTOGRAM_EDGES)
     result = {
         "frames": frames,
-        "fvu": squared / spread,
+        "fvu": squared / spread if spread else None,
         "l0": active / frames,
         "sparsity": 1 - active / frames / sae.config.hidden,
         "silent": float((rate == 0).mean()),
-        "shrinkage": product / spread,
+        "shrinkage": product / spread if spread else None,
         "cosine": cosine / frames,
         "density": {
             "edges": HISTOGRAM_EDGES.tolist(),

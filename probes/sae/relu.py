@@ -5,17 +5,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from probes.sae.base import SparseAutoencoder, StepLoss
+from probes.sae.base import SparseAutoencoder, StepLoss, register
 from probes.sae.config import SAEConfig
 from probes.sae.fused import fused_backward
 
 
+@register("relu")
 class ReluSAE(SparseAutoencoder):
     """f_j = gain_j * h_j / rms(h), with rms(h) = sqrt(mean_j h_j^2 + eps) over the features of a frame."""
+
+    normed = True
 
     def __init__(self, config: SAEConfig) -> None:
         super().__init__(config)
         self.gain = nn.Parameter(torch.ones(config.hidden))
+
+    @classmethod
+    def check(cls, config: SAEConfig) -> None:
+        config.require("penalty", ("pre_norm", "post_norm"))
+
+    @property
+    def sparsity(self) -> str:
+        where = "h, before RMSNorm" if self.config.penalty == "pre_norm" else "f, after RMSNorm"
+        form = "sums" if self.config.reduction == "sum" else "means"
+        return f"L1 on {where} with lambda {self.config.lam:g}, loss in {form} over elements"
+
+    @property
+    def feature_gain(self) -> Tensor:
+        return self.gain
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
@@ -25,6 +42,9 @@ class ReluSAE(SparseAutoencoder):
 
     def activate(self, pre: Tensor) -> Tensor:
         return torch.relu(pre)
+
+    def activate_block(self, pre: Tensor, part: slice) -> Tensor:
+        return pre.relu_()
 
     def rms(self, h: Tensor) -> Tensor:
         """rms over the features, [..., H] -> [..., 1]."""

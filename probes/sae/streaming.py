@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from probes.sae.base import SparseAutoencoder
 from probes.sae.fused import block_columns
-from probes.sae.relu import ReluSAE
 
 FRAMES = 1024  # frames taken together on the CPU
 FRAMES_GPU = 16384
@@ -22,7 +21,7 @@ WHOLE = 1 << 22  # elements of [frames, hidden] at a time where the activation n
 
 
 class Streamed(NamedTuple):
-    """Of N frames."""
+    """What is read from N frames."""
 
     values: Tensor  # [N, outputs] linear functions of the features, without bias
     rms: Tensor | None  # [N] rms(h), where the architecture has a norm
@@ -40,15 +39,14 @@ class LinearReader(nn.Module):
         super().__init__()
         self._sae = (sae,)  # in a tuple, so that it is not a submodule a second time
         self.eps = sae.config.eps
-        self.normed = isinstance(sae, ReluSAE)
+        self.normed = sae.normed
         encoder, bias = sae.encoder_weight.detach(), sae.encoder_bias.detach()
         if sae.config.standardise:
             encoder = encoder / sae.std
             bias = bias - encoder @ sae.mean
-        gain = sae.gain.detach() if isinstance(sae, ReluSAE) else 1.0
         self.register_buffer("encoder", encoder.clone(), persistent=False)
         self.register_buffer("bias", bias.clone(), persistent=False)
-        self.register_buffer("weights", (weights.detach() * gain).contiguous(), persistent=False)
+        self.register_buffer("weights", (weights.detach() * sae.feature_gain.detach()).contiguous(), persistent=False)
         self.encoder: Tensor
         self.bias: Tensor
         self.weights: Tensor
@@ -81,7 +79,7 @@ class LinearReader(nn.Module):
         columns = block_columns(frames, hidden, x.device)
         for start in range(0, hidden, columns):
             part = slice(start, start + columns)
-            block = self._activate(torch.addmm(self.bias[part], x, self.encoder[part].t()), part)
+            block = self.sae.activate_block(torch.addmm(self.bias[part], x, self.encoder[part].t()), part)
             values.addmm_(block, weights[:, part].t())
             if self.normed:
                 norm = torch.linalg.vector_norm(block, dim=1)
@@ -94,9 +92,6 @@ class LinearReader(nn.Module):
             return Streamed(values, None, active)
         rms = (squares / hidden + self.eps).sqrt()
         return Streamed(values / rms[:, None], rms, active)
-
-    def _activate(self, pre: Tensor, part: slice) -> Tensor:
-        return pre.relu_() if self.normed else self.sae.activate_block(pre, part)
 
     def _whole_rows(self, x: Tensor, weights: Tensor, count: bool, fired: Tensor | None) -> Streamed:
         rows = max(1, WHOLE // self.encoder.shape[0])

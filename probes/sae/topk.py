@@ -5,16 +5,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from probes.errors import InputError
 from probes.sae.auxiliary import auxiliary_error
-from probes.sae.base import SparseAutoencoder, StepLoss
+from probes.sae.base import SparseAutoencoder, StepLoss, register
+from probes.sae.config import SAEConfig
 
 AUXILIARY_WEIGHT = 1 / 32  # of the squared error, as in the paper
 
 
+@register("topk")
 class TopKSAE(SparseAutoencoder):
     """h_j = max(pre_j, 0) for the k largest pre-activations of a frame, 0 for the others."""
 
     elementwise = False
+
+    @classmethod
+    def check(cls, config: SAEConfig) -> None:
+        if not 1 <= config.k <= config.hidden:
+            raise InputError(f"k must lie between 1 and hidden = {config.hidden}, not {config.k}")
+
+    @property
+    def sparsity(self) -> str:
+        return f"k = {self.config.k}"
 
     def activate(self, pre: Tensor) -> Tensor:
         top = pre.topk(self.config.k, dim=-1)

@@ -48,6 +48,14 @@ class Space(ABC):
     def __init__(self, weights: str | None = None, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
 
+    def __repr__(self) -> str:
+        revision = f" (revision {self.revision})" if self.revision else ""
+        return (
+            f"{type(self).__name__} of {' and '.join(self.spaces)} latents, weights {self.weights}{revision} on "
+            f"{self.device}: audio [batch, {self.audio_channels}, samples] at {self.sample_rate} Hz, "
+            f"latents [batch, frames, {self.channels}] at {self.frame_rate:.4g} frames a second"
+        )
+
     @abstractmethod
     def _encode(self, audio: Tensor) -> Tensor:
         """`[B, audio_channels, F * hop]` -> `[B, F, channels]`, deterministic."""
@@ -99,12 +107,13 @@ class Space(ABC):
         """Latents of audio.
 
         Args:
-            audio: `[B, A, n]`, any length. A stereo space copies mono to both channels, a mono one averages
-                several.
-            sample_rate: Of `audio` in Hz when it is not the space's own: it is then resampled.
+            audio: `[samples]`, `[channels, samples]` or `[batch, channels, samples]`, of any length. A stereo space
+                copies mono to both channels, a mono one averages several.
+            sample_rate: Rate of `audio` in Hz. None means the space's own; any other is resampled.
 
         Returns:
-            `[B, ceil(n / hop), channels]` float32 on `device`; silence fills up the last frame.
+            `[batch, ceil(samples / hop), channels]` float32 on `device`, with a batch of one for a single clip.
+            Silence fills up the last frame.
 
         Raises:
             InputError: no samples, more than two channels for a stereo space, or values that are not finite.
@@ -146,9 +155,13 @@ class Space(ABC):
         return in_pieces(window, frames, self.chunk_frames, self.context_frames, dim=-1, stride=self.hop)
 
     def _fit(self, audio: Tensor, sample_rate: int | None) -> Tensor:
-        """Audio `[B, A, n]` in the space's channel layout and sample rate."""
-        if audio.ndim != 3 or audio.shape[-1] == 0:
-            raise InputError(f"{self.name} encodes audio [batch, channels, samples], but got {list(audio.shape)}")
+        """Audio as `encode` takes it, as `[B, A, n]` in the space's channel layout and sample rate."""
+        if audio.ndim not in (1, 2, 3) or 0 in audio.shape:
+            raise InputError(
+                f"{self.name} encodes audio [samples], [channels, samples] or [batch, channels, samples], but got "
+                f"{list(audio.shape)}"
+            )
+        audio = audio[(None,) * (3 - audio.ndim)]
         if not torch.isfinite(audio).all():
             raise InputError("the audio holds values that are not finite (NaN or infinity): repair the file")
         if self.audio_channels == 1:

@@ -67,7 +67,7 @@ def encode_command(
     """
     from probes.corpus.job import EncodeOptions, encode_corpus
     from tracer.commands.fit_tables import print_summary
-    from tracer.reporting import reporting
+    from tracer.long_work import reporting
 
     options = EncodeOptions(
         out=out,

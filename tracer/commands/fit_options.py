@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -80,9 +81,17 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
         found = tuple(float(part) for part in names(text))
     except ValueError:
         found = ()
-    if not found or len(set(found)) < len(found):
-        raise InputError(f"{option} takes different numbers separated by commas, not {text!r}")
+    if not found or len(set(found)) < len(found) or not all(math.isfinite(number) for number in found):
+        raise InputError(f"{option} takes different numbers separated by commas, not {text[:80]!r}")
     return found
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """ "2048,4096" -> whole numbers above 0. Raises InputError for anything else."""
+    found = numbers(text, option)
+    if not all(number.is_integer() and number > 0 for number in found):
+        raise InputError(f"{option} takes whole numbers above 0 separated by commas, not {text[:80]!r}")
+    return tuple(int(number) for number in found)
 
 
 def pairs(texts: list[str] | None, option: str) -> dict[str, str]:

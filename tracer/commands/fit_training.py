@@ -11,7 +11,7 @@ from tracer.commands import fit_options as given
 
 if TYPE_CHECKING:
     from probes.corpus import Corpus
-    from tracer.reporting import Report
+    from tracer.long_work import Report
 
 STEPS, HIDDEN, LAMBDA = 3000, 4096, 0.02
 
@@ -52,10 +52,12 @@ def sae_command(
     from probes.fit.sae_training import TrainingOptions
     from probes.sae.config import SAEConfig
     from probes.support.devices import pick_device
+    from probes.support.paths import result_folder
     from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_sae
-    from tracer.reporting import reporting
+    from tracer.long_work import reporting
 
+    result_folder(out)
     opened, place = Corpus.open(corpus), pick_device(device)
     config = SAEConfig(
         channels=opened.channels,
@@ -129,10 +131,12 @@ def probes_command(
     from probes.readout import Readout
     from probes.sae.base import SparseAutoencoder
     from probes.support.devices import pick_device
+    from probes.support.paths import result_folder
     from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_contributions, print_probes
-    from tracer.reporting import reporting
+    from tracer.long_work import reporting
 
+    result_folder(out)
     opened, place = Corpus.open(corpus), pick_device(device)
     if sae is None:
         if explain is None:
@@ -195,10 +199,12 @@ def readout_command(
     from probes.fit.sae_training import TrainingOptions
     from probes.sae.config import SAEConfig
     from probes.support.devices import pick_device
+    from probes.support.paths import result_folder
     from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_probes
-    from tracer.reporting import reporting
+    from tracer.long_work import reporting
 
+    result_folder(out)
     place = pick_device(device)
     with reporting(not as_json) as report:
         opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device, report)
@@ -285,14 +291,16 @@ def sweep_command(
     from probes.fit.sweep import Grid, run_sweep
     from probes.sae.config import SAEConfig
     from probes.support.devices import pick_device
+    from probes.support.paths import result_folder
     from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_sweep
     from tracer.figures.sweep import draw_sweeps
-    from tracer.reporting import reporting
+    from tracer.long_work import reporting
 
+    result_folder(out)
     place = pick_device(device)
     grid = Grid(
-        tuple(int(number) for number in given.numbers(hidden, "--hidden")),
+        given.whole_numbers(hidden, "--hidden"),
         given.numbers(lambdas, "--lambda"),
         SAEConfig(1, 1, penalty=penalty, reduction=reduction, decoder=decoder, standardise=standardise),
         TrainingOptions(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from probes.support.key_values import key_values
+from probes.support.pairs import key_values
 from tracer.options import PromptOptions, SteerOptions
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]

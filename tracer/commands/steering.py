@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from probes.errors import InputError
-from probes.support.key_values import key_values
+from probes.support.pairs import key_values
 from tracer.commands.from_options import AsJson, help_of, with_flags
 from tracer.commands.tables import number, print_rows
 from tracer.options import SteerOptions

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from hooks import Edit, Event
+from probes.support.files import write_whole
+from tracer.long_work import reporting
 from tracer.options import TraceOptions
 from tracer.prompts import Prompt
 from tracer.record.buffer import TraceBuffer
 from tracer.record.shards import PromptTrace
 from tracer.record.store import RunStore
-from tracer.reporting import reporting
 from tracer.session import Session
 
 
@@ -75,9 +76,9 @@ def trace_batch(
     latents = session.generate(prompts, edits, reader)
     tell_idle_edits(options.steer, edits, reader.times)
     if options.save_latents:
-        (store.path / "latents").mkdir(exist_ok=True)
         for prompt, latent in zip(prompts, latents):
-            save_file({"latent": latent.cpu().contiguous()}, store.path / "latents" / f"{prompt.index:05d}.safetensors")
+            data = save({"latent": latent.cpu().contiguous()})
+            write_whole(store.path / "latents" / f"{prompt.index:05d}.safetensors", data)
     if options.save_audio:
         reads_pitch = "pitch" in session.readout.attributes
         audio, tracks = session.listen(prompts, latents, ["pitch"] if reads_pitch else [])

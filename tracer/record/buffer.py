@@ -40,9 +40,8 @@ class TraceBuffer:
 
     Holds the class distributions and the class of every frame (one byte each), nothing of the size of a latent.
 
-    Parameters
-    ----------
-    prompts : index of each prompt of the batch, in batch order.
+    Args:
+        prompts: Index of each prompt of the batch, in batch order.
     """
 
     def __init__(self, prompts: Sequence[int]) -> None:

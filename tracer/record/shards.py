@@ -29,7 +29,6 @@ valid      binary       on the rows of the last state: one byte per frame, 1 whe
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +38,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from probes.support.files import whole_file
 from tracer.curves import Curve
 
 _KEYS = [
@@ -65,14 +65,15 @@ FRAMES_SCHEMA = pa.schema([*_KEYS, pa.field("classes", pa.binary(), nullable=Fal
 class PromptTrace:
     """Everything that is kept of one prompt's generation, states 0..T.
 
-    Attributes
-    ----------
-    prompt : index of the prompt.
-    t, logsnr : float64 [T+1].
-    pooled : for each curve, class distributions float32 [T+1, classes].
-    classes : for each curve, most probable classes uint8 [T+1, frames]; empty where frames are not kept.
-    valid : for each curve, bool [frames]; empty where frames are not kept.
-    fvu, l0 : for each view, float32 [T+1].
+    Attributes:
+        prompt: Index of the prompt.
+        t: Flow time of every state, float64 [T+1].
+        logsnr: Log signal-to-noise ratio of every state, float64 [T+1].
+        pooled: For each curve, class distributions float32 [T+1, classes].
+        classes: For each curve, most probable classes uint8 [T+1, frames]; empty where frames are not kept.
+        valid: For each curve, the frames that count, bool [frames]; empty where frames are not kept.
+        fvu: For each view, float32 [T+1].
+        l0: For each view, float32 [T+1].
     """
 
     prompt: int
@@ -91,14 +92,14 @@ def write_pair(folder: Path, name: str, traces: Sequence[PromptTrace], frames: b
     The frames file is put in place first: a prompt counts once its shard is there.
     """
     if frames:
-        _write_atomically(folder / "frames" / f"{name}.parquet", FRAMES_SCHEMA, (_frames_table(t) for t in traces))
-    _write_atomically(folder / "shards" / f"{name}.parquet", SHARD_SCHEMA, (_shard_table(t) for t in traces))
+        _write_tables(folder / "frames" / f"{name}.parquet", FRAMES_SCHEMA, (_frames_table(t) for t in traces))
+    _write_tables(folder / "shards" / f"{name}.parquet", SHARD_SCHEMA, (_shard_table(t) for t in traces))
 
 
-def _write_atomically(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with pq.ParquetWriter(
+def _write_tables(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
+    with (
+        whole_file(path) as temporary,
+        pq.ParquetWriter(
             temporary,
             schema,
             compression="zstd",
@@ -106,24 +107,10 @@ def _write_atomically(path: Path, schema: pa.Schema, tables: Iterator[pa.Table])
             # Statistics of `prompt` are the index by which a prompt is found again.
             write_statistics=["prompt", "index"],  # type: ignore[arg-type]
             write_page_checksum=True,
-        ) as writer:
-            for table in tables:
-                writer.write_table(table, row_group_size=table.num_rows)
-        sync(temporary)
-        os.replace(temporary, path)
-        sync(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, onto the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        ) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table, row_group_size=table.num_rows)
 
 
 def _key_columns(trace: PromptTrace, curves: Sequence[Curve]) -> list[pa.Array]:

@@ -15,7 +15,6 @@ finished prompts and nothing half-finished. Several processes may write into one
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import json
 import os
@@ -28,8 +27,10 @@ import numpy as np
 import pyarrow as pa
 
 from probes.errors import InputError
+from probes.support.files import plain_errors, sync_folder, write_json, write_whole
+from probes.support.identity import require_same
 from tracer.prompts import Prompt, prompts_hash
-from tracer.record.shards import PromptTrace, ShardPair, sync, write_pair
+from tracer.record.shards import PromptTrace, ShardPair, write_pair
 
 FORMAT = 1
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError)
@@ -56,18 +57,18 @@ class RunStore:
     ) -> RunStore:
         """Create the folder, or continue it when it was made with the same options and prompts.
 
-        Parameters
-        ----------
-        options : everything that changes what is measured; compared on continuing, under the names of the
-            command line.
-        about : what is only recorded: versions, device, batch size.
-        frames : keep the class of every frame (needed for agreement).
-        clean : check every shard, put damaged ones aside with a warning, and remove what a killed process left.
-            Of several processes, one does this before the others open the folder with ``clean=False``.
+        Args:
+            path: The run folder.
+            options: Everything that changes what is measured, under the names of `TraceOptions`; compared on
+                continuing.
+            prompts: All prompts of the run.
+            about: What is only recorded: versions, device, batch size.
+            frames: Keep the class of every frame (needed for agreement).
+            clean: Check every shard, put damaged ones aside with a warning, and remove what a killed process left.
+                Of several processes, one does this before the others open the folder with `clean=False`.
 
-        Raises
-        ------
-        InputError : the folder cannot be written, holds something else, or was made with other options.
+        Raises:
+            InputError: the folder cannot be written, holds something else, or was made with other options.
         """
         folder = Path(path)
         header = {
@@ -76,9 +77,10 @@ class RunStore:
             "prompts": {"n": len(prompts), "hash": prompts_hash(prompts)},
             "about": dict(about or {}),
         }
+        header = json.loads(json.dumps(header, default=str))
         with plain_errors(folder):
             _create(folder, header)
-            _require_same(folder, json.loads(json.dumps(header, default=str)))
+            _require_same(folder, header)
             for name in ("shards", "frames") if frames else ("shards",):
                 (folder / name).mkdir(exist_ok=True)
             if not (folder / "prompts.csv").exists():
@@ -186,40 +188,6 @@ class RunReader:
         return self._open_pairs[number]
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace the contents of ``path`` in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        sync(temporary)
-        os.replace(temporary, path)
-        sync(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-class plain_errors:
-    """Turns what the file system says into one line that says what to do."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if not isinstance(error, OSError):
-            return
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise InputError(
-                f"no room left to write in {self.folder} ({os.strerror(error.errno)}): free some and run the same"
-                " command again; finished prompts are kept"
-            ) from error
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(f"{self.folder} cannot be written ({reason}): choose another --out") from error
-
-
 def _create(folder: Path, header: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "run.json"
@@ -227,18 +195,17 @@ def _create(folder: Path, header: dict[str, Any]) -> None:
         return
     if any(not entry.name.startswith(".") for entry in folder.iterdir()) and not target.exists():
         raise InputError(f"{folder} holds other files and no run: choose an empty or new folder for --out")
-    temporary = folder / f".run.json.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(header, indent=2, default=str) + "\n", encoding="utf-8")
-    sync(temporary)
+    mine = folder / f".run.json.{os.getpid()}"
+    write_json(mine, header)
     try:
-        os.link(temporary, target)  # unlike a rename, fails when another process was first
+        os.link(mine, target)  # unlike a rename, fails when another process was first
     except FileExistsError:
         pass
     except OSError:  # a file system without links
-        os.replace(temporary, target)
+        os.replace(mine, target)
     finally:
-        temporary.unlink(missing_ok=True)
-    sync(folder)
+        mine.unlink(missing_ok=True)
+    sync_folder(folder)
 
 
 def _read_header(folder: Path) -> dict[str, Any]:
@@ -258,18 +225,11 @@ def _read_header(folder: Path) -> dict[str, Any]:
 
 def _require_same(folder: Path, header: dict[str, Any]) -> None:
     there = _read_header(folder)
-    old, new = there["options"], header["options"]
-    differing = [
-        f"{name} ({old.get(name, 'not set')} there, {new.get(name, 'not set')} here)"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]
+    old, new = dict(there["options"]), dict(header["options"])
     if there["prompts"] != header["prompts"]:
-        differing.append(f"the prompts ({there['prompts']['n']} there, {header['prompts']['n']} here)")
-    if differing:
-        raise InputError(
-            f"{folder} holds a run with other options: {', '.join(differing)}: choose another --out or repeat them"
-        )
+        told = "n" if there["prompts"]["n"] != header["prompts"]["n"] else "hash"
+        old["the prompts"], new["the prompts"] = there["prompts"][told], header["prompts"][told]
+    require_same(folder, "a run", old, new)
 
 
 def _write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:
@@ -277,7 +237,7 @@ def _write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["index", "id", "caption"])
     writer.writerows([prompt.index, prompt.id, prompt.caption] for prompt in prompts)
-    write_bytes(path, text.getvalue().encode())
+    write_whole(path, text.getvalue().encode())
 
 
 def _shard_names(folder: Path, frames: bool) -> list[str]:

@@ -13,9 +13,9 @@ from probes.support.devices import pick_device
 from probes.support.paths import result_folder
 from tracer.clips import MEASURED, Tracks, distortion
 from tracer.generators import prompt_seed
+from tracer.long_work import reporting
 from tracer.options import SteerOptions
 from tracer.prompts import Prompt
-from tracer.reporting import reporting
 from tracer.session import Session
 from tracer.steering.dose_tables import equal_effects, leakage, table
 from tracer.steering.edits import check_edit, displacement, target_note

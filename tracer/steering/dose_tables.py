@@ -66,7 +66,7 @@ def table(clips: Sequence[Row]) -> list[Row]:
             row["on_target_random"] = median(numbers(random.get((edit, alpha), []), "on_target"))
             row["on_target_random_data"] = median(numbers(like_data.get((edit, alpha), []), "on_target"))
         row["voiced"] = median(numbers(members, "voiced"))
-        for name in ("log_mel_db", "stft", "clipped"):
+        for name in ("log_mel_db", "stft_distance", "clipped"):
             row[name] = median(numbers(members, name))
             row[f"{name}_random"] = median(numbers(random.get((edit, alpha), []), name))
         rows.append(row)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from probes.readout import Readout
-from probes.sae.relu import ReluSAE
 
 CHUNK = 512  # frames at a time: a few [CHUNK, hidden] arrays are held
 CORRECTIONS = 2
@@ -154,8 +153,8 @@ class Features:
         sae = readout.sae
         self.h = sae.hidden(frames)
         self.f = sae.normalise(self.h)
-        # mean h^2 + eps, where there is a norm: nothing else knows rms(h).
-        self.square = self.h.square().mean(-1, keepdim=True) + sae.config.eps if isinstance(sae, ReluSAE) else None
+        # mean h^2 + eps = rms(h)^2, where the architecture divides by it.
+        self.square = self.h.square().mean(-1, keepdim=True) + sae.config.eps if sae.normed else None
         self._logits: dict[str, Tensor] = {}
 
     def logits(self, attribute: str) -> Tensor:
@@ -182,9 +181,8 @@ class Features:
         readout, hidden = self.readout, self.f.shape[-1]
         sae = readout.sae
         gate = (self.h > 0).to(self.h)
-        if isinstance(sae, ReluSAE):
-            assert self.square is not None
-            gate = gate * sae.gain / self.square.sqrt()
+        if self.square is not None:
+            gate = gate * sae.feature_gain / self.square.sqrt()
         along_h = self.h @ sae.encoder_weight
         rows = []
         for reading in readings:

@@ -20,10 +20,10 @@ from probes.errors import InputError
 from probes.support.devices import pick_device
 from probes.support.paths import result_folder
 from tracer.clips import MEASURED, Tracks
+from tracer.long_work import reporting
 from tracer.measures.frame_classes import Finals, agreement
 from tracer.options import SteerOptions
 from tracer.prompts import Prompt
-from tracer.reporting import reporting
 from tracer.session import Session
 from tracer.steering.dose import run_identity
 from tracer.steering.edits import check_edit, displacement, make_edit, target_note

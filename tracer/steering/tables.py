@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from probes.errors import InputError
-from probes.support.files import read_json, write_whole
+from probes.support.files import read_json, write_json, write_whole
+from probes.support.identity import require_same
 
 Row = dict[str, Any]
 
@@ -47,16 +48,10 @@ def open_run(folder: Path, name: str, about: Mapping[str, Any]) -> None:
     Raises:
         InputError: it holds a run with other options, or other files, or cannot be written.
     """
-    text = json.dumps(about, indent=2) + "\n"
-    if not (folder / name).exists():
-        if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
-            raise InputError(f"{folder} holds other files and no {name}: choose an empty or new folder for --out")
-        write_whole(folder / name, text.encode())
+    if (folder / name).exists():
+        # As JSON says it: tuples are lists there.
+        require_same(folder, "a run", read_json(folder / name), json.loads(json.dumps(about)))
         return
-    found = read_json(folder / name)
-    wanted = json.loads(text)
-    differing = [key for key in wanted if key not in found or found[key] != wanted[key]]
-    if differing:
-        raise InputError(
-            f"{folder} holds a run with other options: {', '.join(differing)}: choose another --out or repeat them"
-        )
+    if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        raise InputError(f"{folder} holds other files and no {name}: choose an empty or new folder for --out")
+    write_json(folder / name, about)

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from probes.readout import Readout
-from probes.sae.relu import ReluSAE
 from tracer.steering.hold import Raise, pull
 
 CHUNK = 1024  # frames at a time: [CHUNK, hidden] stays small
@@ -75,7 +74,7 @@ class VectorDisplacement:
         parts = []
         for chunk in frames.split(CHUNK):
             f = sae.encode(chunk)
-            if normed(self.readout):
+            if sae.normed:  # then f' must be brought back to the norm of f
                 c = f.norm(dim=-1, keepdim=True) / (f + pushed).norm(dim=-1, keepdim=True).clamp_min(1e-12)
                 part = c * step + (c - 1) * (f @ sae.dictionary)
             else:
@@ -158,8 +157,3 @@ def square_root(covariance: Tensor) -> Tensor:
     """The symmetric square root of a positive semidefinite matrix."""
     values, vectors = torch.linalg.eigh(covariance.double())
     return ((vectors * values.clamp_min(0).sqrt()) @ vectors.t()).to(covariance)
-
-
-def normed(readout: Readout) -> bool:
-    """Whether the readout's autoencoder normalises its features, so that f' must be brought back to the norm of f."""
-    return isinstance(readout.sae, ReluSAE)

@@ -123,3 +123,8 @@ def test_too_little_data() -> None:
         get_attribute("loudness").fit_bins(VALUES, scale="octave")
     with pytest.raises(InputError, match="at least 2 classes"):
         get_attribute("loudness").fit_bins(VALUES, count=1)
+
+
+def test_bins_say_what_they_are() -> None:
+    bins = Bins("timbre", "Hz", "octave", (100.0, 200.0, 400.0))
+    assert repr(bins) == "Bins of timbre: 2 classes from 141 Hz to 283 Hz (octave scale, Hz)"

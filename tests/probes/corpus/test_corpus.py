@@ -91,12 +91,22 @@ def test_a_failure_half_way_through_a_file_is_undone(tmp_path: Path, monkeypatch
         append(self, values)
 
     monkeypatch.setattr(corpus_writer.GrowingArray, "append", full)
-    with pytest.raises(InputError, match="no space left"):
+    with pytest.raises(InputError, match="no room left"):
         write(path, range(6), shard_bytes=10**6)
     monkeypatch.undo()
     check(Corpus.open(path), range(2))
     write(path, range(2, 6), shard_bytes=10**6)
     check(Corpus.open(path), range(6))
+
+
+def test_a_corpus_says_what_it_is(tmp_path: Path) -> None:
+    write(tmp_path / "c", range(12))
+    corpus = Corpus.open(tmp_path / "c")
+    parts = ", ".join(f"{len(corpus.files(split))} {split}" for split in SPLITS)
+    assert repr(corpus) == (
+        f'Corpus "{tmp_path / "c"}" of toy latents [frames, 3] at 10 frames a second: 0.0035 hours in {parts} files, '
+        "labels of pitch"
+    )
 
 
 def test_half_precision(tmp_path: Path) -> None:
@@ -122,8 +132,8 @@ def test_statistics_equal_numpy(tmp_path: Path) -> None:
 def test_another_corpus_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "c", range(2))
     for change, complaint in (
-        ({"space": {**SPACE, "name": "other"}}, "space toy, this run has other"),
-        ({"space": {**SPACE, "fingerprint": "def"}}, "weights abc, this run has def"),
+        ({"space": {**SPACE, "name": "other"}}, r"space \(toy there, other here\)"),
+        ({"space": {**SPACE, "fingerprint": "def"}}, r"weights \(abc there, def here\)"),
         ({"space": {**SPACE, "options": {"bandwidth": 3}}}, "options"),
         ({"attributes": {}}, "attributes"),
         ({"dtype": "float16"}, "dtype"),
@@ -141,7 +151,7 @@ def test_wrong_folders(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a corpus"):
         Corpus.open(tmp_path / "notes")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match="cannot be written"):
         write(tmp_path / "file" / "c", range(1))
     write(tmp_path / "empty", range(0))
     with pytest.raises(InputError, match="no finished file"):

@@ -90,7 +90,7 @@ def test_a_finished_autoencoder_is_not_trained_again_and_another_is_refused(fitt
     corpus, folder, _ = fitted
     monkeypatch.setattr("probes.fit.sae_training.SAETrainer.step", None)
     fit_sae(corpus, folder / "sae", CONFIG, TRAINING)
-    with pytest.raises(InputError, match=r"hidden \(96, now 128\)"):
+    with pytest.raises(InputError, match=r"hidden \(96 there, 128 here\)"):
         fit_sae(corpus, folder / "sae", SAEConfig(channels=12, hidden=128, lam=0.02), TRAINING)
 
 

@@ -11,7 +11,7 @@ from support.readout import tiny_bins, tiny_readout
 from probes import Readout
 from probes.errors import InputError
 from probes.readout.linear import LinearProbes
-from probes.sae.config import ARCHITECTURES
+from probes.sae import architectures
 
 ATTRIBUTES = ("pitch", "loudness", "timbre")
 
@@ -39,7 +39,7 @@ def plain(readout: Readout, latents: torch.Tensor, controls: bool = False) -> di
     return found
 
 
-@pytest.mark.parametrize(("architecture", "log_rms"), [(name, False) for name in ARCHITECTURES] + [("relu", True)])
+@pytest.mark.parametrize(("architecture", "log_rms"), [(name, False) for name in architectures()] + [("relu", True)])
 def test_everything_read_equals_the_plain_formula(architecture, log_rms):
     readout = tiny_readout(channels=16, hidden=600, architecture=architecture, log_rms=log_rms)
     latents = torch.randn(3, 500, 16)  # more frames than one chunk
@@ -127,7 +127,7 @@ def test_class_vectors_are_probe_weights_on_features():
             readout.class_vector(attribute, k)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", architectures())
 def test_saved_and_loaded_reads_the_same(architecture, tmp_path):
     readout = tiny_readout(architecture=architecture, log_rms=architecture == "relu", spaces=("a", "b"))
     readout.save_pretrained(tmp_path / "readout")
@@ -279,3 +279,18 @@ def test_pushing_uploads_what_saving_writes(monkeypatch):
     assert tiny_readout().push_to_hub("someone/readout") == "url"
     assert {"README.md", "config.json", "model.safetensors"} <= set(uploaded)
     assert uploaded["repo_id"] == "someone/readout"
+
+
+def test_a_readout_says_what_it_is(tmp_path):
+    readout = tiny_readout(channels=8, hidden=32, architecture="topk")
+    text = repr(readout)
+    assert text.splitlines() == [
+        "Readout of mini latents [batch, frames, 8]",
+        "  autoencoder: topk autoencoder of mini latents: 8 channels to 32 features, k = 8",
+        f"  pitch: {readout.bins['pitch'].summary}",
+        f"  loudness: {readout.bins['loudness'].summary}",
+        f"  timbre: {readout.bins['timbre'].summary}",
+    ]
+    assert readout.bins["pitch"].summary.startswith("66 classes from ")
+    readout.save_pretrained(tmp_path)
+    assert repr(Readout.from_pretrained(tmp_path)) == text.replace("Readout of", f'Readout "{tmp_path}" of')

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from probes.rendering import captions
 from probes.rendering.captions import write_caption
-from probes.rendering.compose import draw_facts
+from probes.rendering.composing import draw_facts
 
 
 def says(caption: str, phrases: tuple[str, ...]) -> bool:

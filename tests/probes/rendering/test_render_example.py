@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from probes.errors import InputError
 from probes.rendering import render_example
-from probes.rendering.compose import Facts, Note, Part, Piece, compose, draw_facts
+from probes.rendering.composing import Facts, Note, Part, Piece, compose, draw_facts
 from probes.rendering.instruments import BY_NAME, INSTRUMENTS
 from probes.rendering.soundfont import load_soundfont
 from probes.rendering.synth import play, render

@@ -79,6 +79,25 @@ def test_channel_layouts() -> None:
         stereo.encode(torch.randn(1, 3, 100))
 
 
+def test_one_clip_needs_no_batch_and_mono_no_channel() -> None:
+    space = Averager()
+    audio = torch.randn(1, 2, 95)
+    whole = space.encode(audio)
+    assert whole.shape == (1, 10, 2)
+    assert torch.equal(space.encode(audio[0]), whole)
+    mono = space.encode(audio[:, :1], sample_rate=2000)
+    assert torch.equal(space.encode(audio[0, 0], sample_rate=2000), mono)
+
+
+def test_a_space_says_what_it_is() -> None:
+    space = Averager(weights="codec.pt")
+    space.revision = "v2"
+    assert repr(space) == (
+        "Averager of averager latents, weights codec.pt (revision v2) on cpu: audio [batch, 1, samples] at 1000 Hz, "
+        "latents [batch, frames, 2] at 100 frames a second"
+    )
+
+
 def test_other_sample_rates_are_resampled() -> None:
     space = Averager()
     time = torch.arange(4000) / 4000
@@ -103,7 +122,9 @@ def test_wrong_audio_and_latents_are_named() -> None:
     with pytest.raises(InputError, match="samples"):
         space.encode(torch.zeros(1, 1, 0))
     with pytest.raises(InputError, match="samples"):
-        space.encode(torch.zeros(20))
+        space.encode(torch.zeros(1, 1, 1, 20))
+    with pytest.raises(InputError, match="samples"):
+        space.encode(torch.zeros(0, 20))
     with pytest.raises(InputError, match=r"\[batch, frames, 2\]"):
         space.decode(torch.zeros(1, 5, 3))
 

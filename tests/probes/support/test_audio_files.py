@@ -96,7 +96,6 @@ def test_a_table_beside_audio_is_no_dataset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("path,split\na.wav,train\na.wav,test\n", "named already"),
         ("split,path\ntrain,a.wav\ntest\n", "names no path"),
         ("path\na, b.wav\n", "more cells than its header"),
         ("file\na.wav\n", "column `path`"),
@@ -107,6 +106,14 @@ def test_manifests_are_read_whole_or_refused(text: str, says: str, tmp_path: Pat
     (tmp_path / "m.csv").write_text(text)
     with pytest.raises(InputError, match=says):
         audio_sources(str(tmp_path / "m.csv"))
+
+
+def test_a_file_named_twice_keeps_its_first_split(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(0.1), RATE)
+    (tmp_path / "m.csv").write_text("path,split\na.wav,train\na.wav,test\n")
+    with pytest.warns(UserWarning, match=r"line 3 .* left out: it names a\.wav, which stands there already"):
+        (source,) = audio_sources(str(tmp_path / "m.csv"))
+    assert source.split == "train"
 
 
 def test_a_byte_order_mark_is_no_part_of_a_manifest(tmp_path: Path) -> None:

@@ -55,8 +55,10 @@ def test_paper_explodes_where_l1_does_not():
 def test_straight_path_is_time(ends, states):
     t = np.linspace(0, 1, states)[:, None]
     p = (1 - t) * ends[0] + t * ends[-1]
-    if np.abs(ends[0] - ends[-1]).max() > 1e-6:
+    moved = np.abs(ends[0] - ends[-1]).max()
+    if moved > 1e-6:
         np.testing.assert_allclose(l1(p), t[:, 0], atol=1e-8)
+    if moved > 2e-4:  # classes that move less than epsilon are left out
         np.testing.assert_allclose(paper(p, epsilon=1e-4).values, t[:, 0], atol=1e-8)
 
 

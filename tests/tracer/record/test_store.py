@@ -267,7 +267,7 @@ def test_no_room_keeps_what_is_finished(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))  # every file ends after 2 kB, as on a full disk
     try:
-        with pytest.raises(InputError, match=r"no room left .* finished prompts are kept") as error:
+        with pytest.raises(InputError, match=r"no room left .* what is finished is kept") as error:
             store.append([planted.trace(1)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

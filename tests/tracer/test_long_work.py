@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tracer.reporting import Lines, duration, reporting
+from tracer.long_work import Lines, duration, reporting
 
 
 def test_a_line_every_ten_seconds_with_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
