@@ -13,7 +13,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import InputError
-from probes.support.late_names import late_names
+from probes.support.packages import late_names
 
 if TYPE_CHECKING:
     from probes.attributes.base import Attribute

@@ -11,7 +11,7 @@ from probes.corpus.sources import Source, audio_sources, rendered_sources
 from probes.corpus.summary import summarise
 from probes.corpus.writer import write_summary
 from probes.errors import InputError
-from probes.support.key_values import key_values
+from probes.support.options import key_values
 
 if TYPE_CHECKING:
     from rich.progress import Progress

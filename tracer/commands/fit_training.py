@@ -47,8 +47,7 @@ def sae_command(
     from probes.fit.pipeline import add_audio_test, fit_sae, read_figures
     from probes.fit.sae_training import TrainingOptions
     from probes.sae.config import SAEConfig
-    from probes.support.devices import pick_device
-    from probes.support.precision import pick_precision
+    from probes.support.devices import pick_device, pick_precision
     from tracer.commands.fit_tables import print_sae, progress_bar
 
     opened, place = Corpus.open(corpus), pick_device(device)
@@ -120,8 +119,7 @@ def probes_command(
     from probes.fit.probe_training import ProbeOptions
     from probes.readout import Readout
     from probes.sae.base import SparseAutoencoder
-    from probes.support.devices import pick_device
-    from probes.support.precision import pick_precision
+    from probes.support.devices import pick_device, pick_precision
     from tracer.commands.fit_tables import print_contributions, print_probes, progress_bar
 
     opened, place = Corpus.open(corpus), pick_device(device)
@@ -184,8 +182,7 @@ def readout_command(
     from probes.fit.probe_training import ProbeOptions
     from probes.fit.sae_training import TrainingOptions
     from probes.sae.config import SAEConfig
-    from probes.support.devices import pick_device
-    from probes.support.precision import pick_precision
+    from probes.support.devices import pick_device, pick_precision
     from tracer.commands.fit_tables import print_probes, progress_bar
 
     place = pick_device(device)
@@ -266,8 +263,7 @@ def sweep_command(
     from probes.fit.sae_training import TrainingOptions
     from probes.fit.sweep import Grid, run_sweep
     from probes.sae.config import SAEConfig
-    from probes.support.devices import pick_device
-    from probes.support.precision import pick_precision
+    from probes.support.devices import pick_device, pick_precision
     from tracer.commands.fit_tables import print_table, progress_bar
     from tracer.figures.sweep import draw_sweeps
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from probes.support.key_values import key_values
+from probes.support.options import key_values
 from tracer.options import PromptOptions
 
 

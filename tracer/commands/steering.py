@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from probes.errors import InputError
-from probes.support.key_values import key_values
+from probes.support.options import key_values
 from tracer.commands.from_options import with_flags
 from tracer.commands.tracing import AsJson
 from tracer.options import SteerOptions

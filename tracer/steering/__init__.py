@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from probes.support.late_names import late_names
+from probes.support.packages import late_names
 
 if TYPE_CHECKING:
     from tracer.steering.audio_edit import edit_audio
