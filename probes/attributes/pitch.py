@@ -8,7 +8,7 @@ from torch import Tensor
 
 from probes.attributes.base import SILENCE, Attribute
 from probes.errors import InputError
-from probes.support.precision import cpu_multiplies_bf16
+from probes.support.devices import cpu_multiplies_bf16
 from probes.support.torchaudio_stub import ensure_torchaudio
 
 RATE = 16000

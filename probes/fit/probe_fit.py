@@ -70,7 +70,7 @@ def fit_linear_probes(
     unchecked = [name for column, name in enumerate(bins) if not (labels["val"][:, column] >= 0).any()]
     if unchecked:
         warnings.warn(
-            f"no labelled frame of {', '.join(unchecked)} in the validation split: these probes keep their last weights",
+            f"no labelled frame of {', '.join(unchecked)} in the validation split: its probes keep their last weights",
             stacklevel=2,
         )
     _train(trainers, sampler, tables, lambda: _labelled(validation, labels["val"], device), options, progress)

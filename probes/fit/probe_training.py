@@ -42,7 +42,7 @@ class ProbeOptions:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1 or self.patience < 1:
             raise InputError(
-                f"--epochs, --batch and --patience must be at least 1, not {self.epochs}, {self.batch} and {self.patience}"
+                f"--epochs, --batch and --patience must be at least 1, not {self.epochs}, {self.batch}, {self.patience}"
             )
         check_training_numbers(self.learning_rate, self.seed, "--probe-lr")
         if self.precision not in ("fp32", "bf16"):

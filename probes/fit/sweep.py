@@ -179,9 +179,3 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     for row in rows:
         writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
     write_whole(path, text.getvalue().encode())
-
-
-def read_table(path: Path) -> list[Row]:
-    """The inverse of `write_table`."""
-    with open(path, newline="") as file:
-        return [{k: v if k == "space" else float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]

@@ -46,7 +46,3 @@ class LinearProbes(nn.Module):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Stacked logits [..., sum of K_a] -> class probabilities, softmaxed within each attribute."""
         return torch.cat([part.softmax(-1) for part in self.split(logits).values()], dim=-1)
-
-    def contributions(self, attribute: str, features: Tensor) -> Tensor:
-        """c_{j->k} = W_kj f_j of section 2.2 of the paper: features [..., H] -> [..., K, H]."""
-        return self.weight[self.rows(attribute)] * features.unsqueeze(-2)

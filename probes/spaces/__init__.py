@@ -18,7 +18,7 @@ SPACES = {
     "stable-audio": "probes.spaces.oobleck.stable_audio:StableAudioSpace",
     "encodec": "probes.spaces.seanet.encodec:EncodecSpace",
     "wavtokenizer": "probes.spaces.seanet.wavtokenizer:WavTokenizerSpace",
-    "ace-step": "probes.spaces.oobleck.ace_step:AceStepSpace",
+    "ace-step": "probes.spaces.oobleck.stable_audio:AceStepSpace",
     "audioldm": "probes.spaces.audioldm:AudioLDMSpace",
     "audioldm2": "probes.spaces.audioldm:AudioLDM2Space",
     "musicldm": "probes.spaces.audioldm:MusicLDMSpace",

@@ -51,9 +51,8 @@ def sae_command(
     from probes.fit.pipeline import add_audio_test, fit_sae, read_figures
     from probes.fit.sae_training import TrainingOptions
     from probes.sae.config import SAEConfig
-    from probes.support.devices import pick_device
+    from probes.support.devices import pick_device, pick_precision
     from probes.support.paths import result_folder
-    from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_sae
     from tracer.long_work import reporting
 
@@ -130,9 +129,8 @@ def probes_command(
     from probes.fit.probe_training import ProbeOptions
     from probes.readout import Readout
     from probes.sae.base import SparseAutoencoder
-    from probes.support.devices import pick_device
+    from probes.support.devices import pick_device, pick_precision
     from probes.support.paths import result_folder
-    from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_contributions, print_probes
     from tracer.long_work import reporting
 
@@ -198,9 +196,8 @@ def readout_command(
     from probes.fit.probe_training import ProbeOptions
     from probes.fit.sae_training import TrainingOptions
     from probes.sae.config import SAEConfig
-    from probes.support.devices import pick_device
+    from probes.support.devices import pick_device, pick_precision
     from probes.support.paths import result_folder
-    from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_probes
     from tracer.long_work import reporting
 
@@ -290,9 +287,8 @@ def sweep_command(
     from probes.fit.sae_training import TrainingOptions
     from probes.fit.sweep import Grid, run_sweep
     from probes.sae.config import SAEConfig
-    from probes.support.devices import pick_device
+    from probes.support.devices import pick_device, pick_precision
     from probes.support.paths import result_folder
-    from probes.support.precision import pick_precision
     from tracer.commands.fit_tables import print_sweep
     from tracer.figures.sweep import draw_sweeps
     from tracer.long_work import reporting

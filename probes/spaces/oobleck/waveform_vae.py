@@ -1,4 +1,4 @@
-"""The autoencoders of Stable Audio 3 and LongCat-AudioDiT, through diffusers."""
+"""Autoencoders on waveforms, through diffusers; those of Stable Audio 3 and LongCat-AudioDiT."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor
 from probes.errors import InputError
 from probes.spaces.base import Space
 from probes.spaces.weights import commit_of, few, local
-from probes.support.hub import hub_message
+from probes.support.hub import hub_message, pinned
 from probes.support.tensors import first_line
 from probes.support.torchaudio_stub import ensure_torchaudio
 
@@ -41,15 +41,20 @@ class WaveformVaeSpace(Space):
     ) -> None:
         super().__init__(weights, device)
         self.weights = weights or self.repo
+        if local(self.weights) is None:
+            self.weights, revision = pinned(self.weights, revision)
         self.vae = load_part(self.weights, self.architecture, subfolder, revision).to(self.device)
         self.revision = commit(self.weights, subfolder, revision)
-        self.channels = self.vae.config.latent_dim
-        self.sample_rate, self.audio_channels, self.hop = self._shape()
-        self.mean, self.std = torch.zeros(self.channels), torch.ones(self.channels)
+        self.channels, self.sample_rate, self.audio_channels, self.hop = self._shape()
+        self.mean, self.std = self._statistics()
 
     @abstractmethod
-    def _shape(self) -> tuple[int, int, int]:
-        """Sample rate in Hz, audio channels, and samples per frame of the loaded autoencoder."""
+    def _shape(self) -> tuple[int, int, int, int]:
+        """Channels, sample rate in Hz, audio channels, and samples per frame of the loaded autoencoder."""
+
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and std per channel; 0 and 1 where nobody has published any, so that latents are left as they are."""
+        return torch.zeros(self.channels), torch.ones(self.channels)
 
     def _decode(self, latents: Tensor) -> Tensor:
         audio: Tensor = self.vae.decode(latents.transpose(1, 2)).sample
@@ -63,8 +68,9 @@ class StableAudio3Space(WaveformVaeSpace):
     repo = "stabilityai/stable-audio-3-medium"
     architecture = "AutoencoderSAME"
 
-    def _shape(self) -> tuple[int, int, int]:
-        return self.vae.config.sampling_rate, self.vae.config.audio_channels, self.vae.downsampling_ratio
+    def _shape(self) -> tuple[int, int, int, int]:
+        config = self.vae.config
+        return config.latent_dim, config.sampling_rate, config.audio_channels, self.vae.downsampling_ratio
 
     def _encode(self, audio: Tensor) -> Tensor:
         latents: Tensor = self.vae.encode(audio).latents
@@ -79,9 +85,9 @@ class LongCatAudioSpace(WaveformVaeSpace):
     repo = "ruixiangma/LongCat-AudioDiT-1B-Diffusers"
     architecture = "LongCatAudioDiTVae"
 
-    def _shape(self) -> tuple[int, int, int]:
+    def _shape(self) -> tuple[int, int, int, int]:
         config = self.vae.config
-        return config.sample_rate, config.in_channels, config.downsampling_ratio
+        return config.latent_dim, config.sample_rate, config.in_channels, config.downsampling_ratio
 
     def _encode(self, audio: Tensor) -> Tensor:
         latents: Tensor = self.vae.encode(audio, sample_posterior=False).latents

@@ -21,13 +21,6 @@ def test_probabilities_are_softmaxed_within_each_attribute(probes):
     torch.testing.assert_close(shares["loudness"], torch.softmax(x @ probes.weight[4:].T + probes.bias[4:], -1))
 
 
-def test_contributions_add_up_to_the_logit(probes):
-    f = torch.rand(6, 5)
-    found = probes.contributions("loudness", f)
-    assert found.shape == (6, 3, 5)
-    torch.testing.assert_close(found.sum(-1) + probes.bias[4:], probes.split(probes(f))["loudness"])
-
-
 def test_rows_of_an_unknown_attribute(probes):
     assert probes.rows("loudness") == slice(4, 7)
     with pytest.raises(KeyError):

@@ -1,0 +1,145 @@
+"""A corpus holds what its sources hold now: changed, removed and moved files are followed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from support.corpus import tiny_corpus
+
+from probes.corpus import Corpus
+from probes.corpus.encoding import Recipe, encode_into
+from probes.corpus.ready_latents import import_latents
+from probes.corpus.sources import audio_sources
+from probes.errors import InputError
+
+RATE = 22050
+
+
+def tone(level: float, seconds: float = 1.0) -> np.ndarray:
+    return (level * np.sin(2 * np.pi * 330 * np.arange(int(seconds * RATE)) / RATE)).astype(np.float32)
+
+
+@pytest.fixture
+def audio(tmp_path: Path) -> Path:
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    for index in range(4):
+        soundfile.write(folder / f"n{index}.wav", tone(0.05 * (index + 1)), RATE)
+    return folder
+
+
+def encode(audio: Path | str, out: Path) -> Corpus:
+    recipe = Recipe("mini", attributes={"loudness": {}})
+    encode_into(out, audio_sources(str(audio)), recipe)
+    return Corpus.open(out)
+
+
+def level(corpus: Corpus, name: str) -> float:
+    file = next(file for file in corpus.files() if file.name == name)
+    return float(corpus.labels(file, "loudness")[0].mean())
+
+
+def test_a_file_of_the_same_size_with_other_content_is_encoded_again(audio: Path, tmp_path: Path) -> None:
+    corpus = encode(audio, tmp_path / "c")
+    first = corpus.fingerprint
+    soundfile.write(audio / "n0.wav", tone(0.5), RATE)
+    again = encode(audio, tmp_path / "c")
+    assert level(again, "n0.wav") == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
+    assert level(again, "n1.wav") == level(corpus, "n1.wav")
+    assert again.fingerprint != first
+    assert encode(audio, tmp_path / "c").fingerprint == again.fingerprint
+
+
+def test_removed_files_leave_the_corpus_and_may_come_back(audio: Path, tmp_path: Path) -> None:
+    encode(audio, tmp_path / "c")
+    kept = (audio / "n3.wav").read_bytes()
+    (audio / "n3.wav").unlink()
+    with pytest.warns(UserWarning, match=r"1 files .* left the corpus: n3\.wav"):
+        corpus = encode(audio, tmp_path / "c")
+    assert [file.name for file in corpus.files()] == ["n0.wav", "n1.wav", "n2.wav"]
+    (audio / "n3.wav").write_bytes(kept)
+    assert len(encode(audio, tmp_path / "c").files()) == 4
+    assert level(encode(audio, tmp_path / "c"), "n3.wav") == pytest.approx(0.2 / np.sqrt(2), rel=0.05)
+
+
+def test_a_changed_split_is_followed(audio: Path, tmp_path: Path) -> None:
+    manifest = audio / "m.csv"
+    rows = ["path,split", *(f"n{index}.wav,train" for index in range(4))]
+    manifest.write_text("\n".join(rows) + "\n")
+    assert {file.split for file in encode(manifest, tmp_path / "c").files()} == {"train"}
+    rows[1] = "n0.wav,test"
+    manifest.write_text("\n".join(rows) + "\n")
+    corpus = encode(manifest, tmp_path / "c")
+    assert {file.name for file in corpus.files("test")} == {"n0.wav"}
+    assert len(corpus.files()) == 4
+
+
+def test_a_copy_in_another_format_is_no_second_recording(audio: Path, tmp_path: Path) -> None:
+    samples, _ = soundfile.read(audio / "n1.wav")
+    soundfile.write(audio / "copy.flac", samples, RATE)
+    failed = encode_into(tmp_path / "c", audio_sources(str(audio)), Recipe("mini", attributes={"loudness": {}}))
+    assert [result.error for result in failed] == ["n1.wav: the same content as copy.flac"]
+    assert len(Corpus.open(tmp_path / "c").files()) == 4
+
+
+def test_a_file_that_can_no_longer_be_read_leaves_nothing_old(audio: Path, tmp_path: Path) -> None:
+    encode(audio, tmp_path / "c")
+    (audio / "n2.wav").write_bytes(b"not audio")
+    assert [file.name for file in encode(audio, tmp_path / "c").files()] == ["n0.wav", "n1.wav", "n3.wav"]
+
+
+def latents(folder: Path, **changes: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    random = np.random.default_rng(0)
+    for name in "abc":
+        array = changes.get(name, random.standard_normal((30, 64)).astype(np.float32))
+        if array is not None:
+            np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+def test_ready_latents_are_followed_too(tmp_path: Path) -> None:
+    folder = latents(tmp_path / "l")
+    first = import_latents(folder, tmp_path / "c", "mini")
+    before = first.fingerprint
+    latents(folder, b=np.ones((30, 64), np.float32))
+    again = import_latents(folder, tmp_path / "c", "mini")
+    assert again.fingerprint != before
+    (folder / "a.npy").unlink()
+    with pytest.warns(UserWarning, match=r"left the corpus: a\.npy"):
+        third = import_latents(folder, tmp_path / "c", "mini")
+    assert [file.name for file in third.files()] == ["b.npy", "c.npy"]
+    assert np.array_equal(third.latents(third.files()[0]), np.ones((30, 64), np.float32))
+
+
+def test_square_latents_could_be_read_both_ways(tmp_path: Path) -> None:
+    folder = latents(tmp_path / "l", a=np.zeros((64, 64), np.float32))
+    with pytest.raises(InputError, match=r"as \[64, T\] and as \[T, 64\]"):
+        import_latents(folder, tmp_path / "c", "mini")
+    latents(folder, a=np.zeros((1, 64, 64), np.float32))
+    assert len(import_latents(folder, tmp_path / "c2", "mini").files()) == 3
+
+
+@pytest.mark.parametrize("line", [b"\0" * 40, b"[]", b'{"name": "x"}', b"{"])
+def test_a_damaged_line_of_the_index_is_told(line: bytes, tmp_path: Path) -> None:
+    tiny_corpus(tmp_path / "c")
+    index = tmp_path / "c" / "files.jsonl"
+    lines = index.read_bytes().split(b"\n")
+    lines[1] = line
+    index.write_bytes(b"\n".join(lines))
+    with pytest.raises(InputError, match=r"line 2 of .*files\.jsonl is damaged"):
+        Corpus.open(tmp_path / "c")
+
+
+def test_the_fingerprint_knows_content_split_and_options(tmp_path: Path) -> None:
+    one = tiny_corpus(tmp_path / "1").fingerprint
+    assert tiny_corpus(tmp_path / "2").fingerprint == one
+    assert tiny_corpus(tmp_path / "3", seed=1).fingerprint != one
+    assert tiny_corpus(tmp_path / "4", splits=("train",) * 5 + ("val", "test")).fingerprint != one
+    config = json.loads((tmp_path / "1" / "corpus.json").read_text())
+    config["attributes"]["pitch"]["threshold"] = 0.7
+    (tmp_path / "1" / "corpus.json").write_text(json.dumps(config))
+    assert Corpus.open(tmp_path / "1").fingerprint != one
