@@ -59,3 +59,20 @@ def test_what_cannot_be_compared_is_refused(folders: list[Path], tmp_path: Path)
         compare_runs(folders[:1])
     with pytest.raises(InputError):
         compare_runs([folders[0], tmp_path / "nothing"])
+
+
+def test_runs_of_one_model_are_told_apart_by_their_folders(tmp_path):
+    from tracer.comparing import compare_runs, run_names
+    from tracer.run import Run
+
+    folders = [tmp_path / "exp1" / "run", tmp_path / "exp2" / "run", tmp_path / "a[seed=1]", tmp_path / r"c$\frac$"]
+    for folder in folders:
+        write(folder, 3)
+    names = run_names([Run(folder) for folder in folders])
+    assert len(set(names)) == 4
+    assert names[:2] == ["planted (exp1/run)", "planted (exp2/run)"]
+    result = compare_runs(folders)
+    assert set(result.settled["run"]) == set(names)
+    result.plot(tmp_path / "figure")  # a dollar sign is text, not TeX
+    with pytest.raises(InputError, match="given twice"):
+        compare_runs([folders[0], folders[0]])

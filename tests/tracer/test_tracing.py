@@ -218,3 +218,33 @@ def test_memory_does_not_grow_with_the_number_of_prompts(released: Path, tmp_pat
         )
         peaks.append(int(result.stdout.split()[-1]))
     assert peaks[1] < 1.05 * peaks[0]
+
+
+def test_what_is_not_finite_stops_the_prompt_and_keeps_the_others(released: Path, tmp_path: Path) -> None:
+    from tracer import load_generator
+
+    generator = load_generator("diffrhythm", str(released), **settings(released))
+    calls: list[int] = []
+
+    def hook(module: Any, inputs: Any, output: Any) -> Any:
+        calls.append(1)
+        return output * float("nan") if len(calls) > 5 else output
+
+    generator.sampler.transformer.proj_out.register_forward_hook(hook)
+    with pytest.raises(InputError, match=r"the endpoint 2 of 3 of prompt 1 is not finite"):
+        trace(
+            generator, readout=released / "readout", n=3, steps=4, seconds=1, batch_size=1, save_audio=False,
+            out=tmp_path / "run", progress_bar=False,
+        )  # fmt: skip
+    assert Run(tmp_path / "run").n == 1
+
+
+def test_a_window_that_holds_no_state_is_told(traced: Callable[..., Run], tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="no state lies in the window 0.4 to 0.6"):
+        traced(tmp_path / "run", steer=["timbre=15,alpha=2,from=0.4,to=0.6"])
+
+
+def test_a_run_goes_on_with_another_batch_size_and_path(traced: Callable[..., Run], tmp_path: Path) -> None:
+    first = traced(tmp_path / "run", batch_size=3)
+    again = traced(tmp_path / "." / "run", batch_size=1, device="cpu")
+    assert again.n == first.n

@@ -57,10 +57,11 @@ def draw_edit(
         panels[2, column].set_xlabel("s")
     for panel, label in zip(panels[:, 0], ("Hz, pitch dotted", "level (dB)", "centroid (Hz)")):
         panel.set_ylabel(label)
-    panels[2, 0].set_yscale("log")
-    panels[2, 0].yaxis.set_major_locator(LogLocator(base=2, numticks=6))
-    panels[2, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
-    panels[2, 0].yaxis.set_minor_locator(NullLocator())
+    if any(np.isfinite(_centroid(track)).any() for track in tracks.values()):  # silence has no centroid
+        panels[2, 0].set_yscale("log")
+        panels[2, 0].yaxis.set_major_locator(LogLocator(base=2, numticks=6))
+        panels[2, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+        panels[2, 0].yaxis.set_minor_locator(NullLocator())
     figure.suptitle(f"{title} (grey: alpha 0, the codec alone)", fontsize=9)
     return figure
 

@@ -123,3 +123,26 @@ def test_what_is_no_audio_is_refused(tmp_path):
     (tmp_path / "a.wav").write_text("not audio")
     with pytest.raises(InputError, match="cannot read"):
         edit(tmp_path / "a.wav", tmp_path)
+
+
+def test_the_shortest_recording_and_silence_can_be_edited(tmp_path):
+    for name, samples in (("one", np.full((1, 1), 0.3)), ("silence", np.zeros((4000, 1)))):
+        soundfile.write(tmp_path / f"{name}.wav", samples, 16000)
+        folder = edit(tmp_path / f"{name}.wav", tmp_path, out=tmp_path / name)
+        assert soundfile.info(folder / "alpha-2.wav").frames == len(samples)
+
+
+def test_the_folder_of_another_recording_or_of_other_doses_is_refused(tmp_path):
+    for name in ("A", "B"):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "song.wav", tone(16000, 1 + (name == "B")), 16000)
+    folder = edit(tmp_path / "A" / "song.wav", tmp_path)
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for changes, says in (({}, "audio"), ({"alphas": [3.0]}, "alphas")):
+        path = tmp_path / ("B" if says == "audio" else "A") / "song.wav"
+        with pytest.raises(InputError, match=f"other options: .*{says}"):
+            edit(path, tmp_path, **changes)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
+    with pytest.raises(InputError, match=r"holds other files and no edit\.json"):
+        edit(tmp_path / "A" / "song.wav", tmp_path, out=tmp_path / "A")
+    assert sorted(path.name for path in (tmp_path / "A").iterdir()) == ["song.wav"]
