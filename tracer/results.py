@@ -30,7 +30,7 @@ import numpy as np
 from probes.errors import InputError
 from probes.support.files import write_whole
 from tracer.curves import MEASURED, TRAINED, VIEWS, Curve
-from tracer.measures.frame_classes import CommitmentMap, Finals, agreement
+from tracer.measures.frame_classes import CommitmentMap, Finals, prompt_agreement
 from tracer.measures.progress import THRESHOLD, Accumulator, Bootstrap, interval, js, l1, paper, settled
 from tracer.record.shards import PromptTrace
 from tracer.record.store import RunReader
@@ -123,7 +123,7 @@ class _Gather:
             self.excluded[curve].add(published.share)
             values[curve, "paper"], values[curve, "l1"], values[curve, "js"] = published.values, l1(p), js(p)
         for curve, finals in self.finals.items():
-            found = agreement(trace.classes[curve], finals, trace.valid[curve])
+            found = prompt_agreement(trace.classes[curve], finals, trace.valid[curve])
             values[curve, "agreement"], values[curve, "own"] = found.values, found.own
         for curve, commitment_map in self.maps.items():
             commitment_map.add(trace.classes[curve], trace.valid[curve])

@@ -13,7 +13,7 @@ from support import planted
 
 from probes.errors import InputError
 from tracer.curves import Curve
-from tracer.measures.frame_classes import Finals, agreement
+from tracer.measures.frame_classes import Finals, prompt_agreement
 from tracer.measures.progress import Bootstrap, interval, l1, paper, settled
 from tracer.results import FILES, compute_progress
 from tracer.run import Run
@@ -82,7 +82,7 @@ def test_means_are_those_of_the_measures(run):
     expected = {
         "paper": [paper(trace.pooled[curve]).values for trace in traces],
         "l1": [l1(trace.pooled[curve]) for trace in traces],
-        "agreement": [agreement(trace.classes[curve], finals).values for trace in traces],
+        "agreement": [prompt_agreement(trace.classes[curve], finals).values for trace in traces],
     }
     for measure, values in expected.items():
         table = run.progress(view="state", measure=measure)

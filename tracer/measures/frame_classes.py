@@ -52,7 +52,7 @@ class Agreement(NamedTuple):
     """float64 [states], the same share against the finals of the other prompts, mean over these; 0 without others."""
 
 
-def agreement(classes: np.ndarray, finals: Finals, valid: np.ndarray | None = None) -> Agreement:
+def prompt_agreement(classes: np.ndarray, finals: Finals, valid: np.ndarray | None = None) -> Agreement:
     """Chance-corrected share of frames that have the class they end with.
 
     It is 0 when the states say nothing particular about this song, 1 at the last state, and below 0 when they are more

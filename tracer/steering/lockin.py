@@ -21,7 +21,7 @@ from probes.support.devices import pick_device
 from probes.support.paths import result_folder
 from tracer.clips import MEASURED, Tracks
 from tracer.long_work import reporting
-from tracer.measures.frame_classes import Finals, agreement
+from tracer.measures.frame_classes import Finals, prompt_agreement
 from tracer.options import SteerOptions
 from tracer.prompts import Prompt
 from tracer.session import Session
@@ -244,7 +244,7 @@ def emergence_rows(files: Sequence[Path]) -> list[Row]:
         finals = Finals()
         for classes in prompts:
             finals.add(classes[-1])
-        curves = np.stack([agreement(classes, finals).values for classes in prompts])
+        curves = np.stack([prompt_agreement(classes, finals).values for classes in prompts])
         rows += [
             {"attribute": name, "t": float(t), "agreement": float(value)}
             for t, value in zip(times, np.nanmean(curves, 0))

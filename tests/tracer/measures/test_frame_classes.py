@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracer.measures.frame_classes import CommitmentMap, Finals, agreement, commitment
+from tracer.measures.frame_classes import CommitmentMap, Finals, commitment, prompt_agreement
 
 
 def finals_of(songs, masks=None):
@@ -19,7 +19,7 @@ def test_by_hand():
     # Two songs of four frames. State 0 of the first shares one frame with its own end, two with the other's.
     first = np.array([[1, 5, 6, 9], [1, 2, 6, 9], [1, 2, 3, 4]], dtype=np.uint8)
     second = np.array([[0, 0, 0, 0], [0, 0, 0, 0], [8, 5, 6, 7]], dtype=np.uint8)
-    found = agreement(first, finals_of([first, second]))
+    found = prompt_agreement(first, finals_of([first, second]))
     np.testing.assert_allclose(found.own, [0.25, 0.5, 1])
     np.testing.assert_allclose(found.other, [0.5, 0.25, 0])
     np.testing.assert_allclose(found.values, [(0.25 - 0.5) / 0.5, (0.5 - 0.25) / 0.75, 1])
@@ -55,7 +55,7 @@ def test_two_passes_equal_the_definition(prompts, states, longest, classes, seed
     masks = [rng.random(length) < 0.8 for length in lengths]
     finals = finals_of(songs, masks)
     for which in range(prompts):
-        found, expected = agreement(songs[which], finals, masks[which]), by_definition(songs, masks, which)
+        found, expected = prompt_agreement(songs[which], finals, masks[which]), by_definition(songs, masks, which)
         if expected is None:
             assert np.isnan(found.values).all()
             continue
@@ -75,8 +75,8 @@ def test_states_that_know_nothing_are_at_zero():
     marginal = rng.dirichlet(np.ones(5))  # a skewed marginal, which raw shares reward
     songs = [rng.choice(5, size=(3, 400), p=marginal).astype(np.uint8) for _ in range(40)]
     finals = finals_of(songs)
-    values = np.array([agreement(song, finals).values for song in songs])
-    own = np.array([agreement(song, finals).own for song in songs])
+    values = np.array([prompt_agreement(song, finals).values for song in songs])
+    own = np.array([prompt_agreement(song, finals).own for song in songs])
     assert abs(values[:, :2].mean()) < 0.01
     assert own[:, :2].mean() > 0.2
     assert (values[:, 2] == 1).all()
@@ -89,20 +89,20 @@ def test_order_of_classes_does_not_matter():
     renamed = [order[song] for song in songs]
     for song, other in zip(songs, renamed, strict=True):
         np.testing.assert_allclose(
-            agreement(song, finals_of(songs)).values, agreement(other, finals_of(renamed)).values
+            prompt_agreement(song, finals_of(songs)).values, prompt_agreement(other, finals_of(renamed)).values
         )
 
 
 def test_one_prompt_reports_its_own_share():
     song = np.array([[0, 1], [0, 2]], dtype=np.uint8)
-    found = agreement(song, finals_of([song]))
+    found = prompt_agreement(song, finals_of([song]))
     assert found.other.tolist() == [0, 0]
     assert found.values.tolist() == found.own.tolist() == [0.5, 1]
 
 
 def test_equal_songs_are_defined():
     song = np.array([[0, 1], [0, 2], [0, 2]], dtype=np.uint8)
-    found = agreement(song, finals_of([song, song, song]))
+    found = prompt_agreement(song, finals_of([song, song, song]))
     assert found.other[-1] == 1
     assert np.isfinite(found.values).all()
     assert found.values.tolist() == [0, 1, 1]  # half of the frames agree with everybody alike: nothing particular
@@ -111,16 +111,16 @@ def test_equal_songs_are_defined():
 def test_like_another_song_and_not_like_its_own():
     first = np.array([[7, 7], [1, 1]], dtype=np.uint8)
     second = np.array([[0, 0], [7, 7]], dtype=np.uint8)
-    assert agreement(first, finals_of([first, second])).values.tolist() == [0, 1]
+    assert prompt_agreement(first, finals_of([first, second])).values.tolist() == [0, 1]
 
 
 def test_masked_frames_do_not_count():
     song = np.array([[1, 2, 9], [1, 3, 4]], dtype=np.uint8)
     other = np.array([[0, 0, 0], [5, 5, 5]], dtype=np.uint8)
     masks = [np.array([True, True, False]), np.ones(3, dtype=bool)]
-    found = agreement(song, finals_of([song, other], masks), masks[0])
+    found = prompt_agreement(song, finals_of([song, other], masks), masks[0])
     assert found.own.tolist() == [0.5, 1]
-    silent = agreement(song, finals_of([song, other], masks), np.zeros(3, dtype=bool))
+    silent = prompt_agreement(song, finals_of([song, other], masks), np.zeros(3, dtype=bool))
     assert np.isnan(silent.values).all()
 
 

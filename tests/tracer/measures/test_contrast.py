@@ -1,0 +1,119 @@
+"""Pooled agreement and closeness: known answers, and nothing read into what says nothing."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tracer.measures import agreement, closeness
+
+
+def static_songs(alike: int, songs: int = 16, frames: int = 10) -> list[np.ndarray]:
+    """Songs of one class throughout, of which some share class 0; state 0 reads class 0 in every frame."""
+    finals = [0] * alike + list(range(1, songs - alike + 1))
+    return [np.stack([np.zeros(frames), np.full(frames, final)]).astype(np.uint8) for final in finals]
+
+
+@pytest.mark.parametrize("alike", [8, 12, 14, 15])
+def test_static_songs_hold_nothing_before_their_end(alike: int) -> None:
+    assert agreement(static_songs(alike)) == pytest.approx([0, 1], abs=1e-12)
+
+
+def test_agreement_by_its_definition() -> None:
+    random = np.random.default_rng(0)
+    songs = [random.integers(0, 4, (5, 30)).astype(np.uint8) for _ in range(6)]
+    above, below = np.zeros(5), np.zeros(5)
+    for which, song in enumerate(songs):
+        own = (song == song[-1]).mean(axis=1)
+        other = np.mean([(song == o[-1]).mean(axis=1) for k, o in enumerate(songs) if k != which], axis=0)
+        above, below = above + own - other, below + 1 - other
+    assert agreement(songs) == pytest.approx(above / below)
+
+
+def closeness_by_definition(songs: list[np.ndarray], masks: list[np.ndarray]) -> np.ndarray:
+    own, other = [], []
+    for which, (song, mask) in enumerate(zip(songs, masks)):
+        for frame in np.flatnonzero(mask):
+            others = [
+                o[-1, frame] for k, o in enumerate(songs) if k != which and frame < o.shape[1] and masks[k][frame]
+            ]
+            if others:
+                own.append((song[:, frame] - song[-1, frame]) ** 2)
+                other.append(np.mean([(song[:, frame] - final) ** 2 for final in others], axis=0))
+    return 1 - np.mean(own, axis=0) / np.mean(other, axis=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_closeness_by_its_definition_with_masks_and_other_lengths(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    songs = [random.normal(size=(4, int(random.integers(3, 9)))) for _ in range(4)]
+    masks = [random.random(song.shape[1]) < 0.7 for song in songs]
+    if sum(mask[: min(s.shape[1] for s in songs)].any() for mask in masks) < 2:
+        return
+    assert closeness(songs, masks) == pytest.approx(closeness_by_definition(songs, masks), nan_ok=True)
+
+
+@pytest.mark.parametrize("scale", ["all", "song", "frame"])
+def test_readings_that_say_nothing_are_not_close(scale: str) -> None:
+    """Means over 100 simulated runs; the last state is the song itself."""
+    random = np.random.default_rng(1)
+    runs = []
+    for _ in range(100):
+        level = random.normal(size=(2, 24, 1))
+        songs = [random.normal(size=(2, 12)) + level[:, k] for k in range(24)]
+        runs.append(closeness(songs, scale=scale))
+    values = np.array(runs)
+    assert values[:, 1] == pytest.approx(1)
+    assert abs(values[:, 0].mean()) < 3 * values[:, 0].std() / 10
+
+
+def test_scales_take_a_song_apart() -> None:
+    random = np.random.default_rng(2)
+    means, shapes = random.normal(size=(30, 1)), random.normal(size=(30, 40))
+    shapes -= shapes.mean(axis=1, keepdims=True)
+    finals = means + shapes
+    # State 0 knows the mean of the song alone, state 1 its course alone.
+    songs = [np.stack([means[k] + 0 * shapes[k], shapes[k], finals[k]]) for k in range(30)]
+    assert closeness(songs, scale="song")[0] == pytest.approx(1)
+    assert closeness(songs, scale="frame")[1] == pytest.approx(1)
+    assert closeness(songs, scale="frame")[0] < 0.6
+    assert 0 < closeness(songs, scale="all")[0] < 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), factor=st.floats(0.1, 10), shift=st.floats(-100, 100))
+def test_closeness_has_no_unit(seed: int, factor: float, shift: float) -> None:
+    random = np.random.default_rng(seed)
+    songs = [random.normal(size=(3, 8)) for _ in range(5)]
+    moved = [factor * song + shift for song in songs]
+    for scale in ("all", "song", "frame"):
+        assert closeness(moved, scale=scale) == pytest.approx(closeness(songs, scale=scale), abs=1e-5)
+
+
+def test_a_prompt_without_a_valid_frame_counts_nowhere() -> None:
+    random = np.random.default_rng(3)
+    songs = [random.integers(0, 5, (4, 20)).astype(np.uint8) for _ in range(4)]
+    masks = [None, None, None, np.zeros(20, bool)]
+    assert agreement(songs, masks) == pytest.approx(agreement(songs[:3]))
+    readings = [song.astype(float) for song in songs]
+    for scale in ("all", "song", "frame"):
+        assert closeness(readings, masks, scale) == pytest.approx(closeness(readings[:3], scale=scale))
+
+
+def test_one_prompt_and_songs_that_end_alike() -> None:
+    song = np.array([[0, 1, 2], [0, 1, 1]], np.uint8)
+    assert agreement([song]) == pytest.approx([2 / 3, 1])
+    assert np.isnan(closeness([song.astype(float)])).all()
+    same = [np.zeros((2, 3), np.uint8)] * 3
+    assert np.isnan(agreement(same)).all()
+    assert np.isnan(closeness([song.astype(float) for song in same])).all()
+
+
+def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match="each prompt"):
+        agreement([])
+    with pytest.raises(ValueError, match="same number of states"):
+        agreement([np.zeros((2, 3), np.uint8), np.zeros((3, 3), np.uint8)])
+    with pytest.raises(ValueError, match="scale is"):
+        closeness([np.zeros((2, 3))], scale="bar")
