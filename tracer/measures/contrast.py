@@ -85,9 +85,9 @@ def closeness(
     """Closeness of a reading to its own finished song, against the songs of other prompts.
 
     closeness_t = 1 - D_own / D_other. D_own is the mean over prompts and frames of (r_t(f) - r_T(f))^2, D_other the
-    same against the finals of the other prompts, in frames that count for both. It is 0 when the reading says nothing about
-    this song and 1 at the end. It knows no bins, and measures each attribute in units of its own spread between songs,
-    so that attributes and models can be compared.
+    same against the finals of the other prompts, in frames that count for both. It is 0 when the reading says nothing
+    about this song and 1 at the end. It knows no bins, and measures each attribute in units of its own spread between
+    songs, so that attributes and models can be compared.
 
     Args:
         readings: A number of every frame, such as its expected class, float [states, frames] for each prompt.
