@@ -1,10 +1,10 @@
 """Hooks that watch or push a sampler while it runs, and come off again."""
 
-from .attaching import attach, attached, capture
-from .callbacks import Attachment, LatentEdit
-from .editing import Displacement, Edit, steer
-from .events import Event, Moment, Sink
-from .guidance import NULL_NEEDS_GUIDANCE, EditRefused
+from hooks.attaching import attach, attached, capture
+from hooks.callbacks import Attachment, LatentEdit
+from hooks.editing import Displacement, Edit, steer
+from hooks.events import Event, Moment, Sink
+from hooks.guidance import NULL_NEEDS_GUIDANCE, EditRefused
 
 __all__ = [
     "NULL_NEEDS_GUIDANCE",

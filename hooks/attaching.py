@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from .callbacks import Attachment, Callbacks, LatentEdit
-from .events import Sink
-from .guidance import Branch
-from .samplers import adapter_for
+from hooks.callbacks import Attachment, Callbacks, LatentEdit
+from hooks.events import Sink
+from hooks.guidance import Branch
+from hooks.samplers import adapter_for
 
 _installed: "WeakKeyDictionary[Any, tuple[Callbacks, ExitStack]]" = WeakKeyDictionary()
 

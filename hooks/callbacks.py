@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .events import Event, Moment, Sink
-from .guidance import Branch, Gains
+from hooks.events import Event, Moment, Sink
+from hooks.guidance import Branch, Gains
 
 
 class LatentEdit(Protocol):

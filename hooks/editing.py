@@ -8,10 +8,10 @@ from typing import Any, Literal, Protocol, get_args
 
 from torch import Tensor
 
-from .attaching import attach
-from .callbacks import short_name
-from .events import Moment
-from .guidance import Branch
+from hooks.attaching import attach
+from hooks.callbacks import short_name
+from hooks.events import Moment
+from hooks.guidance import Branch
 
 Site = Literal["state", "endpoint"]
 Schedule = Literal["constant", "ramp", "bell"]

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..callbacks import Adapter
-from . import ace_step_v1, cfm, pipelines, tapped
+from hooks.callbacks import Adapter
+from hooks.samplers import ace_step_v1, cfm, pipelines, tapped
 
 ADAPTERS: list[tuple[Callable[[Any], bool], Adapter]] = [
     (tapped.fits, tapped.install),

@@ -13,12 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ..callbacks import Callbacks
-from ..guidance import SKIPPED, UNGUIDED, Gains, around_null, refused
-from .pipeline_kinds import Kind, Layout
-from .pipelines import Sampling
-from .schedules import last, position
-from .wrapping import replaced
+from hooks.callbacks import Callbacks
+from hooks.guidance import SKIPPED, UNGUIDED, Gains, around_null, refused
+from hooks.samplers.pipeline_kinds import Kind, Layout
+from hooks.samplers.pipelines import Sampling
+from hooks.samplers.schedules import last, position
+from hooks.samplers.wrapping import replaced
 
 
 def to_frames(latent: Tensor) -> Tensor:

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..callbacks import Callbacks
-from ..events import Moment, flow_logsnr
-from ..guidance import around_cond
-from .wrapping import replaced
+from hooks.callbacks import Callbacks
+from hooks.events import Moment, flow_logsnr
+from hooks.guidance import around_cond
+from hooks.samplers.wrapping import replaced
 
 
 def fits(model: Any) -> bool:

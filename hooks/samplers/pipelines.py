@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..callbacks import Callbacks
-from ..events import Moment
-from ..guidance import SKIPPED, UNGUIDED, Gains, around_null, refused
-from .pipeline_kinds import Kind, kind_of
-from .schedules import Level, LevelAt, forget_history, last, level_rule, position
-from .wrapping import argument, call_replaced, replaced
+from hooks.callbacks import Callbacks
+from hooks.events import Moment
+from hooks.guidance import SKIPPED, UNGUIDED, Gains, around_null, refused
+from hooks.samplers.pipeline_kinds import Kind, kind_of
+from hooks.samplers.schedules import Level, LevelAt, forget_history, last, level_rule, position
+from hooks.samplers.wrapping import argument, call_replaced, replaced
 
 
 def fits(model: Any) -> bool:

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..callbacks import Callbacks
-from ..events import Moment, flow_logsnr
-from ..guidance import around_cond
+from hooks.callbacks import Callbacks
+from hooks.events import Moment, flow_logsnr
+from hooks.guidance import around_cond
 
 
 def fits(model: Any) -> bool:

@@ -27,7 +27,7 @@ class Recipe:
 
     Attributes:
         space: Name of the latent space.
-        weights, device, settings: As `load_space` takes them.
+        weights, device, options: As `load_space` takes them.
         attributes: Name -> options of its measurement.
         threads: For torch, in each process; None leaves it alone.
     """
@@ -35,7 +35,7 @@ class Recipe:
     space: str
     weights: str | None = None
     device: str = "cpu"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     threads: int | None = None
 
@@ -72,7 +72,7 @@ class Encoder:
 
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
-        self.space = load_space(recipe.space, recipe.weights, recipe.device, **recipe.settings)
+        self.space = load_space(recipe.space, recipe.weights, recipe.device, **recipe.options)
         self.attributes = {name: get_attribute(name, **options) for name, options in recipe.attributes.items()}
 
     def describe(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class EncodeOptions:
     latents: Path | None = None
     space: str = "mini"
     weights: str | None = None
-    settings: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ("pitch", "loudness", "timbre")
     crepe: str = "full"
     hours: float = 1.0
@@ -76,7 +76,7 @@ def encode_audio(options: EncodeOptions, audio: str, progress: Progress | None) 
         space=options.space,
         weights=options.weights,
         device=device,
-        settings=key_values(options.settings),
+        options=key_values(options.options),
         attributes={name: attribute_options(name, options.crepe, device) for name in options.attributes},
         threads=threads_each(options.workers),
     )

@@ -75,7 +75,7 @@ def encode_command(
         latents=latents,
         space=space,
         weights=weights,
-        settings=tuple(set_ or ()),
+        options=tuple(set_ or ()),
         attributes=tuple(name.strip() for name in attributes.split(",") if name.strip()),
         crepe=crepe,
         hours=hours,

@@ -47,6 +47,6 @@ def load_generator(
     known = [key for key in inspect.signature(load).parameters if key not in ("weights", "device", "dtype")]
     for key in options:
         if key not in known:
-            raise InputError(f"{name} has no setting '{key}'; it knows {', '.join(known) or 'none'}")
+            raise InputError(f"{name} has no option '{key}'; it knows {', '.join(known) or 'none'}")
     generator: Generator = load(weights, device, dtype, **options)
     return generator
