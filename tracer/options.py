@@ -36,7 +36,7 @@ def option(default: Any, help: str, *, flags: str | None = None, typed: Any = No
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
-    """Which prompts, and where to compute."""
+    """Options that choose prompts and a device."""
 
     prompts: str | Sequence[str] = option(
         "demo", "[b]demo[/b] (shipped), [b]musiccaps[/b] (from the hub), or a .txt, .csv or .jsonl file."
@@ -54,13 +54,13 @@ class PromptOptions:
 
     @property
     def source(self) -> str:
-        """Where the prompts come from, in one word."""
+        """Name of where the prompts come from."""
         return self.prompts if isinstance(self.prompts, str) else "captions"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionOptions(PromptOptions):
-    """What every run that generates music takes.
+    """Options of every run that generates music.
 
     Raises:
         InputError: a number or name that no generator could take.
@@ -108,7 +108,7 @@ class SessionOptions(PromptOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TraceOptions(SessionOptions):
-    """What `tracer.trace` and the bare command take."""
+    """Options of `tracer.trace` and of the bare command."""
 
     views: Sequence[str] = option(
         VIEWS, "What to read: the noisy state, the clean endpoint estimate, or both.", typed=str
@@ -149,7 +149,7 @@ class TraceOptions(SessionOptions):
         return [view for view in VIEWS if view in self.views]
 
     def kept(self) -> dict[str, Any]:
-        """What decides about the readings and files of a prompt, beside what the session says of itself."""
+        """Options that decide about the readings and files of a prompt; compared when a run is continued."""
         return {
             "views": self.ordered_views,
             "steer": list(self.steer),
@@ -161,7 +161,7 @@ class TraceOptions(SessionOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SteerOptions(SessionOptions):
-    """What `run_dose` and `run_lockin` both take."""
+    """Options that `run_dose` and `run_lockin` share."""
 
     n: int | None = option(32, "Number of prompts.", typed=int)
     crepe: str = option("full", "Size of CREPE for measuring pitch: full or tiny.")

@@ -1,4 +1,4 @@
-"""What a run works with, opened once: generator, readout, prompts, seeds; and how its clips are made and measured."""
+"""Session: generator, readout and prompts of a run, opened once, with the ways to make and measure its clips."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -77,7 +77,7 @@ class Session:
         return self.generator.is_guided(self.guidance)
 
     def identity(self, decoded: bool = True) -> dict[str, Any]:
-        """What every clip and reading depends on, beside the prompts; compared when a run is continued.
+        """Everything that clips and readings depend on, without the prompts; compared when a run is continued.
 
         Args:
             decoded: Whether latents are decoded, so that the codec counts too; it is loaded for that.

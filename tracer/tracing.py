@@ -117,7 +117,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
 
 
 def run_folder(options: TraceOptions, model: str) -> Path:
-    """Where the run lies: `out`, or a folder named after model and prompts."""
+    """Folder of the run: `out`, or one named after model and prompts."""
     return Path(options.out) if options.out is not None else Path("runs") / f"{model}-{Path(options.source).stem}"
 
 

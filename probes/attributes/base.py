@@ -20,7 +20,7 @@ class Attribute(ABC):
 
     Attributes:
         name: As in `ATTRIBUTES`.
-        unit: Of the measured values.
+        unit: Unit of the measured values.
         scales: Kinds of bins it may have; the first is the default and the paper's.
         count: Default number of classes, the paper's.
         threshold: Frames measured with less confidence are masked.

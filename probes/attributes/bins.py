@@ -22,7 +22,7 @@ class Bins:
 
     Attributes:
         attribute: Its name.
-        unit: Of the values and edges.
+        unit: Unit of the values and edges.
         scale: "linear" (equal widths), "db" and "octave" (equal ratios), "midi" (one class per semitone), "names".
         edges: K + 1 increasing numbers. Class k holds edges[k] <= value < edges[k + 1].
     """

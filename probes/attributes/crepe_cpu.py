@@ -23,7 +23,8 @@ class Layer(NamedTuple):
 
     Attributes:
         weight: bfloat16 `[taps * in, out]`, or for many channels `[taps / GROUP, in, GROUP * out]`.
-        bias, scale, shift: Of the convolution, and of the batch norm after the ReLU; `[out]`.
+        bias: Bias of the convolution, `[out]`.
+        scale, shift: Factor and offset of the batch norm after the ReLU, `[out]`.
         taps: Length of the kernel.
     """
 

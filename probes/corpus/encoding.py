@@ -46,7 +46,7 @@ class Encoded:
 
     Attributes:
         source: Where it came from.
-        content_hash: Of its content.
+        content_hash: Hash of its content.
         latents: `[F, C]` float32.
         labels: Attribute -> `[F, 2]`: value and confidence.
         sound: Hash of the decoded samples.
@@ -126,7 +126,7 @@ def encode_into(
         sources: What to encode, consumed a few at a time.
         recipe: How.
         workers: Processes; 1 works in this one.
-        dtype: Of the latents on disk.
+        dtype: Number format of the latents on disk.
         on_file: Called for every source, with None when it is in the corpus already.
 
     Returns:

@@ -125,7 +125,7 @@ def held_out(sources: list[Source], names: Iterable[str]) -> list[Source]:
 
 
 def attribute_options(name: str, crepe: str, device: str) -> dict[str, Any]:
-    """What an attribute's class takes beside its name."""
+    """Options for the class of an attribute."""
     from probes.attributes import get_attribute
 
     options = {"model": crepe, "device": device} if name == "pitch" else {}

@@ -26,7 +26,7 @@ def import_latents(
         space: Name of the space they belong to.
         hold_out: Names of files (with or without suffix) for the test split; all others then train. Without
             it, files go by their content.
-        dtype: Of the corpus, "float32" or "float16".
+        dtype: Number format of the corpus, "float32" or "float16".
 
     Raises:
         InputError: no such files, another shape, values that are not finite, or an unknown name to hold out.

@@ -24,8 +24,8 @@ class FrameSampler:
     Args:
         arrays: Latents [frames, channels] of each file, memory maps or arrays.
         batch: Frames a batch; the whole data when it has fewer.
-        seed: Of every permutation.
-        names: Of the files, for error messages.
+        seed: Seed of every permutation.
+        names: Names of the files, for error messages.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ def assign(
     Args:
         content_hashes: Hexadecimal, one per file.
         given: "train", "val", "test" or None, one per file.
-        shares: Of "val" and of "test".
+        shares: Shares of "val" and "test".
     """
     splits = list(given)
     free = [index for index, split in enumerate(given) if split is None]

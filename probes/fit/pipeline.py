@@ -178,7 +178,7 @@ def fit_probes(
     """Train probes on an autoencoder's features and save the readout in `out`.
 
     Args:
-        figures: Of the autoencoder on held-out files, for the model card.
+        figures: Figures of the autoencoder on held-out files, for the model card.
 
     Raises InputError when the autoencoder was trained on another space than the corpus's.
     """

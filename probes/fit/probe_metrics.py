@@ -11,7 +11,7 @@ Classes = NDArray[np.int64]
 
 
 class Predictions(NamedTuple):
-    """Of the labelled frames of a split."""
+    """Predictions for the labelled frames of a split."""
 
     labels: Classes  # [N]
     classes: Classes  # [N] most probable class

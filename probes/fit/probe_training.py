@@ -23,11 +23,11 @@ class ProbeOptions:
     """How probes are trained."""
 
     epochs: int = 20
-    """At most so many passes over the training split."""
+    """Most passes over the training split."""
     batch: int = 1024
-    """Frames a step."""
+    """Number of frames in a step."""
     learning_rate: float = 2e-3
-    """Of Adam, on inputs scaled to rms 1; falls linearly to a tenth over the epochs."""
+    """Learning rate of Adam, on inputs scaled to rms 1; falls linearly to a tenth over the epochs."""
     patience: int = 3
     """Stop after so many epochs without a better validation loss of any attribute."""
     log_rms: bool = True
@@ -35,9 +35,9 @@ class ProbeOptions:
     baselines: bool = True
     """Also train probes on raw latents and on an untrained autoencoder, for the report."""
     precision: str = "fp32"
-    """Of the matmuls: fp32 or bf16. Validation is fp32."""
+    """Number type of the matrix products: fp32 or bf16. Validation is fp32."""
     seed: int = 0
-    """Of the data's order and the shuffled labels."""
+    """Seed of the order of the data and of the shuffled labels."""
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1 or self.patience < 1:

@@ -31,9 +31,9 @@ class TrainingOptions:
 
     steps: int = 4000
     batch: int = 1024
-    """Frames a step."""
+    """Number of frames in a step."""
     learning_rate: float = 1e-3
-    """Of Adam, betas 0.9 and 0.999."""
+    """Learning rate of Adam, with betas 0.9 and 0.999."""
     warmup: float = 0.05
     """Share of the steps over which lambda rises linearly from 0 to its value."""
     decay: float = 0.2
@@ -46,9 +46,9 @@ class TrainingOptions:
     """The two horizons: a feature is dead at one when it has not fired in that many training frames. The
     first decides about resampling and AuxK."""
     precision: str = "fp32"
-    """Of the matmuls: fp32 or bf16. Weights, sums and optimiser are fp32 either way."""
+    """Number type of the matrix products: fp32 or bf16. Weights, sums and optimiser are fp32 either way."""
     seed: int = 0
-    """Of the initial weights, the order of the data and resampling."""
+    """Seed of the initial weights, of the order of the data and of resampling."""
     checkpoint_every: int = 500
     """Steps between checkpoints; 0 for none but the one on SIGTERM or Ctrl-C."""
 

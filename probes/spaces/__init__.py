@@ -43,8 +43,8 @@ def load_space(name: str, weights: str | None = None, device: "str | torch.devic
     Args:
         name: One of `SPACES`.
         weights: A path or a hub id; None for the released weights.
-        device: Where its networks run.
-        options: Of that space alone: `revision` of a hub repository, `bandwidth` of EnCodec, ...
+        device: Device that its networks run on.
+        options: Options of that space alone: `revision` of a hub repository, `bandwidth` of EnCodec, ...
 
     Raises:
         InputError: an unknown name or option, or weights that are missing or do not fit.

@@ -27,7 +27,7 @@ class AudioLDMSpace(Space):
         weights: The folder of a saved pipeline or a hub id (its `vae` and `vocoder` are used), or None for the
             released one.
         device: Where it runs.
-        revision: Of the hub repository.
+        revision: Revision of the hub repository.
 
     Raises:
         InputError: no such weights, or keys that are missing or unexpected.

@@ -26,7 +26,7 @@ class RaveSpace(Space):
         weights: A `.ts` file, or a hub id with `file`.
         device: Where it runs.
         file: Name of the file in a repository or folder.
-        revision: Of the hub repository.
+        revision: Revision of the hub repository.
 
     Raises:
         InputError: no such file, not a RAVE export, or one with discrete codes.

@@ -1,4 +1,4 @@
-"""What the tracer asks of a generator: conditioning, noise, time grid, guidance and decoding are its own affair."""
+"""What the tracer asks of a generator: conditioning, noise, time grid, guidance and decoding are the generator's own."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ class Generator(ABC):
     frame_rate: float
     """Latent frames per second."""
     sample_rate: int
-    """Of the decoded audio, Hz."""
+    """Sample rate of the decoded audio, Hz."""
     default_seconds: float
     """Length of a clip where the user names none."""
     default_guidance: float

@@ -18,7 +18,7 @@ class Entry:
     """As `--model` or `--space` takes it."""
     what: str
     licence: str
-    """Of the released weights."""
+    """Licence of the released weights."""
     parameters: str
     memory: str
     """Memory that inference takes, as far as it is known; "-" where nobody has published it."""
@@ -29,7 +29,7 @@ class Entry:
     extra: str | None = None
     """Extra of this package beyond the plain installation."""
     modules: tuple[str, ...] = ()
-    """What that extra must make importable."""
+    """Modules that the extra brings."""
     file: str = "model_index.json"
     """A file of the repository that is there when the weights are."""
     note: str = ""
@@ -149,7 +149,7 @@ def missing(entry: Entry) -> bool:
 
 
 def lines(entry: Entry) -> list[str]:
-    """What there is to say of an entry, beside its name."""
+    """Lines that describe an entry, without its name."""
     state = {"yes": "here", "no": "not on this machine", "your own": "your own weights"}[here(entry)]
     source = entry.source or ("bundled" if (entry.kind, entry.name) in BUNDLED else "")
     facts = [f"licence {entry.licence}", f"{entry.parameters} parameters", f"{entry.memory} memory", source, state]

@@ -127,7 +127,7 @@ def run_dose(
 
 
 def run_identity(session: Session) -> dict[str, Any]:
-    """What the tables of a steering run depend on; compared when it is continued."""
+    """Everything that the tables of a steering run depend on; compared when it is continued."""
     return session.identity() | {
         "prompts": [prompt.caption for prompt in session.prompts],
         "indices": [prompt.index for prompt in session.prompts],
@@ -227,7 +227,7 @@ def clip_row(
     before: Tracks | None = None,
     note: float | None = None,
 ) -> dict[str, Any]:
-    """What was measured on one clip, and its difference to the plain version."""
+    """Row of clips.csv: measurements of one clip, and their difference to the plain version."""
     row: dict[str, Any] = {
         "prompt": prompt.index, "edit": spec.label if spec else "", "attribute": spec.attribute if spec else "",
         "alpha": alpha, "kind": kind, **tracks.summary(), "voiced": tracks.voiced(),

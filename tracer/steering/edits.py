@@ -51,7 +51,7 @@ def make_edit(spec: EditSpec, displace: Displacement) -> Edit:
 
 
 def displacement(spec: EditSpec, readout: Readout) -> VectorDisplacement | ClosedDisplacement:
-    """What the edit adds to a latent; the edit must have passed `check_edit`."""
+    """Displacement that an edit adds to a latent; the edit must have passed `check_edit`."""
     target = resolve_target(spec, readout)
     if spec.vector == "closed":
         return ClosedDisplacement(readout, spec.attribute, target, spec.alpha, spec.hold)

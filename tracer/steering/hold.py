@@ -90,7 +90,7 @@ class Reading:
 
 
 def wanted_readings(readout: Readout, at_x: "Features", raised: Raise | None, hold: Sequence[str]) -> list[Reading]:
-    """What is to be raised first, then what is to be held."""
+    """Readings to raise, then readings to hold."""
     readings = []
     if raised is not None:
         towards = raised.target

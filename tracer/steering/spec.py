@@ -95,7 +95,7 @@ USUAL_DOSES = {
     "direction": (0.5, 1.0, 2.0, 3.0),
     "class": (5.0, 10.0, 15.0, 20.0),
 }
-"""Of control vectors, for probes whose class vectors are longer than their features; of the closed form in classes
+"""Doses of control vectors, for probes whose class vectors are longer than their features; of the closed form in classes
 along + and -, and in nats towards a class."""
 CHOICES = {
     "site": ("endpoint", "state"),

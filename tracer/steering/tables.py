@@ -27,7 +27,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[Row]:
-    """What `write_csv` wrote: numbers as float, without the columns that a row does not have; [] without a file."""
+    """Read rows that `write_csv` wrote: numbers as float, empty cells left out; [] without a file."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:

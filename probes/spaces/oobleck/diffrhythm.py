@@ -19,7 +19,7 @@ class DiffRhythmSpace(Space):
         weights: `vae_model.pt`, the folder that holds it, a hub id, or None for the released file
             (stable-audio community licence).
         device: Where it runs.
-        revision: Of the hub repository.
+        revision: Revision of the hub repository.
 
     Raises:
         InputError: no such file, or not a TorchScript module with `encode_export` and `decode_export`.

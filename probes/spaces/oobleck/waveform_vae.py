@@ -22,8 +22,8 @@ class WaveformVaeSpace(Space):
         weights: A folder of its `save_pretrained`, the folder of a whole pipeline, a hub id, or None for the
             released pipeline's.
         device: Where it runs.
-        revision: Of the hub repository.
-        subfolder: Of a hub repository or pipeline folder.
+        revision: Revision of the hub repository.
+        subfolder: Subfolder of a hub repository or pipeline folder.
 
     Raises:
         InputError: no such weights, or keys that are missing or unexpected.
@@ -100,8 +100,8 @@ def load_part(weights: str, architecture: str, subfolder: str, revision: str | N
     Args:
         weights: A folder of its `save_pretrained`, the folder of a pipeline, or a hub id.
         architecture: Name of the class.
-        subfolder: Of the pipeline.
-        revision: Of the hub repository.
+        subfolder: Subfolder of the pipeline.
+        revision: Revision of the hub repository.
 
     Raises:
         InputError: no such weights, or keys that are missing or unexpected.

@@ -34,7 +34,7 @@ class WavTokenizerSpace(Space):
         weights: A released `.ckpt`, or None to download one. A checkpoint says itself which rate it has.
         device: Where it runs.
         tokens: Per second, 40 or 75: which checkpoint to download.
-        revision: Of the hub repository.
+        revision: Revision of the hub repository.
 
     Raises:
         InputError: no such file, another rate, or keys that are missing or unexpected.

@@ -157,8 +157,8 @@ class WavTokenizerNetwork(nn.Module):
         dimension: Channels of the latent.
         entries: Size of the codebook.
         filters: Channels of the encoder's first convolution.
-        width, hidden, layers: Of the Vocos backbone.
-        rows: Of its norm tables.
+        width, hidden, layers: Sizes of the Vocos backbone.
+        rows: Rows of its norm tables.
     """
 
     def __init__(

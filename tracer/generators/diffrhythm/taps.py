@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where the sampler stands."""
+    """Position of the sampler."""
 
     index: int
     """State index: 0 is the noise, `last` the finished latent."""
