@@ -1,4 +1,4 @@
-"""What the tracer asks of a generator: conditioning, noise, time grid, guidance and decoding are the generator's own."""
+"""Interface of a generator. Conditioning, noise, time grid, guidance and decoding are the generator's own."""
 
 import hashlib
 from abc import ABC, abstractmethod

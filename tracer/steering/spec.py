@@ -95,8 +95,8 @@ USUAL_DOSES = {
     "direction": (0.5, 1.0, 2.0, 3.0),
     "class": (5.0, 10.0, 15.0, 20.0),
 }
-"""Doses of control vectors, for probes whose class vectors are longer than their features; of the closed form in classes
-along + and -, and in nats towards a class."""
+"""Usual doses. vector: of control vectors, for probes whose class vectors are longer than their features. direction and
+class: of the closed form, in classes along + and -, and in nats towards a class."""
 CHOICES = {
     "site": ("endpoint", "state"),
     "branch": ("both", "cond", "null"),
