@@ -137,7 +137,8 @@ def encode_into(
     """
     with workplace(recipe, workers) as (config, encode_all), CorpusWriter(out, {**config, "dtype": dtype}) as writer:
         there = writer.latest()
-        hashes = {row[key]: name for name, row in there.items() for key in ("hash", "sound") if row.get(key)}
+        hashes = {row["hash"]: name for name, row in there.items()}
+        sounds = {row["sound"]: (name, row["split"]) for name, row in there.items() if row.get("sound")}
         failed = []
         seen: set[str] = set()
 
@@ -153,9 +154,14 @@ def encode_into(
                 on_file(None)
 
         for result in encode_all(waiting()):
-            twin = hashes.get(result.content_hash) or hashes.get(result.sound)
-            if result.latents is not None and twin is not None and twin != result.source.name:
-                result = Encoded(result.source, error=f"{result.source.name}: the same content as {twin}")
+            name = result.source.name
+            twin = hashes.get(result.content_hash)
+            if result.latents is not None and twin is not None and twin != name:
+                result = Encoded(result.source, error=f"{name}: the same content as {twin}")
+            copy, split = sounds.get(result.sound, (name, result.source.split))
+            if result.latents is not None and copy != name and split != result.source.split:
+                told = f"{name}: the same recording as {copy}, which is in another split"
+                result = Encoded(result.source, error=told)
             if result.latents is None:
                 failed.append(result)
                 if result.source.name in there:  # what was there before is of other content
@@ -166,7 +172,8 @@ def encode_into(
                     source.name, result.content_hash, result.latents, result.labels, source.split, source.size,
                     result.sound,
                 )  # fmt: skip
-                hashes[result.content_hash] = hashes[result.sound] = source.name
+                hashes[result.content_hash] = source.name
+                sounds.setdefault(result.sound, (source.name, source.split))
             on_file(result)
         gone = [name for name in writer.latest() if name not in seen]
         for name in gone:

@@ -89,7 +89,8 @@ class Corpus:
         # A file that changed was encoded again: its last line counts.
         latest = {row["name"]: row for row in read_index(self.path)}
         rows = [row for row in latest.values() if not row.get("removed")]
-        splits = assign([row["hash"] for row in rows], [row["split"] for row in rows])
+        # By the decoded sound, where it is known: copies of a recording in several formats share a split.
+        splits = assign([row.get("sound") or row["hash"] for row in rows], [row["split"] for row in rows])
         files = [
             CorpusFile(row["name"], split, row["shard"], row["start"], row["frames"])
             for row, split in zip(rows, splits, strict=True)

@@ -19,8 +19,8 @@ def assign(
 
     A given split stands. The others go by their hash: the lowest tenth of all possible hashes is "val", the next
     tenth "test", the rest "train", so files added later do not move those already there. One exception: when a split
-    stays empty and there were three files or more to place, the one with the lowest hash of the fullest split goes
-    there.
+    stays empty and there were three files or more to place, what has the lowest hash of the fullest split goes there.
+    Files of equal hashes, copies of one recording, always share a split.
 
     Args:
         content_hashes: Hexadecimal, one per file.
@@ -38,5 +38,8 @@ def assign(
             placed = [splits[index] for index in free]
             fullest = max(SPLITS, key=placed.count)
             rest = [index for index in free if splits[index] == fullest]
-            splits[min(rest, key=lambda index: content_hashes[index])] = wanted
+            lowest = min(content_hashes[index] for index in rest)
+            for index in rest:
+                if content_hashes[index] == lowest:
+                    splits[index] = wanted
     return [split for split in splits if split is not None]

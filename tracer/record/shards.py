@@ -86,14 +86,17 @@ class PromptTrace:
     l0: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def write_pair(folder: Path, name: str, traces: Sequence[PromptTrace], frames: bool) -> None:
+def write_pair(folder: Path, name: str, traces: Sequence[PromptTrace], frames: bool, run: str) -> None:
     """Write the shard ``name`` (and its frames file) so that it is there whole or not at all.
 
-    The frames file is put in place first: a prompt counts once its shard is there.
+    The frames file is put in place first: a prompt counts once its shard is there. Both carry the run's identity.
     """
+    about = {"run": run}
     if frames:
-        _write_tables(folder / "frames" / f"{name}.parquet", FRAMES_SCHEMA, (_frames_table(t) for t in traces))
-    _write_tables(folder / "shards" / f"{name}.parquet", SHARD_SCHEMA, (_shard_table(t) for t in traces))
+        schema = FRAMES_SCHEMA.with_metadata(about)
+        _write_tables(folder / "frames" / f"{name}.parquet", schema, (_frames_table(t) for t in traces))
+    schema = SHARD_SCHEMA.with_metadata(about)
+    _write_tables(folder / "shards" / f"{name}.parquet", schema, (_shard_table(t) for t in traces))
 
 
 def _write_tables(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
@@ -110,7 +113,7 @@ def _write_tables(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> 
         ) as writer,
     ):
         for table in tables:
-            writer.write_table(table, row_group_size=table.num_rows)
+            writer.write_table(table.replace_schema_metadata(schema.metadata), row_group_size=table.num_rows)
 
 
 def _key_columns(trace: PromptTrace, curves: Sequence[Curve]) -> list[pa.Array]:
@@ -159,10 +162,10 @@ class ShardPair:
     checksums are compared whenever a row group is read.
     """
 
-    def __init__(self, folder: Path, name: str, frames: bool) -> None:
+    def __init__(self, folder: Path, name: str, frames: bool, run: str) -> None:
         self.name = name
-        self._shard = _open(folder / "shards" / f"{name}.parquet", SHARD_SCHEMA)
-        self._frames = _open(folder / "frames" / f"{name}.parquet", FRAMES_SCHEMA) if frames else None
+        self._shard = _open(folder / "shards" / f"{name}.parquet", SHARD_SCHEMA, run)
+        self._frames = _open(folder / "frames" / f"{name}.parquet", FRAMES_SCHEMA, run) if frames else None
         self.prompts = _row_group_prompts(self._shard)
         if self._frames is not None and _row_group_prompts(self._frames) != self.prompts:
             raise pa.ArrowInvalid(f"frames/{name}.parquet and shards/{name}.parquet hold different prompts")
@@ -181,9 +184,13 @@ class ShardPair:
         return trace
 
     def verify(self) -> None:
-        """Read everything once, which compares every page's checksum."""
+        """Read everything once, which compares every page's checksum, and check that it can be what was written.
+
+        Raises:
+            ArrowInvalid: states out of order, curves of different lengths, or distributions that are none.
+        """
         for group in range(len(self.prompts)):
-            self.read(group)
+            check_trace(self.read(group))
 
     def close(self) -> None:
         self._shard.close()
@@ -191,8 +198,26 @@ class ShardPair:
             self._frames.close()
 
 
-def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:
+def check_trace(trace: PromptTrace) -> None:
+    """Raise ArrowInvalid for a trace that no generation leaves."""
+    states = len(trace.t)
+    if not trace.pooled or states < 2 or not (np.diff(trace.t) >= 0).all():
+        raise pa.ArrowInvalid("its states are not in order")
+    for kept in (trace.pooled, trace.classes):
+        if any(len(values) != states for values in kept.values()):
+            raise pa.ArrowInvalid("its curves have different numbers of states")
+    for shares in trace.pooled.values():
+        sums = shares.sum(axis=1)
+        if not shares.shape[1] or np.isinf(shares).any() or (np.abs(sums[~np.isnan(sums)] - 1) > 0.01).any():
+            raise pa.ArrowInvalid("it holds class distributions that are none")
+
+
+def _open(path: Path, schema: pa.Schema, run: str) -> pq.ParquetFile:
     file = pq.ParquetFile(path, page_checksum_verification=True)
+    made_by = (file.schema_arrow.metadata or {}).get(b"run")
+    if made_by is not None and made_by.decode() != run:  # shards of version 0.1.0 do not say
+        file.close()
+        raise pa.ArrowInvalid(f"{path.name} is of another run")
     if file.schema_arrow.names != schema.names:
         file.close()
         raise pa.ArrowInvalid(f"{path.name} has other columns: {', '.join(file.schema_arrow.names)}")

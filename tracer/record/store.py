@@ -15,6 +15,7 @@ finished prompts and nothing half-finished. Several processes may write into one
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -39,11 +40,12 @@ _READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError)
 class RunStore:
     """A run folder that is being written; make one with `open`."""
 
-    def __init__(self, path: Path, prompts: int, frames: bool, done: np.ndarray) -> None:
+    def __init__(self, path: Path, prompts: int, frames: bool, done: np.ndarray, run: str) -> None:
         self.path = path
         self._frames = frames
         self._done = done
         self._prompts = prompts
+        self._run = run
 
     @classmethod
     def open(
@@ -85,11 +87,12 @@ class RunStore:
                 (folder / name).mkdir(exist_ok=True)
             if not (folder / "prompts.csv").exists():
                 _write_prompts(folder / "prompts.csv", prompts)
+            run = run_identity(_read_header(folder))
             if clean:
-                _clean(folder, frames)
+                _clean(folder, frames, run)
         done = np.zeros(len(prompts), dtype=bool)
         done[RunReader(folder).indices] = True
-        return cls(folder, len(prompts), frames, done)
+        return cls(folder, len(prompts), frames, done, run)
 
     def pending_batches(self, batch_size: int, process: int = 0, processes: int = 1) -> list[list[int]]:
         """The batches of prompt indices that this process has still to trace.
@@ -111,7 +114,7 @@ class RunStore:
         """Write the traces of finished prompts as one shard. Raises InputError when there is no room for it."""
         indices = [trace.prompt for trace in traces]
         with plain_errors(self.path):
-            write_pair(self.path, f"{indices[0]:07d}-{indices[-1]:07d}", traces, self._frames)
+            write_pair(self.path, f"{indices[0]:07d}-{indices[-1]:07d}", traces, self._frames, self._run)
         self._done[indices] = True
 
 
@@ -128,13 +131,14 @@ class RunReader:
         self.about: dict[str, Any] = header["about"]
         self.planned = int(header["prompts"]["n"])
         self.frames = bool(self.options["frames"])
+        self._run = run_identity(header)
         self._open_pairs: dict[int, ShardPair] = {}
         self._names: list[str] = []
         self._file = np.full(self.planned, -1, dtype=np.int32)
         self._group = np.zeros(self.planned, dtype=np.int32)
         for name in _shard_names(self.path, self.frames):
             try:
-                pair = ShardPair(self.path, name, self.frames)
+                pair = ShardPair(self.path, name, self.frames, self._run)
             except _READ_ERRORS as error:
                 warnings.warn(f"{_damaged(self.path, name, error)}: its prompts are left out", stacklevel=2)
                 continue
@@ -184,7 +188,7 @@ class RunReader:
         if number not in self._open_pairs:
             if len(self._open_pairs) >= 8:
                 self._open_pairs.pop(next(iter(self._open_pairs))).close()
-            self._open_pairs[number] = ShardPair(self.path, self._names[number], self.frames)
+            self._open_pairs[number] = ShardPair(self.path, self._names[number], self.frames, self._run)
         return self._open_pairs[number]
 
 
@@ -247,19 +251,29 @@ def _shard_names(folder: Path, frames: bool) -> list[str]:
     return sorted(stems("shards") & stems("frames") if frames else stems("shards"))
 
 
-def _clean(folder: Path, frames: bool) -> None:
+def run_identity(header: Mapping[str, Any]) -> str:
+    """Sixteen hex digits of what decides about a run: its options and its prompts."""
+    content = json.dumps([header["options"], header["prompts"]], sort_keys=True)
+    return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+
+
+def _clean(folder: Path, frames: bool, run: str) -> None:
     kinds = ("shards", "frames") if frames else ("shards",)
     for leftover in (path for kind in kinds for path in (folder / kind).glob(".*.tmp")):
         leftover.unlink(missing_ok=True)
     for name in _shard_names(folder, frames):
         try:
-            pair = ShardPair(folder, name, frames)
+            pair = ShardPair(folder, name, frames, run)
             pair.verify()
             pair.close()
         except _READ_ERRORS as error:
-            warnings.warn(f"{_damaged(folder, name, error)}: its prompts are traced again", stacklevel=3)
-            for kind in kinds:
-                (folder / kind / f"{name}.parquet").unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # too many open files, no permission, a failing disk: that says nothing of the shard
+            told = f"{_damaged(folder, name, error)}: it is put aside as .damaged and its prompts are traced again"
+            warnings.warn(told, stacklevel=3)
+            for path in (folder / kind / f"{name}.parquet" for kind in kinds):
+                if path.exists():
+                    path.replace(path.with_name(f"{path.name}.damaged"))
     whole = set(_shard_names(folder, frames))
     for path in (path for kind in kinds for path in (folder / kind).glob("*.parquet")):
         if path.stem not in whole:  # its partner was never finished

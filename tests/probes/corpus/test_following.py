@@ -77,12 +77,24 @@ def test_a_changed_split_is_followed(audio: Path, tmp_path: Path) -> None:
     assert len(corpus.files()) == 4
 
 
-def test_a_copy_in_another_format_is_no_second_recording(audio: Path, tmp_path: Path) -> None:
+def test_copies_in_several_formats_share_a_split(audio: Path, tmp_path: Path) -> None:
+    for index in range(4):
+        samples, _ = soundfile.read(audio / f"n{index}.wav")
+        soundfile.write(audio / f"copy{index}.flac", samples, RATE)
+    splits = {file.name: file.split for file in encode(audio, tmp_path / "c").files()}
+    assert len(splits) == 8
+    for index in range(4):
+        assert splits[f"copy{index}.flac"] == splits[f"n{index}.wav"]
+
+
+def test_a_copy_that_is_to_stand_in_another_split_is_left_out(audio: Path, tmp_path: Path) -> None:
     samples, _ = soundfile.read(audio / "n1.wav")
     soundfile.write(audio / "copy.flac", samples, RATE)
-    failed = encode_into(tmp_path / "c", audio_sources(str(audio)), Recipe("mini", attributes={"loudness": {}}))
-    assert [result.error for result in failed] == ["n1.wav: the same content as copy.flac"]
-    assert len(Corpus.open(tmp_path / "c").files()) == 4
+    (audio / "m.csv").write_text("path,split\nn1.wav,train\ncopy.flac,test\nn2.wav,test\n")
+    recipe = Recipe("mini", attributes={"loudness": {}})
+    failed = encode_into(tmp_path / "c", audio_sources(str(audio / "m.csv")), recipe)
+    assert [result.error for result in failed] == ["copy.flac: the same recording as n1.wav, which is in another split"]
+    assert len(Corpus.open(tmp_path / "c").files()) == 2
 
 
 def test_a_file_that_can_no_longer_be_read_leaves_nothing_old(audio: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -359,3 +360,44 @@ def test_buffer_refuses_a_trace_with_a_gap():
     buffer.add("endpoint", 0, 0.0, 0.0, reading(1, 3, 0))
     with pytest.raises(ValueError, match="endpoint"):
         buffer.traces()
+
+
+def test_shards_of_another_run_are_not_taken_for_this_ones(tmp_path):
+    planted.write(tmp_path / "one", 4)
+    planted.write(tmp_path / "other", 4, seed=1)
+    for kind in ("shards", "frames"):
+        for shard in (tmp_path / "other" / kind).glob("*.parquet"):
+            shutil.copy(shard, tmp_path / "one" / kind / shard.name)
+    with pytest.warns(UserWarning, match="of another run"):
+        assert len(RunReader(tmp_path / "one").indices) == 0
+    with pytest.warns(UserWarning, match=r"put aside as \.damaged"):
+        store = RunStore.open(tmp_path / "one", planted.OPTIONS, planted.prompts(4))
+    assert store.done == 0
+    assert len(list((tmp_path / "one").rglob("*.damaged"))) == 2  # nothing is deleted
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(24, "Too many open files")])
+def test_trouble_of_the_system_is_no_damage(error, tmp_path, monkeypatch):
+    planted.write(tmp_path / "run", 4)
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("tracer.record.shards.pq.ParquetFile", fail)
+    with pytest.raises(InputError, match=error.strerror):
+        RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(4))
+    monkeypatch.undo()
+    assert RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(4)).done == 4
+
+
+@pytest.mark.parametrize("spoil", ["infinite", "no distribution", "states out of order"])
+def test_what_no_generation_leaves_is_put_aside(spoil, tmp_path):
+    store = RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(1))
+    trace = planted.trace(0)
+    if spoil == "states out of order":
+        trace.t = trace.t[::-1].copy()
+    else:
+        next(iter(trace.pooled.values()))[3, 0] = np.inf if spoil == "infinite" else 0.9
+    store.append([trace])
+    with pytest.warns(UserWarning, match="damaged"):
+        assert RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(1)).done == 0
