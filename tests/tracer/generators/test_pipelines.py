@@ -183,7 +183,7 @@ def test_a_turbo_model_takes_no_guidance(load: Any) -> None:
 @pytest.mark.parametrize("name", ["audioldm2", "musicldm"])
 def test_reranked_waveforms_are_refused(load: Any, name: str) -> None:
     model = load(name)
-    with pytest.raises(InputError, match="no setting 'num_waveforms_per_prompt'"):
+    with pytest.raises(InputError, match="no option 'num_waveforms_per_prompt'"):
         load_generator(name, "somewhere", num_waveforms_per_prompt="2")
     arguments: dict[str, Any] = {"num_waveforms_per_prompt": 2, "num_inference_steps": 2, "audio_length_in_s": 0.4}
     if name == "musicldm":
