@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from tracer.curves import TRAINED
-from tracer.figures.palette import CONTROL_COLOUR, VIEW_TITLES, Drawing, figure_style, looks
+from tracer.figures.palette import CONTROL_COLOUR, VIEW_TITLES, Drawing, figure_style, literal, looks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,5 +48,5 @@ def draw_comparison(settled: pd.DataFrame) -> Drawing:
             [1 / (1 + math.exp(-tick / 2)) for tick in ticks], [f"{tick:+d}" if tick else "0" for tick in ticks]
         )
         top.set_xlabel("log-SNR")
-    panels[0].set_yticks([height[line] for line in lines], [f"{attribute}  {run}" for attribute, run in lines])
+    panels[0].set_yticks([height[line] for line in lines], [literal(f"{attribute}  {run}") for attribute, run in lines])
     return figure

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import NullLocator
 
-from tracer.figures.palette import LINES, Drawing, figure_style, lighter, looks
+from tracer.figures.palette import LINES, Drawing, figure_style, lighter, literal, looks
 
 LABELS = {"pitch": "pitch (semitones)", "loudness": "level (dB)", "timbre": "centroid (octaves)"}
 BAND_COLOUR = "#7F7F7F"
@@ -38,7 +38,7 @@ def draw_dose(rows: Sequence[Mapping[str, Any]]) -> Drawing:
                 colour = lighter(look.colour, _FADING[number % len(_FADING)])
                 panel.plot(
                     alphas, [row[f"shift_{name}"] for row in own], marker=look.marker, ms=3.5, color=colour,
-                    linestyle=LINES[number % len(LINES)], label=edit,
+                    linestyle=LINES[number % len(LINES)], label=literal(edit),
                 )  # fmt: skip
                 low, high = ([row[f"{side}_{name}"] for row in own] for side in ("low", "high"))
                 panel.fill_between(alphas, low, high, color=colour, alpha=0.2, lw=0)

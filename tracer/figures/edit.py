@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from probes.support.audio_files import to_mono
 from tracer.clips import SILENCE, Tracks
-from tracer.figures.palette import Drawing, figure_style, looks
+from tracer.figures.palette import Drawing, figure_style, literal, looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ def draw_edit(
         hertz = np.where(track.valid["pitch"], 440 * 2 ** ((track.values["pitch"] - 69) / 12), np.nan)
         dots = {"markersize": 2.2, "markeredgecolor": "white", "markeredgewidth": 0.3}
         panels[0, column].plot(times, hertz, "o", color=style["pitch"].colour, **dots)
-        panels[0, column].set_title(name)
+        panels[0, column].set_title(literal(name))
         for line, attribute, curve in ((1, "loudness", _level), (2, "timbre", _centroid)):
             panels[line, column].plot(times, curve(tracks[CODEC]), color=BEFORE_COLOUR, lw=0.8)
             panels[line, column].plot(times, curve(track), color=style[attribute].colour, lw=0.9)
@@ -62,7 +62,7 @@ def draw_edit(
         panels[2, 0].yaxis.set_major_locator(LogLocator(base=2, numticks=6))
         panels[2, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
         panels[2, 0].yaxis.set_minor_locator(NullLocator())
-    figure.suptitle(f"{title} (grey: alpha 0, the codec alone)", fontsize=9)
+    figure.suptitle(f"{literal(title)} (grey: alpha 0, the codec alone)", fontsize=9)
     return figure
 
 

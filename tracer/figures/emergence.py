@@ -26,6 +26,7 @@ from tracer.figures.palette import (
     Drawing,
     figure_style,
     lighter,
+    literal,
     looks,
 )
 from tracer.measures.progress import THRESHOLD
@@ -270,7 +271,7 @@ def _legend(attributes: list[str], names: list[str]) -> tuple[list[Any], int]:
     if not several:
         return first, len(first)
     second: list[Any] = [
-        Line2D([], [], color="black", linestyle=LINES[number % len(LINES)], label=name)
+        Line2D([], [], color="black", linestyle=LINES[number % len(LINES)], label=literal(name))
         for number, name in enumerate(names)
     ]
     # Legends fill column by column: two rows are interleaved, with blanks where one is shorter.

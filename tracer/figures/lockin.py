@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tracer.figures.palette import GUIDE_COLOUR, LINES, Drawing, figure_style, looks
+from tracer.figures.palette import GUIDE_COLOUR, LINES, Drawing, figure_style, literal, looks
 
 
 @figure_style()
@@ -40,7 +40,7 @@ def draw_lockin(rows: Sequence[Mapping[str, Any]], emergence: Sequence[Mapping[s
         panel.set_xlim(0, 1)
         # The read share and the interval's ends may divide by next to nothing; they must not flatten the rest.
         panel.set_ylim(-0.1, 1.6 * max([1.0, *(share for share in heard if np.isfinite(share))]))
-        panel.set_title(edit)
+        panel.set_title(literal(edit))
         panel.set_xlabel("flow time of the window")
         panel.legend(fontsize=7)
     panels[0].set_ylabel("share of the effect that survives")

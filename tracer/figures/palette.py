@@ -41,7 +41,6 @@ _SETTINGS: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.4,
     "savefig.dpi": 200,
-    "text.parse_math": False,  # names of runs and edits are text, whatever is in them
     "svg.hashsalt": "generation-tracer",  # the same figure, the same bytes
 }
 
@@ -77,6 +76,11 @@ def lighter(colour: str, share: float) -> str:
     """The colour, moved towards white: 0 leaves it as it is, 1 is white."""
     red, green, blue = (part + share * (1 - part) for part in to_rgb(colour))
     return to_hex((red, green, blue))
+
+
+def literal(name: str) -> str:
+    """A name as text, whatever is in it: matplotlib would take what stands between two dollar signs for TeX."""
+    return name.replace("$", r"\$")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.colors import to_hex
 
 from probes.errors import InputError
-from tracer.figures.palette import Drawing, figure_style, looks
+from tracer.figures.palette import Drawing, figure_style, literal, looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def draw_sweeps(tables: Mapping[str, Sequence[Row]]) -> Drawing:
             _draw_accuracies(panel, rows, attributes)
         else:
             _draw_fvu(panel, rows)
-        panel.set_title(title, loc="left")
+        panel.set_title(literal(title), loc="left")
         panel.set_xlabel("share of zero activations")
         panel.legend(fontsize=7)
     return figure

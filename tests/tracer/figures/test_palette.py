@@ -10,7 +10,7 @@ import pytest
 
 from probes.attributes import ATTRIBUTES
 from probes.errors import InputError
-from tracer.figures.palette import Drawing, lighter, looks
+from tracer.figures.palette import Drawing, lighter, literal, looks
 
 ROOT = Path(__file__).parents[3]
 
@@ -112,3 +112,23 @@ def test_every_figure_leaves_the_backend_and_pyplot_alone(tmp_path):
 def test_no_module_asks_for_pyplot_or_a_backend():
     sources = [path for room in ("tracer", "probes", "hooks") for path in (ROOT / room).rglob("*.py")]
     assert not [path for path in sources if "pyplot as" in path.read_text() or "matplotlib.use" in path.read_text()]
+
+
+def widths(name):
+    """Pixels of a name in a legend, and of the widest number on a log axis."""
+    figure = Drawing(3, 2)
+    panel = figure.subplots()
+    panel.plot([1, 1000], [1, 1000], label=literal(name))
+    panel.set_yscale("log")
+    panel.legend()
+    figure.canvas.draw()
+    (text,) = panel.get_legend().get_texts()
+    return text.get_window_extent().width, max(label.get_window_extent().width for label in panel.get_yticklabels())
+
+
+def test_a_name_is_text_and_numbers_on_a_log_axis_are_no_tex():
+    # As TeX this name would be a mistake, and "$x$" a single letter.
+    name, number = widths(r"c$\frac$")
+    assert name > widths("cfrac")[0]
+    assert widths("$x$")[0] > widths("x")[0]
+    assert number < widths("1,000")[0]
