@@ -109,6 +109,7 @@ class Callbacks:
             endpoint=ordinary(endpoint),
             mask=mask,
             logsnr=moment.logsnr,
+            scale=moment.scale,
         )
         for sink in self.sinks:
             sink(event)

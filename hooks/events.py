@@ -21,6 +21,8 @@ class Moment:
     """2 ln(alpha / sigma) of x = alpha data + sigma noise: -inf for pure noise, +inf for data."""
     mask: Tensor | None = None
     """[B, F], True on frames that are generated music; None when all are."""
+    scale: float = 1.0
+    """alpha + sigma: 1 on a straight flow, up to sqrt(2) where the variance is kept."""
 
     def __repr__(self) -> str:
         return f"Moment({position(self)}{masked(self.mask)})"
@@ -46,6 +48,18 @@ class Event:
     """[B, F], True on frames that are generated music; None when all are."""
     logsnr: float
     """2 ln(alpha / sigma)."""
+    scale: float = 1.0
+    """alpha + sigma: 1 on a straight flow, up to sqrt(2) where the variance is kept."""
+
+    @property
+    def alpha(self) -> float:
+        """Share of the data in the state x = alpha data + sigma noise."""
+        return self.scale * self.t
+
+    @property
+    def sigma(self) -> float:
+        """Share of the noise in the state x = alpha data + sigma noise."""
+        return self.scale * (1 - self.t)
 
     def __repr__(self) -> str:
         tensors = {"state": self.state, "velocity": self.velocity, "endpoint": self.endpoint}

@@ -57,7 +57,7 @@ class Sampling:
 
     def moment(self, index: int, level: Level, frames: int) -> Moment:
         """Position of state `index` in the form that all generators share."""
-        return Moment(index, last(self.scheduler), level.t, level.logsnr, self.mask(frames))
+        return Moment(index, last(self.scheduler), level.t, level.logsnr, self.mask(frames), level.alpha + level.sigma)
 
     def mask(self, frames: int) -> Tensor | None:
         """[B, F], True on frames whose middle lies in the audio that is kept; None when nothing is cut."""

@@ -45,3 +45,10 @@ def test_the_log_snr_of_a_flow_is_odd_around_the_middle(t: float) -> None:
 
 def test_the_ends_of_a_flow_are_infinite() -> None:
     assert (flow_logsnr(0.0), flow_logsnr(0.5), flow_logsnr(1.0)) == (-math.inf, 0, math.inf)
+
+
+def test_alpha_and_sigma_follow_from_flow_time_and_scale() -> None:
+    straight = event(t=0.25)
+    assert (straight.alpha, straight.sigma) == (0.25, 0.75)
+    kept = event(t=0.5, scale=math.sqrt(2))
+    assert kept.alpha**2 + kept.sigma**2 == pytest.approx(1)
