@@ -1,9 +1,9 @@
 """The linear flow: what a generator would show that knew nothing but the mean and the covariance of the latents.
 
-For x = alpha data + sigma noise with Gaussian data of mean m and covariance S = U diag(lambda) U^T, the probability flow
-is linear (Song et al. 2021, Eq. 13, with a Gaussian score). Along each eigenvector it carries a state at (alpha, sigma) to
-the finished latent x_T by the factor sqrt(lambda) / sqrt(sigma^2 + alpha^2 lambda). So each finished latent tells the
-states and the clean estimates that this generator would have passed through on its way there.
+For x = alpha data + sigma noise with Gaussian data of mean m and covariance S = U diag(lambda) U^T, the probability
+flow is linear (Song et al. 2021, Eq. 13, with a Gaussian score). Along each eigenvector it carries a state at
+(alpha, sigma) to the finished latent x_T by the factor sqrt(lambda) / sqrt(sigma^2 + alpha^2 lambda). So each finished
+latent tells the states and the clean estimates that this generator would have passed through on its way there.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def test_the_finished_latent_is_its_own_state_and_estimate():
         assert found.matrix @ x + found.offset == pytest.approx(x)
 
 
-@pytest.mark.parametrize("alpha, sigma", [(0.0, 1.0), (0.3, 0.7), (0.6, 0.8), (1.0, 0.0)])
+@pytest.mark.parametrize(("alpha", "sigma"), [(0.0, 1.0), (0.3, 0.7), (0.6, 0.8), (1.0, 0.0)])
 def test_states_and_estimates_are_those_of_the_gaussian(alpha, sigma):
     state, endpoint = FLOW.state(alpha, sigma), FLOW.endpoint(alpha, sigma)
     noisy = alpha**2 * COVARIANCE + sigma**2 * np.eye(5)
