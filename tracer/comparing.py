@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from probes.errors import InputError
-from tracer.curves import CONTROL, TRAINED
+from tracer.curves import SHUFFLED, TRAINED
+from tracer.measures import paired
+from tracer.measures.progress import THRESHOLD
+from tracer.measures.verdicts import at_index
+from tracer.record.contrasts import read_contrasts
 from tracer.run import Run
 
 if TYPE_CHECKING:
@@ -25,23 +31,31 @@ class Comparison:
     """When each attribute is settled in each of several runs, and in which order."""
 
     settled: pd.DataFrame
-    """A row per view, attribute, run (its name here) and probe (trained or control).
+    """A row per view, attribute, run (its name here) and probe (trained or shuffled).
 
-    Columns: measure (agreement, or l1 in a run without classes per frame), index, low and high (state and 95 %
-    interval), states (index of the last one), t, t_low and t_high (flow time), logsnr, logsnr_low and logsnr_high, n
-    (number of prompts).
+    Columns: measure (closeness, or what a run without classes per frame has in its place), index, low and high (state
+    and 95 % interval), states (index of the last one), t, t_low and t_high (flow time), logsnr, logsnr_low and
+    logsnr_high, n (number of prompts).
 
     logsnr = 2 ln(t / (1 - t)) is the axis on which models with different samplers can be compared. It is infinite where
     an attribute is settled at the last state only."""
+    pairs: pd.DataFrame
+    """A row per pair of attributes of a run, and per pair of runs of an attribute.
+
+    Columns: kind ("attributes" or "runs"), view, of (the run or the attribute that both share), first, second;
+    difference, low and high (of flow time, negative where the first settles earlier, with its 95 % bootstrap interval
+    over prompts), states (the difference in states, where both have the same number) and logsnr; p (Holm-corrected over
+    the rows of a kind and view), verdict ("earlier", "later" or "not told apart"), paired (whether both saw the same
+    prompts with the same seeds, which are then drawn together) and n (number of prompts)."""
     orders: pd.DataFrame
-    """A row per view and run with its attributes in the order in which they settle: "a < b" where the intervals are
-    apart, "a ~ b" where they overlap."""
+    """A row per view and run with its attributes in the order in which they settle: "a < b" where a pair is told apart,
+    "a ~ b" where it is not."""
 
     def __repr__(self) -> str:
         lines = [f"  {row.view}, {row.run}: {row.order}" for row in self.orders.itertuples()]
         runs = ", ".join(dict.fromkeys(self.settled["run"]))
         return "\n".join(
-            [f"Comparison of {runs}; order in which attributes settle:", *lines, "  tables: settled, orders"]
+            [f"Comparison of {runs}; order in which attributes settle:", *lines, "  tables: settled, pairs, orders"]
         )
 
     def plot(self, path: str | Path | None = None) -> Drawing:
@@ -83,7 +97,10 @@ def compare_runs(runs: Sequence[Run | str | os.PathLike[str]]) -> Comparison:
     if twice is not None:
         raise InputError(f"{twice} is given twice: give different runs to compare")
     rows = settled_rows(opened)
-    return Comparison(pd.DataFrame(rows), pd.DataFrame(order_rows(rows)))
+    pairs = [*attribute_pairs(opened), *run_pairs(opened)]
+    return Comparison(
+        pd.DataFrame(rows), pd.DataFrame(pairs, columns=PAIR_COLUMNS), pd.DataFrame(order_rows(rows, pairs))
+    )
 
 
 def plot_runs(
@@ -140,7 +157,8 @@ def settled_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     rows = []
     for name, run in zip(run_names(runs), runs):
         table, measure = run.results.settled, run.results.main_measure
-        table = table[(table["measure"] == measure) & table["probe"].isin([TRAINED, CONTROL])]
+        table = table[(table["measure"] == measure) & (table["threshold"] == THRESHOLD)]
+        table = table[table["probe"].isin([TRAINED, SHUFFLED])]
         for found in table.to_dict("records"):
             row = {"view": found["view"], "attribute": found["attribute"], "run": name}
             row |= {key: found[key] for key in ("probe", "measure", "index", "low", "high")}
@@ -161,14 +179,120 @@ def log_snr(t: float) -> float:
     return 2 * math.log(t / (1 - t))
 
 
-def order_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """Rows of `Comparison.orders`, from those of `Comparison.settled`."""
+PAIR_COLUMNS = (
+    "kind", "view", "of", "first", "second", "difference", "low", "high", "states", "logsnr", "p", "verdict", "paired",
+    "n",
+)  # fmt: skip
+
+
+def songs_of(run: Run) -> dict[tuple[str, str], dict[int, np.ndarray]]:
+    """For each view and attribute of a run, own and other [2, states] of every prompt, mean over its seeds.
+
+    Empty where the run's curves are not comparable prompt by prompt: no frames were kept, or there is one prompt.
+    """
+    measure = run.results.main_measure
+    if measure not in ("agreement", "closeness"):
+        return {}
+    found: dict[tuple[str, str], dict[int, np.ndarray]] = {}
+    for key, clips in read_contrasts(run.path, TRAINED, measure).items():
+        prompts: dict[int, list[np.ndarray]] = {}
+        for (prompt, _), pair in clips.items():
+            if not np.isnan(pair).any():
+                prompts.setdefault(prompt, []).append(pair)
+        if len(prompts) > 1:
+            found[key] = {prompt: np.mean(pairs, axis=0) for prompt, pairs in prompts.items()}
+    return found
+
+
+def attribute_pairs(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+    """Rows of `Comparison.pairs` for the attributes of each run, over the prompts in which both have a value."""
+    for name, run in zip(run_names(runs), runs):
+        songs, axes = songs_of(run), run_axes(run)
+        for view in sorted(run.views):
+            held = [attribute for attribute in run.attributes if (view, attribute) in songs]
+            keys, found = [], []
+            for first, second in combinations(held, 2):
+                both = [songs[view, attribute] for attribute in (first, second)]
+                shared = sorted(both[0].keys() & both[1].keys())
+                drawn = paired.draw([_song(prompts, shared, run) for prompts in both], paired=True)
+                keys.append(("attributes", view, name, first, second, True, len(shared)))
+                found.append((drawn, (axes, axes)))
+            yield from pair_rows(keys, found)
+
+
+def run_pairs(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+    """Rows of `Comparison.pairs` for the runs that read an attribute: paired over the prompts and seeds they share."""
+    names = run_names(runs)
+    songs, axes = [songs_of(run) for run in runs], [run_axes(run) for run in runs]
+    for view in ("endpoint", "state"):
+        keys, found = [], []
+        for attribute in dict.fromkeys(name for run in runs for name in run.attributes):
+            for one, two in combinations(range(len(runs)), 2):
+                if not all((view, attribute) in songs[k] for k in (one, two)):
+                    continue
+                mine = [songs[k][view, attribute] for k in (one, two)]
+                shared = shared_prompts(runs[one], runs[two], mine)
+                orders = [shared, shared] if shared else [sorted(prompts) for prompts in mine]
+                both = [_song(prompts, order, runs[k]) for prompts, order, k in zip(mine, orders, (one, two))]
+                keys.append(("runs", view, attribute, names[one], names[two], bool(shared), min(map(len, orders))))
+                found.append((paired.draw(both, paired=bool(shared)), (axes[one], axes[two])))
+        yield from pair_rows(keys, found)
+
+
+def shared_prompts(one: Run, two: Run, songs: Sequence[dict[int, np.ndarray]]) -> list[int]:
+    """Prompts that both runs generated from the same captions and seeds; empty where fewer than two."""
+    if any(one.options.get(key, 1) != two.options.get(key, 1) for key in ("seed", "seeds")):
+        return []
+    captions = [{prompt.index: prompt.caption for prompt in run.prompts} for run in (one, two)]
+    shared = [
+        prompt for prompt in sorted(songs[0].keys() & songs[1].keys()) if captions[0][prompt] == captions[1][prompt]
+    ]
+    return shared if len(shared) > 1 else []
+
+
+def run_axes(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Flow time and log-SNR of a run's states."""
+    grid = run.results.progress.drop_duplicates("index").sort_values("index")
+    return grid["t"].to_numpy(float), grid["logsnr"].to_numpy(float)
+
+
+def pair_rows(
+    keys: Sequence[tuple[Any, ...]],
+    found: Sequence[tuple[list[paired.Drawn], tuple[tuple[np.ndarray, np.ndarray], ...]]],
+) -> Iterator[dict[str, Any]]:
+    """Rows of the pairs of one kind and view, corrected for their number."""
+    compared = [paired.compare(drawn[0], drawn[1], (axes[0][0], axes[1][0])) for drawn, axes in found]
+    for key, (drawn, axes), one, (p, verdict) in zip(keys, found, compared, paired.verdicts(compared)):
+        kind, view, of, first, second, together, n = key
+        points = [at_index(axis[1], each.value) for axis, each in zip(axes, drawn)]
+        same = len(axes[0][0]) == len(axes[1][0])
+        yield {
+            "kind": kind, "view": view, "of": of, "first": first, "second": second,
+            "difference": one.difference, "low": one.low, "high": one.high,
+            "states": drawn[0].value - drawn[1].value if same else np.nan,
+            "logsnr": points[0] - points[1] if np.isfinite(points).all() else np.nan,
+            "p": p, "verdict": verdict, "paired": together, "n": n,
+        }  # fmt: skip
+
+
+def _song(prompts: dict[int, np.ndarray], order: Sequence[int], run: Run) -> paired.Song:
+    return paired.Song(np.stack([prompts[prompt] for prompt in order]), run.results.main_measure)
+
+
+def order_rows(rows: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """Rows of `Comparison.orders`, from those of `Comparison.settled` and `Comparison.pairs`."""
+    told = {
+        (row["view"], row["of"], frozenset((row["first"], row["second"])))
+        for row in pairs
+        if row["kind"] == "attributes" and row["verdict"] != paired.WORDS[2]
+    }
     orders = []
     trained = [row for row in rows if row["probe"] == TRAINED]
     for view, run in dict.fromkeys((row["view"], row["run"]) for row in trained):
         mine = sorted((row for row in trained if (row["view"], row["run"]) == (view, run)), key=lambda row: row["t"])
         order = mine[0]["attribute"]
         for before, after in pairwise(mine):
-            order += f" {'<' if before['t_high'] < after['t_low'] else '~'} {after['attribute']}"
+            apart = (view, run, frozenset((before["attribute"], after["attribute"]))) in told
+            order += f" {'<' if apart else '~'} {after['attribute']}"
         orders.append({"view": view, "run": run, "order": order})
     return orders

@@ -2,10 +2,15 @@
 
 from typing import NamedTuple
 
+from probes.readout.kinds import GENERIC, SHUFFLED, TRAINED
+
+__all__ = ["GENERIC", "LINEAR_FLOW", "MEASURED", "NO_CLASS", "SHUFFLED", "TRAINED", "VIEWS", "Curve", "kind"]
+
 VIEWS = ("state", "endpoint")
 """What is read at a state: the latent as it is, or the clean latent that the model expects."""
-TRAINED, CONTROL, MEASURED = "trained", "control", "measured"
-"""Kinds of probe: trained on the labels; trained on shuffled labels; no probe, but the audio itself."""
+LINEAR_FLOW, MEASURED = "linear_flow", "measured"
+"""Kinds of probe beside `TRAINED`, `SHUFFLED` and `GENERIC`: the trained ones on the states of a linear flow that ends
+in the same latent; no probe, but the audio itself."""
 NO_CLASS = 255
 """Class of a frame without a value, such as an unvoiced one; only measured classes have it."""
 
@@ -16,3 +21,8 @@ class Curve(NamedTuple):
     view: str
     probe: str
     attribute: str
+
+
+def kind(probe: str) -> str:
+    """Kind of a probe: the directions "generic-1", "generic-2", ... are all `GENERIC`."""
+    return GENERIC if probe.startswith(f"{GENERIC}-") else probe

@@ -110,6 +110,7 @@ class SessionOptions(PromptOptions):
 class TraceOptions(SessionOptions):
     """Options of `tracer.trace` and of the bare command."""
 
+    seeds: int = option(1, "Number of clips of each prompt, each from its own noise.")
     views: Sequence[str] = option(
         VIEWS, "What to read: the noisy state, the clean endpoint estimate, or both.", typed=str
     )
@@ -131,7 +132,7 @@ class TraceOptions(SessionOptions):
     )
     save_latents: bool = option(False, "Keep each final latent (.safetensors).", flags="--save-latents")
     frames: bool = option(
-        True, "Keep the most probable class of every frame; agreement needs it.", flags="--frames/--no-frames"
+        True, "Keep class and reading of every frame; agreement and closeness need them.", flags="--frames/--no-frames"
     )
     out: str | Path | None = option(
         None, "Run folder; the same command continues it.", typed=Path, shown="runs/MODEL-PROMPTS"
@@ -139,6 +140,8 @@ class TraceOptions(SessionOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.seeds < 1:
+            raise InputError(f"--seeds must be at least 1, got {self.seeds}")
         unknown = [view for view in self.views if view not in VIEWS]
         if unknown or not self.views:
             raise InputError(f"--views takes state, endpoint or both with a comma, got {','.join(self.views)!r}")
@@ -151,6 +154,7 @@ class TraceOptions(SessionOptions):
     def kept(self) -> dict[str, Any]:
         """Options that decide about the readings and files of a prompt; compared when a run is continued."""
         return {
+            "seeds": self.seeds,
             "views": self.ordered_views,
             "steer": list(self.steer),
             "ground_truth": self.ground_truth,

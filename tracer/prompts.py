@@ -48,11 +48,18 @@ class Prompt:
         index: Position in the run, from 0; a prompt's noise is seeded from (run seed, index).
         id: Where it comes from: `demo-007`, a MusicCaps `ytid`, the file's own `id`, or a line number.
         caption: The text, on one line.
+        seed: Number of its noise among those of a run with several seeds.
     """
 
     index: int
     id: str
     caption: str
+    seed: int = 0
+
+    @property
+    def stem(self) -> str:
+        """Name of its clip's files: "00003", and "00003-1" for the second seed."""
+        return f"{self.index:05d}" + (f"-{self.seed}" if self.seed else "")
 
 
 def load_prompts(source: str, n: int | None = None, seed: int = 0, balanced: bool = False) -> list[Prompt]:

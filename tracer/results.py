@@ -1,22 +1,31 @@
-"""From what a run folder holds to its curves, its settled points and its commitment maps.
+"""From what a run folder holds to its curves, its settled points and its verdicts.
 
-`compute_progress` reads the finished prompts twice, in index order, and writes
+`compute_progress` reads the finished clips twice, in order, and writes
 
-- `progress.csv`: attribute, view, probe, measure, index, t, mean, std, n (number of prompts), logsnr, and for Eq. 4 the
-  mean share of excluded classes. Rows of attribute `sae` hold the autoencoder's own `fvu` and `l0`.
+- `progress.csv`: attribute, view, probe, measure, index, t, logsnr, mean, std, low, high, n (number of prompts), and
+  for Eq. 4 the mean share of excluded classes. low and high are the 95 % bootstrap interval over prompts, and of the
+  generic directions the lowest and the highest one. Rows of attribute `sae` hold the autoencoder's `fvu` and `l0`.
 - `settled.csv`: attribute, view, probe, measure, threshold; index, low and high (state index and its 95 % bootstrap
   interval over prompts), and the same three as flow time.
-- `commitment.npz`: for each view/probe/attribute the share of prompts, float32 [states, frames], whose frame keeps its
+- `verdicts.csv`: for each attribute, view and measure whether it settles earlier than, like, or later than its nulls,
+  with the difference in states and its 95 % interval.
+- `parts.csv`, in a run of several seeds: what of agreement and closeness the prompt alone says, what is constant over
+  the song, and what is particular to the frame.
+- `variance.csv`, in a run of several seeds: how the settled points of clips vary between prompts and between seeds.
+- `commitment.npz`: for each view/probe/attribute the share of clips, float32 [states, frames], whose frame keeps its
   final class from that state on.
+- `contrast.parquet`: every clip for itself, see `tracer.record.contrasts`.
 
-The same finished prompts give the same bytes of `progress.csv`, whatever the order and the interruptions in which they
+The same finished clips give the same bytes of `progress.csv`, whatever the order and the interruptions in which they
 were traced.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
+import json
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -28,45 +37,79 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.errors import InputError
-from probes.support.files import write_whole
-from tracer.curves import MEASURED, TRAINED, VIEWS, Curve
-from tracer.measures.frame_classes import CommitmentMap, Finals, prompt_agreement
-from tracer.measures.progress import THRESHOLD, Accumulator, Bootstrap, interval, js, l1, paper, settled
-from tracer.record.shards import PromptTrace
+from probes.support.files import write_json, write_whole
+from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED, VIEWS, Curve
+from tracer.gathering import PAIRED, PARTS, Endings, Gathered, Row, ratio_curves
+from tracer.measures.contrast import agreement_parts, closeness_parts, ratio
+from tracer.measures.progress import THRESHOLDS, interval, settled, settled_between
+from tracer.measures.verdicts import (
+    UNKNOWN,
+    Difference,
+    at_index,
+    generic_difference,
+    paired_difference,
+    split_variance,
+)
+from tracer.record import contrasts
 from tracer.record.store import RunReader
 
 if TYPE_CHECKING:
     import pandas as pd
 
-POOLED_MEASURES = ("paper", "l1", "js")
-MEASURES = ("paper", "l1", "js", "agreement")
-FILES = ("progress.csv", "settled.csv", "commitment.npz")
-PROGRESS_COLUMNS = (
-    "attribute", "view", "probe", "measure", "index", "t", "mean", "std", "n", "logsnr", "excluded",
-)  # fmt: skip
-SETTLED_COLUMNS = (
-    "attribute", "view", "probe", "measure", "threshold", "index", "low", "high", "t", "t_low", "t_high", "n",
-)  # fmt: skip
-
-FLOATS = ("t", "mean", "std", "logsnr", "excluded", "threshold", "t_low", "t_high")
+NULLS = (GENERIC, LINEAR_FLOW, SHUFFLED)
+"""What an attribute is compared with. `SHUFFLED` is a check of selectivity, no null of emergence."""
+COMPARED = ("closeness", "agreement")
+"""Measures that are compared with their nulls."""
+TABLES: dict[str, tuple[str, ...]] = {
+    "progress": (
+        "attribute", "view", "probe", "measure", "index", "t", "logsnr", "mean", "std", "low", "high", "n", "excluded",
+    ),
+    "settled": (
+        "attribute", "view", "probe", "measure", "threshold", "index", "low", "high", "t", "t_low", "t_high", "n",
+    ),
+    "verdicts": (
+        "attribute", "view", "measure", "null", "settled", "null_settled", "difference", "low", "high",
+        "logsnr_difference", "verdict", "n",
+    ),
+    "parts": ("attribute", "view", "measure", "part", "index", "t", "logsnr", "mean", "low", "high", "n"),
+    "variance": ("attribute", "view", "measure", "mean", "between_prompts", "between_seeds", "prompts", "seeds"),
+}  # fmt: skip
+"""Tables of a run and their columns; `parts` and `variance` are empty in a run of one seed."""
+TEXT = ("attribute", "view", "probe", "measure", "null", "verdict", "part")
 DIGITS = "%.9g"
+
+
+def whole_numbers(columns: tuple[str, ...]) -> set[str]:
+    """The columns of a table that hold whole numbers; low and high of settled points are states."""
+    states = {"low", "high"} if "t_low" in columns else set()
+    return {"index", "n", "prompts", "seeds", *states} & set(columns)
+
+
+CHECKSUMS = "checksums.json"
 
 
 @dataclass
 class Results:
-    """What is computed from the finished prompts of one run."""
+    """What is computed from the finished clips of one run; columns of the tables in `TABLES`."""
 
     progress: pd.DataFrame
-    """Columns of `PROGRESS_COLUMNS`: mean curves over prompts."""
+    """Mean curves over prompts."""
     settled: pd.DataFrame
-    """Columns of `SETTLED_COLUMNS`: first state from which a mean curve stays near its end."""
+    """First state from which a mean curve stays near its end."""
+    verdicts: pd.DataFrame
+    """Settled points of the trained probes beside those of their nulls."""
+    parts: pd.DataFrame
+    """What the prompt, the song and the frame say."""
+    variance: pd.DataFrame
+    """How settled points vary between prompts and between seeds."""
     commitment: dict[Curve, np.ndarray]
-    """Share of prompts whose frame keeps its final class from a state on, float32 [states, frames]."""
+    """Share of clips whose frame keeps its final class from a state on, float32 [states, frames]."""
 
     @cached_property
     def main_measure(self) -> str:
-        """The measure to read: "agreement", or "l1" in a run without classes per frame."""
-        return "agreement" if (self.settled["measure"] == "agreement").any() else "l1"
+        """The measure by which attributes are ordered: "closeness", or what the run has in its place."""
+        held = set(self.settled["measure"])
+        return next((measure for measure in ("closeness", "agreement") if measure in held), "l1")
 
     @cached_property
     def attributes(self) -> list[str]:
@@ -92,54 +135,15 @@ class Results:
         """Number of finished prompts."""
         return int(self.progress["n"].max())
 
-
-class _Gather:
-    """Gathers every prompt's curves, [curves, states], into means, bootstrap and maps in the second pass."""
-
-    def __init__(self, first: PromptTrace, prompts: int, finals: dict[Curve, Finals]) -> None:
-        self.t, self.logsnr = first.t, first.logsnr
-        self.finals = finals
-        self.views = sorted(first.fvu)
-        pooled = [(curve, measure) for curve in first.pooled for measure in POOLED_MEASURES]
-        framed = [(curve, measure) for curve in finals for measure in ("agreement", "own")]
-        self.rows: list[tuple[Curve, str]] = sorted(pooled + framed, key=_row_order)
-        self.sae_rows = [(view, measure) for view in self.views for measure in ("fvu", "l0")]
-        states = len(self.t)
-        self.curves = Accumulator((len(self.rows), states))
-        self.sae = Accumulator((len(self.sae_rows), states))
-        self.excluded = {curve: Accumulator() for curve in first.pooled}
-        self.bootstrap = Bootstrap(prompts)
-        self.maps = {curve: CommitmentMap(states) for curve in finals if curve.probe != MEASURED}
-
-    def add(self, trace: PromptTrace) -> None:
-        if len(trace.t) != len(self.t):
-            raise InputError(
-                f"prompt {trace.prompt} has {len(trace.t)} states and others {len(self.t)}:"
-                " trace again into another --out"
-            )
-        values: dict[tuple[Curve, str], np.ndarray] = {}
-        for curve, p in trace.pooled.items():
-            published = paper(p)
-            self.excluded[curve].add(published.share)
-            values[curve, "paper"], values[curve, "l1"], values[curve, "js"] = published.values, l1(p), js(p)
-        for curve, finals in self.finals.items():
-            found = prompt_agreement(trace.classes[curve], finals, trace.valid[curve])
-            values[curve, "agreement"], values[curve, "own"] = found.values, found.own
-        for curve, commitment_map in self.maps.items():
-            commitment_map.add(trace.classes[curve], trace.valid[curve])
-        stacked = np.stack([values[row] for row in self.rows])
-        self.curves.add(stacked)
-        self.bootstrap.add(stacked)
-        self.sae.add(np.stack([getattr(trace, measure)[view] for view, measure in self.sae_rows]))
-
-
-def _row_order(row: tuple[Curve, str]) -> tuple[str, str, str, int]:
-    curve, measure = row
-    return curve.attribute, curve.view, curve.probe, (*MEASURES, "own").index(measure)
+    @cached_property
+    def missing(self) -> list[str]:
+        """The nulls that the run's readout could not give."""
+        held = set(self.progress["probe"])
+        return [null for null in (GENERIC, LINEAR_FLOW) if null not in held]
 
 
 def compute_progress(folder: str | Path | RunReader, write: bool = True) -> Results:
-    """Compute a run's curves from its finished prompts and write them beside its shards.
+    """Compute a run's curves from its finished clips and write them beside its shards.
 
     Memory does not grow with the number of prompts. A run of one prompt cannot be corrected for chance: its `agreement`
     is `own`, with a warning.
@@ -155,29 +159,94 @@ def compute_progress(folder: str | Path | RunReader, write: bool = True) -> Resu
         InputError: No prompt is finished, a shard is damaged, or the files cannot be written.
     """
     reader = folder if isinstance(folder, RunReader) else RunReader(folder)
-    prompts = len(reader.indices)
-    if not prompts:
+    if not len(reader.indices):
         raise InputError(f"no prompt is finished in {reader.path}: run the same trace command again")
-    finals: dict[Curve, Finals] = {}
-    if reader.frames:
-        for trace in reader.traces(pooled=False):
-            for curve, classes in trace.classes.items():
-                finals.setdefault(curve, Finals()).add(classes[-1], trace.valid[curve])
-        if prompts == 1:
-            warnings.warn(f"{reader.path} has one prompt: its agreement is not corrected for chance", stacklevel=2)
-    gather = None
-    for trace in reader.traces():
-        gather = gather or _Gather(trace, prompts, finals)
-        gather.add(trace)
-    assert gather is not None
-    results = Results(
-        _table(_progress_rows(gather), PROGRESS_COLUMNS),
-        _table(_settled_rows(gather), SETTLED_COLUMNS),
-        {curve: commitment_map.share().astype(np.float32) for curve, commitment_map in gather.maps.items()},
-    )
+    if reader.frames and reader.finished == 1:
+        warnings.warn(f"{reader.path} has one prompt: its agreement is not corrected for chance", stacklevel=2)
+    endings = Endings.of(reader)
+    gathered = None
+    settling: dict[Row, dict[tuple[int, int], np.ndarray]] = {}
+    with contrasts.write_contrasts(reader.path) if write else contextlib.nullcontext() as writer:
+        for clips in reader.by_prompt():
+            gathered = gathered or Gathered(reader, endings, clips[0])
+            gathered.add(clips)
+            for clip, found in zip(clips, gathered.seen):
+                if writer is not None:
+                    writer.add(clip.prompt, clip.seed, found)
+                if reader.seeds > 1:
+                    for one in found:
+                        if one.curve.probe == TRAINED and one.measure in COMPARED:
+                            row = Row(one.curve.attribute, one.curve.view, TRAINED, one.measure)
+                            settling.setdefault(row, {})[clip.prompt, clip.seed] = np.stack([one.own, one.other])
+    assert gathered is not None
+    maps = {curve: commitment_map.share().astype(np.float32) for curve, commitment_map in gathered.maps.items()}
+    tables = {name: _table(rows, TABLES[name]) for name, rows in _all_rows(gathered, settling).items()}
+    results = Results(**tables, commitment=maps)
     if write:
         _write(reader.path, results)
     return results
+
+
+class _Curves:
+    """The curve and the bootstrap replicates of every row."""
+
+    def __init__(self, gathered: Gathered) -> None:
+        self.gathered = gathered
+        means, ratios = len(gathered.means), len(gathered.ratios)
+        drawn = gathered.bootstrap.means()
+        part, whole = drawn[:, means : means + ratios], drawn[:, means + ratios :]
+        mean, std = ratio_curves(gathered)
+        self.rows = [*gathered.means, *gathered.ratios]
+        self.mean = dict(zip(self.rows, [*gathered.mean_sums.mean, *mean]))
+        self.std = dict(zip(self.rows, [*gathered.mean_sums.std, *std]))
+        self.n = dict(zip(self.rows, [*gathered.mean_sums.n, *gathered.parts.n]))
+        drawn_ratios = ratio(part, whole)
+        self.replicates = {row: drawn[:, k] for k, row in enumerate(gathered.means)}
+        self.replicates |= {row: drawn_ratios[:, k] for k, row in enumerate(gathered.ratios)}
+
+    def shown(self) -> list[Row]:
+        """The rows of `progress.csv`, sorted."""
+        rows = [row for row in self.rows if row.probe != PAIRED and ":" not in row.measure]
+        return sorted(rows, key=lambda row: (row.attribute == "sae", *row.place))
+
+    def bounds(self, row: Row) -> np.ndarray:
+        """Low and high [2, states]: bootstrap over prompts, or the range of the generic directions."""
+        directions = self.directions(row)
+        if directions:
+            return np.stack([np.min(directions, axis=0), np.max(directions, axis=0)])
+        return quantiles(self.replicates[row], int(self.n[row].min()))
+
+    def directions(self, row: Row) -> list[np.ndarray]:
+        """The curves of the generic directions behind a row."""
+        if row.probe != GENERIC:
+            return []
+        return [
+            ratio(*sums)
+            for (curve, measure), sums in self.gathered.directions.items()
+            if (curve.view, curve.attribute, measure) == (row.view, row.attribute, row.measure)
+        ]
+
+
+def quantiles(replicates: np.ndarray, prompts: int) -> np.ndarray:
+    """95 % interval [2, states] of bootstrap replicates [replicates, states]; NaN for a single prompt."""
+    if prompts < 2 or np.isnan(replicates).all():
+        return np.full((2, replicates.shape[1]), np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # states without a value
+        return np.asarray(np.nanpercentile(replicates, [2.5, 97.5], axis=0))
+
+
+def _all_rows(
+    gathered: Gathered, settling: dict[Row, dict[tuple[int, int], np.ndarray]]
+) -> dict[str, Iterator[tuple[Any, ...]]]:
+    curves = _Curves(gathered)
+    return {
+        "progress": _progress_rows(curves),
+        "settled": _settled_rows(curves),
+        "verdicts": _verdict_rows(curves),
+        "parts": _part_rows(curves),
+        "variance": _variance_rows(settling),
+    }
 
 
 def _table(rows: Iterator[tuple[Any, ...]], columns: tuple[str, ...]) -> pd.DataFrame:
@@ -185,47 +254,104 @@ def _table(rows: Iterator[tuple[Any, ...]], columns: tuple[str, ...]) -> pd.Data
     import pandas as pd
 
     table = pd.DataFrame(list(rows), columns=list(columns))
-    for name in table.columns.intersection(FLOATS):
-        table[name] = [float(DIGITS % value) for value in table[name]]
+    for name in set(columns) - {*TEXT, *whole_numbers(columns)}:
+        table[name] = np.array([float(DIGITS % value) for value in table[name]], dtype=np.float64)
     return table
 
 
-def _progress_rows(gather: _Gather) -> Iterator[tuple[Any, ...]]:
-    curves = [
-        (curve.attribute, curve.view, curve.probe, measure, gather.excluded[curve] if measure == "paper" else None)
-        for curve, measure in gather.rows
-    ]
-    sae = [("sae", view, TRAINED, measure, None) for view, measure in gather.sae_rows]
-    for rows, gathered in ((curves, gather.curves), (sae, gather.sae)):
-        mean, std, n = gathered.mean, gathered.std, gathered.n
-        for row, (*key, left_out) in enumerate(rows):
-            excluded = np.nan if left_out is None else float(left_out.mean)
-            for i, t in enumerate(gather.t):
-                counted = mean[row, i], std[row, i], int(n[row, i])
-                yield *key, i, float(t), *counted, float(gather.logsnr[i]), excluded
+def _progress_rows(curves: _Curves) -> Iterator[tuple[Any, ...]]:
+    gathered = curves.gathered
+    for row in curves.shown():
+        low, high = curves.bounds(row)
+        left_out = float(gathered.excluded[row].mean) if row in gathered.excluded else np.nan
+        for i, t in enumerate(gathered.t):
+            found = curves.mean[row][i], curves.std[row][i], low[i], high[i], int(curves.n[row][i])
+            yield *row, i, float(t), float(gathered.logsnr[i]), *map(float, found[:4]), found[4], left_out
 
 
-def _settled_rows(gather: _Gather) -> Iterator[tuple[Any, ...]]:
-    means = gather.bootstrap.means()
-    for row, (curve, measure) in enumerate(gather.rows):
-        mean = gather.curves.mean[row]
-        if measure == "own" or np.isnan(mean).any() or np.isnan(means[:, row]).any(axis=1).all():
+def _settled_rows(curves: _Curves) -> Iterator[tuple[Any, ...]]:
+    t = curves.gathered.t
+    for row in curves.shown():
+        mean, drawn = curves.mean[row], curves.replicates[row]
+        if row.measure in ("own", "fvu", "l0") or np.isnan(mean).any() or np.isnan(drawn).any(axis=1).all():
             continue
-        at = int(settled(mean))
-        low, high = interval(means[:, row])
-        times = (float(gather.t[i]) for i in (at, low, high))
-        n = int(gather.curves.n[row].min())
-        yield curve.attribute, curve.view, curve.probe, measure, THRESHOLD, at, low, high, *times, n
+        for threshold in THRESHOLDS:
+            at = int(settled(mean, threshold))
+            low, high = interval(drawn, threshold)
+            yield *row, threshold, at, low, high, *(float(t[i]) for i in (at, low, high)), int(curves.n[row].min())
+
+
+def _verdict_rows(curves: _Curves) -> Iterator[tuple[Any, ...]]:
+    trained = [row for row in curves.shown() if row.probe == TRAINED and row.measure in COMPARED]
+    for row in sorted(trained, key=lambda row: (row.view, row.attribute, COMPARED.index(row.measure))):
+        for null in NULLS:
+            other = row._replace(probe=null)
+            if other not in curves.mean:
+                continue
+            own = row._replace(probe=PAIRED) if null == LINEAR_FLOW else row
+            points = [float(settled_between(curves.mean[each])) for each in (own, other)]
+            if null == GENERIC:
+                points[1] = float(np.mean([settled_between(curve) for curve in curves.directions(other)]))
+            found = _difference(curves, own, other)
+            moved = [at_index(curves.gathered.logsnr, point) for point in points]
+            logsnr = moved[0] - moved[1] if np.isfinite(moved).all() else np.nan
+            n = int(curves.n[own].min())
+            yield row.attribute, row.view, row.measure, null, *points, *found, logsnr, found.word, n
+
+
+def _difference(curves: _Curves, own: Row, other: Row) -> Difference:
+    if curves.n[other].min() < 2:
+        return UNKNOWN
+    replicates = curves.replicates[own], curves.replicates[other]
+    if other.probe == GENERIC:
+        return generic_difference(curves.mean[own], curves.directions(other), replicates)
+    return paired_difference(curves.mean[own], curves.mean[other], replicates)
+
+
+def _part_rows(curves: _Curves) -> Iterator[tuple[Any, ...]]:
+    gathered = curves.gathered
+    rows = [row for row in gathered.ratios if ":" in row.measure]
+    for row in sorted(rows, key=lambda row: (*row.place, PARTS.index(row.measure.split(":")[1]))):
+        measure, part = row.measure.split(":")
+        low, high = quantiles(curves.replicates[row], int(curves.n[row].min()))
+        for i, t in enumerate(gathered.t):
+            found = (float(curves.mean[row][i]), float(low[i]), float(high[i]), int(curves.n[row][i]))
+            yield row.attribute, row.view, measure, part, i, float(t), float(gathered.logsnr[i]), *found
+
+
+def _variance_rows(settling: dict[Row, dict[tuple[int, int], np.ndarray]]) -> Iterator[tuple[Any, ...]]:
+    for row, clips in sorted(settling.items(), key=lambda pair: pair[0].place):
+        seeds = 1 + max(seed for _, seed in clips)
+        prompts = [p for p in sorted({p for p, _ in clips}) if all((p, seed) in clips for seed in range(seeds))]
+        if not prompts:
+            continue
+        pairs = np.array([[clips[p, seed] for seed in range(seeds)] for p in prompts])
+        parts = agreement_parts if row.measure == "agreement" else closeness_parts
+        part, whole = parts(pairs[:, :, 0], pairs[:, :, 1])
+        # Over the mean whole: a clip of its own would be divided by next to nothing where it is like the others.
+        points = settled_between(ratio(part, np.broadcast_to(np.nanmean(whole, axis=(0, 1)), part.shape)))
+        known = points[np.isfinite(points).all(axis=1)]
+        yield row.attribute, row.view, row.measure, *split_variance(known), len(known), seeds
 
 
 def _write(folder: Path, results: Results) -> None:
     arrays = {"/".join(curve): share for curve, share in results.commitment.items()}
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
-    write_whole(folder / "commitment.npz", packed.getvalue())
-    write_whole(folder / "settled.csv", _csv(results.settled))
+    files = {"commitment.npz": packed.getvalue()}
+    for name in reversed(TABLES):
+        table = getattr(results, name)
+        if len(table) or name not in ("parts", "variance"):
+            files[f"{name}.csv"] = _csv(table)
+    for name, content in files.items():
+        write_whole(folder / name, content)
+    sums = {name: _checksum(content) for name, content in files.items()}
     # Last, because its age says whether the others are up to date.
-    write_whole(folder / "progress.csv", _csv(results.progress))
+    write_json(folder / CHECKSUMS, sums)
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _csv(table: pd.DataFrame) -> bytes:
@@ -233,35 +359,54 @@ def _csv(table: pd.DataFrame) -> bytes:
 
 
 def load_results(reader: RunReader) -> Results:
-    """Read a run's curves; compute them, and write them if possible, where a shard is newer than they are."""
+    """Read a run's curves; compute them, and write them if possible, where a shard is newer or a file was changed."""
     if is_computed(reader):
         # Damaged files are computed again.
         with contextlib.suppress(ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
             return _read(reader.path)
-    results = compute_progress(reader, write=False)
-    with contextlib.suppress(InputError):  # in a folder that cannot be written, what was computed is as good
-        _write(reader.path, results)
-    return results
+    try:
+        return compute_progress(reader)
+    except InputError:  # in a folder that cannot be written, what is computed is as good
+        return compute_progress(reader, write=False)
 
 
 def _read(folder: Path) -> Results:
+    sums = json.loads((folder / CHECKSUMS).read_bytes())
+    tables = {}
+    for name, columns in TABLES.items():
+        if f"{name}.csv" not in sums and name in ("parts", "variance"):
+            tables[name] = _table(iter(()), columns)
+            continue
+        content = (folder / f"{name}.csv").read_bytes()
+        if _checksum(content) != sums[f"{name}.csv"]:
+            raise ValueError("changed since it was written")
+        tables[name] = _parse(content, columns)
+    packed = (folder / "commitment.npz").read_bytes()
+    if _checksum(packed) != sums["commitment.npz"]:
+        raise ValueError("changed since it was written")
+    with np.load(io.BytesIO(packed)) as arrays:
+        return Results(**tables, commitment={Curve(*name.split("/")): arrays[name] for name in arrays.files})
+
+
+def _parse(content: bytes, columns: tuple[str, ...]) -> pd.DataFrame:
     import pandas as pd
 
     # Every digit counts, and whole numbers stay floats; how pandas itself reads floats depends on its version.
-    floats = dict.fromkeys(FLOATS, lambda text: float(text or "nan"))
-    progress, points = (pd.read_csv(folder / name, converters=floats) for name in FILES[:2])
-    if tuple(progress.columns) != PROGRESS_COLUMNS or tuple(points.columns) != SETTLED_COLUMNS:
+    floats = {
+        name: (lambda text: float(text or "nan")) for name in columns if name not in {*TEXT, *whole_numbers(columns)}
+    }
+    table = pd.read_csv(io.BytesIO(content), converters=floats)
+    if tuple(table.columns) != columns:
         raise ValueError("written by another version")
-    with np.load(folder / "commitment.npz") as arrays:
-        return Results(progress, points, {Curve(*name.split("/")): arrays[name] for name in arrays.files})
+    return table
 
 
 def is_computed(reader: RunReader) -> bool:
     """Whether the run's curves lie in its folder and are newer than every shard."""
     folder = reader.path
-    if not all((folder / name).exists() for name in FILES):
+    if not (folder / CHECKSUMS).exists():
         return False
-    age = (folder / "progress.csv").stat().st_mtime_ns
+    age = (folder / CHECKSUMS).stat().st_mtime_ns
     parts = [folder / "shards", *([folder / "frames"] if reader.frames else [])]
     # A folder's own time changes when a file in it comes or goes.
     return all(path.stat().st_mtime_ns <= age for part in parts for path in (part, *part.glob("*.parquet")))

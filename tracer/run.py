@@ -13,11 +13,13 @@ import numpy as np
 from probes.errors import InputError
 from probes.support.files import write_whole
 from tracer.curves import TRAINED, VIEWS, Curve
-from tracer.measures.frame_classes import CommitmentMap
+from tracer.gathering import MEASURES
+from tracer.measures.committing import CommitmentMap
+from tracer.measures.progress import THRESHOLD, THRESHOLDS
 from tracer.measures.truth import against_audio
 from tracer.prompts import Prompt
 from tracer.record.store import RunReader
-from tracer.results import MEASURES, Results, compute_progress, is_computed, load_results
+from tracer.results import Results, compute_progress, is_computed, load_results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,10 +44,10 @@ class Run:
         self.reader = RunReader(self.path)
 
     def __repr__(self) -> str:
-        planned = self.reader.planned
-        lines = [
-            f"Run {self.path}: {self.options.get('model', 'unknown model')}, {self.n} of {planned} prompts finished"
-        ]
+        planned = self.reader.planned // self.reader.seeds
+        several = f", {self.reader.seeds} seeds each" if self.reader.seeds > 1 else ""
+        model = self.options.get("model", "unknown model")
+        lines = [f"Run {self.path}: {model}, {self.n} of {planned} prompts finished{several}"]
         if self.n and not ("results" in self.__dict__ or is_computed(self.reader)):
             lines.append("  curves are not computed yet: progress(), settled() and plot() compute them")
         elif self.n:
@@ -75,8 +77,8 @@ class Run:
 
     @property
     def n(self) -> int:
-        """Number of finished prompts."""
-        return len(self.reader.indices)
+        """Number of prompts of which a clip is finished."""
+        return self.reader.finished
 
     @cached_property
     def prompts(self) -> list[Prompt]:
@@ -103,12 +105,16 @@ class Run:
 
         Args:
             view: "state" (the latent as it is) or "endpoint" (the clean latent that the model expects at that state).
-            measure: "agreement", "paper" (Eq. 4), "l1", "js", "own" (agreement before the correction for chance), or,
+            measure: "agreement", "agreement_matched" (classes merged to one entropy), "closeness", "closeness_song",
+                "closeness_frame", "paper" (Eq. 4), "l1", "js", "own" (agreement before the correction for chance), or,
                 of the autoencoder itself, "fvu" and "l0".
-            probe: "trained", "control" (shuffled labels), or "measured" (decoded audio), where the run has it.
+            probe: "trained", "shuffled" (labels of other files), "generic" (directions that mean nothing),
+                "linear_flow" (a generator that knows mean and covariance alone), or "measured" (decoded audio), where
+                the run has it.
 
         Returns:
-            A row per attribute and state with columns attribute, index, t, mean, std, n.
+            A row per attribute and state with columns attribute, index, t, logsnr, mean, std, low, high, n. low and
+            high are the 95 % bootstrap interval over prompts; of "generic" the lowest and the highest direction.
 
         Raises:
             InputError: The run has no such view, measure or probe.
@@ -116,29 +122,68 @@ class Run:
         self._check(view=view, measure=measure, probe=probe)
         table = self.results.progress
         table = table[(table["view"] == view) & (table["measure"] == measure) & (table["probe"] == probe)]
-        return table[["attribute", "index", "t", "mean", "std", "n"]].reset_index(drop=True)
+        return table[["attribute", "index", "t", "logsnr", "mean", "std", "low", "high", "n"]].reset_index(drop=True)
 
-    def settled(self, view: str | None = None, measure: str = "agreement", probe: str = TRAINED) -> pd.DataFrame:
-        """First state from which the mean over prompts stays within 0.1 of its end.
+    def settled(
+        self,
+        view: str | None = None,
+        measure: str = "agreement",
+        probe: str = TRAINED,
+        threshold: float = THRESHOLD,
+    ) -> pd.DataFrame:
+        """First state from which the mean over prompts stays near its end.
 
         Args:
             view: As in `progress`; None for all views.
             measure: As in `progress`.
             probe: As in `progress`.
+            threshold: Distance to the end that counts as near: 0.05, 0.1 or 0.2.
 
         Returns:
             A row per attribute and view with columns attribute, view, index, low, high (95 % bootstrap interval over
             prompts), t, t_low, t_high, n.
 
         Raises:
-            InputError: The run has no such view, measure or probe.
+            InputError: The run has no such view, measure or probe, or the table no such threshold.
         """
         self._check(view=view, measure=measure, probe=probe)
+        if threshold not in THRESHOLDS:
+            raise InputError(f"settled points are kept for {', '.join(map(str, THRESHOLDS))}, not {threshold:g}")
         table = self.results.settled
-        table = table[(table["measure"] == measure) & (table["probe"] == probe)]
+        table = table[(table["measure"] == measure) & (table["probe"] == probe) & (table["threshold"] == threshold)]
         if view is not None:
             table = table[table["view"] == view]
         return table.drop(columns=["probe", "measure", "threshold"]).reset_index(drop=True)
+
+    def verdicts(self) -> pd.DataFrame:
+        """Whether each attribute settles earlier than, like, or later than its nulls.
+
+        Returns:
+            A row per attribute, view, measure ("closeness" or "agreement") and null, with columns settled and
+            null_settled (states, between states too), difference with its 95 % interval low and high (over prompts,
+            and for "generic" over directions too), logsnr_difference, verdict and n (number of prompts).
+        """
+        return self.results.verdicts
+
+    def parts(self, view: str = "endpoint", measure: str = "closeness") -> pd.DataFrame:
+        """What the prompt alone says, what is constant over the song, and what is particular to the frame.
+
+        Args:
+            view: As in `progress`.
+            measure: "closeness" or "agreement"; the three parts add up to it.
+
+        Returns:
+            A row per attribute, part and state with columns attribute, part, index, t, logsnr, mean, low, high, n.
+
+        Raises:
+            InputError: The run has one seed, and so nothing that tells the prompt from the song.
+        """
+        table = self.results.parts
+        if table.empty:
+            raise InputError(f"{self.path} has one seed: trace it with --seeds 2 or more to take its curves apart")
+        self._check(view=view, measure=measure, probe=TRAINED)
+        table = table[(table["view"] == view) & (table["measure"] == measure)]
+        return table.drop(columns=["view", "measure"]).reset_index(drop=True)
 
     def commitment(self, attribute: str, view: str = "endpoint", probe: str = TRAINED) -> np.ndarray:
         """Share of prompts whose frame keeps its final class from a state on: float32 [states, frames].
@@ -155,8 +200,8 @@ class Run:
                 f"{self.path} has no classes per frame of {attribute} in view {view}: it holds {held}"
             ) from None
 
-    def audio(self, prompt: int = 0) -> tuple[np.ndarray, int]:
-        """The clip of one prompt: samples float32 [channels, n] and the sample rate in Hz.
+    def audio(self, prompt: int = 0, seed: int = 0) -> tuple[np.ndarray, int]:
+        """The clip of one prompt, and of one of its seeds: samples float32 [channels, n] and the sample rate in Hz.
 
         In a notebook, `samples, rate = run.audio(0)` and `IPython.display.Audio(samples, rate=rate)` play it.
 
@@ -165,7 +210,7 @@ class Run:
         """
         from probes.support.audio_files import read_audio
 
-        path = self.path / "audio" / f"{prompt:05d}.wav"
+        path = self.path / "audio" / f"{Prompt(prompt, '', '', seed).stem}.wav"
         if not path.exists():
             raise InputError(f"{self.path} has no clip of prompt {prompt}: trace it with audio (save_audio=True)")
         return read_audio(path)
@@ -174,15 +219,14 @@ class Run:
         self,
         path: str | Path | None = None,
         *,
-        measures: Sequence[str] = ("paper", "agreement"),
+        measures: Sequence[str] = ("agreement", "closeness"),
         axis: str | None = None,
     ) -> Drawing:
-        """Draw the emergence curves, mean and standard deviation over prompts, beside the control probes.
+        """Draw the emergence curves with their intervals, each attribute and view beside its own controls.
 
         Args:
             path: File to write as well; a name without .png, .svg or .pdf is written as both .png and .svg.
-            measures: Measures to draw, a row each. A run without classes per frame has "l1" in the place of
-                "agreement".
+            measures: Measures to draw, a row each for every view. A run without classes per frame has "l1" alone.
             axis: The x axis: "index" (state index), "t" (flow time) or "logsnr"; None is "index".
 
         Returns:
@@ -194,6 +238,37 @@ class Run:
         from tracer.figures.emergence import draw_emergence
 
         return _written(draw_emergence([(self.path.resolve().name, self.results)], measures, axis), path)
+
+    def plot_progress(self, path: str | Path | None = None, axis: str | None = None) -> Drawing:
+        """Draw the published progress s_t (Eq. 4), the counterpart of the paper's Figure 4.
+
+        Args:
+            path: File to write as well, as in `plot`.
+            axis: The x axis, as in `plot`.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+        """
+        from tracer.figures.progress import draw_progress
+
+        return _written(draw_progress(self.results, axis), path)
+
+    def plot_parts(self, path: str | Path | None = None) -> Drawing:
+        """Draw what the prompt, the song and the frame say, as stacked areas over the states.
+
+        Args:
+            path: File to write as well, as in `plot`.
+
+        Returns:
+            The matplotlib figure, which a notebook shows.
+
+        Raises:
+            InputError: The run has one seed.
+        """
+        from tracer.figures.parts import draw_parts
+
+        self.parts(self.views[0], "agreement")
+        return _written(draw_parts(self.results), path)
 
     def plot_commitment(
         self,
@@ -248,12 +323,16 @@ class Run:
         return _written(draw_autoencoder(self.results), path)
 
     def summary(self) -> list[dict[str, Any]]:
-        """What `trace` prints at the end: for each attribute and view, where agreement and Eq. 4 settle.
+        """What `trace` prints at the end, a row per attribute and view.
 
         Each row has attribute, view, states (number of states), and for each measure and probe that the run has a
-        column such as `agreement` or `agreement_control`: {"index", "low", "high", "t"}.
+        column such as `closeness` or `agreement_shuffled`: {"index", "low", "high", "t"} of the settled point; and
+        `verdicts`, the word for each null by closeness.
         """
         table = self.results.settled
+        table = table[table["threshold"] == THRESHOLD]
+        verdicts = self.results.verdicts
+        verdicts = verdicts[verdicts["measure"] == "closeness"]
         rows: list[dict[str, Any]] = []
         for view in self.views:
             for attribute in self.attributes:
@@ -262,12 +341,14 @@ class Run:
                 for found in mine.to_dict("records"):
                     name = found["measure"] + ("" if found["probe"] == TRAINED else f"_{found['probe']}")
                     row[name] = {key: found[key] for key in ("index", "low", "high", "t")}
+                said = verdicts[(verdicts["view"] == view) & (verdicts["attribute"] == attribute)]
+                row["verdicts"] = dict(zip(said["null"], said["verdict"]))
                 rows.append(row)
         return rows
 
     def _maps_of(self, prompt: int) -> dict[Curve, np.ndarray]:
         """Commitment maps of one prompt alone."""
-        trace = self.reader.trace(prompt, pooled=False)
+        trace = self.reader.trace(prompt * self.reader.seeds, pooled=False)
         maps = {}
         for curve, classes in trace.classes.items():
             gathered = CommitmentMap(len(classes))
@@ -293,7 +374,7 @@ def _written(figure: Drawing, path: str | Path | None) -> Drawing:
 
 
 def finish_run(folder: str | os.PathLike[str]) -> Run:
-    """Compute a run's curves anew and draw them: `progress.csv`, `settled.csv`, `commitment.npz`, `emergence.*`.
+    """Compute a run's curves anew and draw them: the tables, `emergence.*`, `progress.*` and, of seeds, `parts.*`.
 
     Where the attributes were measured on decoded audio too, `ground-truth.*` says how well the probes follow.
 
@@ -306,6 +387,9 @@ def finish_run(folder: str | os.PathLike[str]) -> Run:
     run = Run(folder)
     run.results = compute_progress(run.reader)
     run.plot(run.path / "emergence")
+    run.plot_progress(run.path / "progress")
+    if not run.results.parts.empty:
+        run.plot_parts(run.path / "parts")
     _write_truth(run)
     return run
 

@@ -115,7 +115,7 @@ class Session:
             with steer(sampler, edits), nullcontext() if sink is None else capture(sampler, sink):
                 return self.generator.generate(
                     [prompt.caption for prompt in prompts],
-                    [prompt_seed(self.seed, prompt.index) for prompt in prompts],
+                    [prompt_seed(self.seed, prompt.index, prompt.seed) for prompt in prompts],
                     steps=self.steps,
                     seconds=self.seconds,
                     guidance=self.guidance,

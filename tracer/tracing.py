@@ -25,6 +25,7 @@ def trace(
     seconds: float | None = None,
     guidance: float | None = None,
     seed: int = 0,
+    seeds: int = 1,
     batch_size: int = 4,
     device: str = "auto",
     dtype: str = "auto",
@@ -54,6 +55,7 @@ def trace(
         seconds: Length of a clip; None is the generator's default.
         guidance: Guidance scale in the generator's convention; None is its default.
         seed: Seed of the run. Each prompt's noise is seeded from (seed, prompt index).
+        seeds: Number of clips of each prompt, each from its own noise.
         batch_size: Number of prompts generated together.
         device: Device to compute on; "auto" takes a GPU where there is one.
         dtype: Number type of the generator; "auto" takes its usual type on that device.
@@ -64,7 +66,7 @@ def trace(
         ground_truth: Also decode the endpoint at every state and measure the attributes on that audio.
         save_audio: Decode and keep each clip; pitch is then read on its voiced frames alone.
         save_latents: Keep each final latent.
-        frames: Keep the most probable class of every frame; agreement needs it.
+        frames: Keep class and reading of every frame; agreement and closeness need them.
         out: Run folder; None is runs/GENERATOR-PROMPTS.
         progress_bar: Show how far it is.
 

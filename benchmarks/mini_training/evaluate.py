@@ -109,7 +109,7 @@ def accuracies(clips: Iterator[np.ndarray]) -> dict[str, dict[str, float]]:
         for name, attribute in attributes.items():
             values, valid = attribute.measure(audio, SAMPLE_RATE, len(audio) // HOP, HOP)
             labels[name].append(readout.bins[name].classes(values)[valid].astype(np.int64))
-            classes[name].append(read.classes[name][0].numpy()[valid].astype(np.int64))
+            classes[name].append(read.classes["trained"][name][0].numpy()[valid].astype(np.int64))
     report = {}
     for name in attributes:
         wanted, found = np.concatenate(labels[name]), np.concatenate(classes[name])

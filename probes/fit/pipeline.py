@@ -182,6 +182,7 @@ def fit_probes(
 
     Raises InputError when the autoencoder was trained on another space than the corpus's.
     """
+    from probes.fit.generic import fit_generic
     from probes.fit.probe_fit import fit_linear_probes
 
     spaces = tuple(corpus.space_info.get("spaces") or (corpus.space,))
@@ -210,6 +211,7 @@ def fit_probes(
     readout = Readout(
         sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), bins, spaces, fitted.log_rms, report, covariance
     )
+    readout.generic = fit_generic(corpus, readout, bins)
     with plain_errors(out):
         readout.save_pretrained(out)
     return readout

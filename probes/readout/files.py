@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 
 from probes.attributes import Bins
 from probes.errors import InputError
+from probes.readout.generic import GenericDirections
 from probes.readout.linear import LinearProbes
 from probes.sae import SAEConfig, make_sae
 from probes.support.files import read_json, write_json, write_whole
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from probes.readout.module import Readout
 
 KIND = "generation-tracer readout"
+EXTRAS = ("covariance", "generic")
+"""What a readout may bring in files of its own; those of version 0.1.0 have no generic directions."""
 SHIPPED = {"mini": Path(__file__).parents[1] / "weights" / "mini-readout"}
 
 
@@ -49,7 +52,7 @@ def describe(readout: Readout) -> dict[str, Any]:
         "classes": readout.probes.classes,
         "log_rms": list(readout.log_rms) if readout.log_rms else None,
         "sae": readout.sae.config.to_dict(),
-    } | ({} if readout.covariance is None else {"covariance": True})
+    } | {name: True for name in EXTRAS if getattr(readout, name) is not None}
 
 
 def fingerprint(readout: Readout) -> str:
@@ -58,6 +61,8 @@ def fingerprint(readout: Readout) -> str:
     tensors = readout.state_dict()
     if readout.covariance is not None:
         tensors["covariance"] = readout.covariance
+    if readout.generic is not None:
+        tensors |= {f"generic.{name}": value for name, value in readout.generic.tensors().items()}
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
@@ -71,6 +76,9 @@ def write_readout(readout: Readout, folder: Path) -> None:
     if readout.covariance is not None:
         covariance = {"covariance": readout.covariance.detach().float().cpu().contiguous()}
         write_whole(folder / "covariance.safetensors", save(covariance))
+    if readout.generic is not None:
+        directions = {name: value.detach().cpu().contiguous() for name, value in readout.generic.tensors().items()}
+        write_whole(folder / "generic.safetensors", save(directions))
     config = describe(readout) | {"report": readout.report}
     write_json(folder / "config.json", config)
 
@@ -95,10 +103,12 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         "probes": LinearProbes(config["classes"], inputs),
         "controls": LinearProbes(config["classes"], inputs),
     }
-    covariance = None
+    covariance, generic = None, None
     try:
         if config.get("covariance"):
             covariance = load_file(fetch("covariance.safetensors"))["covariance"].float()
+        if config.get("generic"):
+            generic = GenericDirections(list(config["attributes"]), **load_file(fetch("generic.safetensors")))
         tensors = load_file(weights_path)
         for prefix, part in parts.items():
             own = {
@@ -107,7 +117,7 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
                 if name.startswith(f"{prefix}.")
             }
             part.load_state_dict({name: value.float() for name, value in own.items()})
-    except (SafetensorError, KeyError, RuntimeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         message = " ".join(str(error).split())
         raise InputError(f"{weights_path} does not hold the weights its config.json describes: {message}") from error
     finite = all(bool(torch.isfinite(value).all()) for value in tensors.values())
@@ -120,4 +130,5 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         "log_rms": tuple(config["log_rms"]) if config["log_rms"] else None,
         "report": config.get("report"),
         "covariance": covariance,
+        "generic": generic,
     }

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from probes.errors import InputError
 from probes.readout.card import model_card
 from probes.readout.files import fingerprint, locate, read_parts, write_readout
+from probes.readout.generic import GenericDirections
+from probes.readout.kinds import GENERIC, SHUFFLED, TRAINED
 from probes.readout.linear import LinearProbes
 from probes.sae import SparseAutoencoder
 from probes.sae.streaming import LinearReader
@@ -23,18 +25,24 @@ if TYPE_CHECKING:
 
 
 class Reading(NamedTuple):
-    """What a trace keeps of latents [B, F, C]. K: classes of an attribute."""
+    """What a trace keeps of latents [B, F, C], by probe and attribute. K: classes of an attribute.
 
-    pooled: dict[str, Tensor]
-    """Mean class distribution over the valid frames, [B, K] each; NaN for an item without a valid frame."""
-    classes: dict[str, Tensor]
+    Probes are "trained", "shuffled", and "generic-1", "generic-2", ... for each direction of the readout.
+    """
+
+    pooled: dict[str, dict[str, Tensor]]
+    """Mean class distribution over the valid frames, [B, K] each; NaN for an item without a valid frame. Of the trained
+    and the shuffled probes."""
+    classes: dict[str, dict[str, Tensor]]
     """Most probable class of every frame, uint8 [B, F] each (meaningless where masked)."""
-    control_pooled: dict[str, Tensor]
-    """The same by probes trained on shuffled labels."""
-    control_classes: dict[str, Tensor]
-    fvu: Tensor
+    values: dict[str, dict[str, Tensor]]
+    """Reading of every frame, float32 [B, F] each: the expected class sum_k k p_k, and of a generic direction the
+    projection in standard deviations."""
+    distributions: dict[str, dict[str, Tensor]]
+    """Class distribution of every frame, [B, F, K], of the attributes that were asked for."""
+    fvu: Tensor | None
     """[B] squared error of the autoencoder over squared distance to the training data's mean latent, raw units."""
-    l0: Tensor
+    l0: Tensor | None
     """[B] active features of a frame, mean over the valid frames."""
 
 
@@ -59,6 +67,7 @@ class Readout(
         report: What was measured about it, for the model card. JSON values.
         covariance: [C, C] of the training latents, raw units: in which directions latents really differ. Steering moves
             along these; None when it is not known.
+        generic: Directions without a meaning, a control of emergence; None in a readout made before there were any.
     """
 
     covariance: Tensor | None
@@ -73,6 +82,7 @@ class Readout(
         log_rms: tuple[float, float] | None = None,
         report: Mapping[str, Any] | None = None,
         covariance: Tensor | None = None,
+        generic: GenericDirections | None = None,
     ) -> None:
         super().__init__()
         hidden, channels = sae.config.hidden, sae.config.channels
@@ -94,6 +104,7 @@ class Readout(
         self.log_rms = log_rms
         self.report = dict(report or {})
         self.source: str | None = None
+        self.generic = generic
         self.register_buffer("covariance", covariance, persistent=False)
         rows = [probes.weight, controls.weight]
         stacked = torch.cat([*(weight[:, :hidden] for weight in rows), sae.dictionary.t()])
@@ -121,9 +132,9 @@ class Readout(
         x, valid = self._inputs(latents, mask)
         frames = x.shape[1]
         total = sum(self.probes.classes.values())
-        pooled = x.new_zeros(x.shape[0], total)
+        pooled = x.new_zeros(x.shape[0], total, dtype=wide(x))
         for start, chunk in self._chunks(x):
-            shares = self.probes.probabilities(self._logits(chunk, total))
+            shares = self.probes.probabilities(self._logits(chunk, total).to(pooled))
             _pool(pooled, shares, valid, start, frames)
         return self.probes.split(pooled / valid.sum(1, keepdim=True))
 
@@ -135,39 +146,45 @@ class Readout(
         return self.probes.split(torch.cat(parts).view(*x.shape[:2], total))
 
     @torch.no_grad()
-    def read(self, latents: Tensor, mask: Tensor | None = None) -> Reading:
-        """Everything the tracer stores about latents [B, F, C], in one pass; mask [B, F] bool marks valid frames."""
+    def read(
+        self, latents: Tensor, mask: Tensor | None = None, keep: Sequence[str] = (), only_trained: bool = False
+    ) -> Reading:
+        """Read everything that the tracer stores about latents, in one pass.
+
+        Args:
+            latents: [B, F, C].
+            mask: [B, F] bool, the frames that count; None for all.
+            keep: Attributes whose distribution of every frame is returned too.
+            only_trained: Leave out the controls and what the autoencoder makes of the latents.
+        """
         x, valid = self._inputs(latents, mask)
         items, frames = x.shape[:2]
         total = sum(self.probes.classes.values())
-        pooled = [x.new_zeros(items, total) for _ in range(2)]
-        classes = [
-            {name: torch.empty(items * frames, dtype=torch.uint8, device=x.device) for name in self.attributes}
-            for _ in range(2)
-        ]
-        sums = x.new_zeros(items, 3)  # squared error, squared distance to the mean, active features
+        sides = (TRAINED,) if only_trained else (TRAINED, SHUFFLED)
+        gathered = _Gathered(self, items, frames, sides, keep, x)
+        # Squared error, squared distance to the mean, active features.
+        sums = x.new_zeros(items, 3, dtype=wide(x))
         for start, chunk in self._chunks(x):
-            streamed = self._reader(chunk, count=True)
-            logits = self._finish(streamed.values[:, : 2 * total], streamed.rms)
-            for side in range(2):
-                stacked = logits[:, side * total : (side + 1) * total]
-                for name, part in self.probes.split(stacked).items():
-                    classes[side][name][start : start + len(chunk)] = part.argmax(-1).to(torch.uint8)
-                _pool(pooled[side], self.probes.probabilities(stacked), valid, start, frames)
+            streamed = self._reader(chunk, total if only_trained else None, count=not only_trained)
+            logits = self._finish(streamed.values[:, : len(sides) * total], streamed.rms)
+            gathered.add(logits, valid, start)
+            if only_trained:
+                continue
             rebuilt = self.sae.restore(streamed.values[:, 2 * total :] + self.sae.decoder_bias)
-            error = (rebuilt - chunk).square().sum(1)
-            spread = (chunk - self.sae.mean).square().sum(1)
+            error = (rebuilt - chunk).to(sums).square().sum(1)
+            spread = (chunk - self.sae.mean).to(sums).square().sum(1)
             assert streamed.active is not None
             _pool(sums, torch.stack([error, spread, streamed.active], 1), valid, start, frames)
+        if self.generic is not None and not only_trained:
+            gathered.add_generic(self.generic, x)
         count = valid.sum(1, keepdim=True)
-        shape = (items, frames)
+        autoencoder = (None, None) if only_trained else (sums[:, 0] / sums[:, 1], sums[:, 2] / count[:, 0])
         return Reading(
-            self.probes.split(pooled[0] / count),
-            {name: value.view(shape) for name, value in classes[0].items()},
-            self.probes.split(pooled[1] / count),
-            {name: value.view(shape) for name, value in classes[1].items()},
-            sums[:, 0] / sums[:, 1],
-            sums[:, 2] / count[:, 0],
+            {side: self.probes.split(pooled / count) for side, pooled in gathered.pooled.items()},
+            gathered.classes,
+            gathered.values,
+            gathered.distributions,
+            *autoencoder,
         )
 
     def class_vector(self, attribute: str, k: int, centred: bool = True) -> Tensor:
@@ -250,8 +267,55 @@ class Readout(
         return logits
 
 
+class _Gathered:
+    """What the probes read, chunk by chunk."""
+
+    def __init__(
+        self, readout: Readout, items: int, frames: int, sides: Sequence[str], keep: Sequence[str], like: Tensor
+    ) -> None:
+        self.probes, self.sides, self.shape = readout.probes, sides, (items, frames)
+        kinds = self.probes.classes
+
+        def empty(dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
+            return {side: {name: like.new_empty(items, frames, dtype=dtype) for name in kinds} for side in sides}
+
+        self.pooled = {side: like.new_zeros(items, sum(kinds.values()), dtype=wide(like)) for side in sides}
+        self.classes, self.values = empty(torch.uint8), empty(torch.float32)
+        self.distributions = {
+            side: {name: like.new_empty(items, frames, kinds[name], dtype=torch.float32) for name in keep}
+            for side in sides
+        }
+        self.scales = {name: torch.arange(count, device=like.device).float() for name, count in kinds.items()}
+
+    def add(self, logits: Tensor, valid: Tensor, start: int) -> None:
+        """Add logits [n, sides x K] of the frames from `start` on, all items laid end to end."""
+        part = slice(start, start + len(logits))
+        for side, stacked in zip(self.sides, logits.to(wide(logits)).chunk(len(self.sides), dim=1)):
+            shares = self.probes.probabilities(stacked)
+            _pool(self.pooled[side], shares, valid, start, self.shape[1])
+            for name, own in self.probes.split(shares).items():
+                self.values[side][name].view(-1)[part] = own @ self.scales[name].to(own)
+                if name in self.distributions[side]:
+                    self.distributions[side][name].flatten(0, 1)[part] = own
+            for name, own in self.probes.split(stacked).items():
+                self.classes[side][name].view(-1)[part] = own.argmax(-1).to(torch.uint8)
+
+    def add_generic(self, generic: GenericDirections, x: Tensor) -> None:
+        """Add what the generic directions read in latents [B, F, C]."""
+        classes, values = generic(x.flatten(0, 1))
+        for n in range(len(generic)):
+            probe = f"{GENERIC}-{n + 1}"
+            self.classes[probe] = {a: classes[row, n].view(self.shape) for row, a in enumerate(generic.attributes)}
+            self.values[probe] = {a: values[row, n].view(self.shape) for row, a in enumerate(generic.attributes)}
+
+
+def wide(values: Tensor) -> torch.dtype:
+    """Number type in which sums over frames are taken: half precision overflows."""
+    return torch.promote_types(values.dtype, torch.float32)
+
+
 def _pool(sums: Tensor, values: Tensor, valid: Tensor, start: int, frames: int) -> None:
     """Add values [n, K], frames start.. of all items laid end to end, to their items' rows of `sums` where valid."""
     index = torch.arange(start, start + len(values), device=values.device)
-    kept = torch.where(valid.reshape(-1)[index, None], values, torch.zeros_like(values))
+    kept = torch.where(valid.reshape(-1)[index, None], values, torch.zeros_like(values)).to(sums)
     sums.index_add_(0, index // frames, kept)

@@ -73,19 +73,24 @@ class LinearReader(nn.Module):
         if not self.sae.elementwise:
             return self._whole_rows(x, weights, count, fired)
         frames, hidden = x.shape[0], self.encoder.shape[0]
-        values = x.new_zeros(frames, weights.shape[0])
-        squares = x.new_zeros(frames)
-        active = x.new_zeros(frames) if count else None
+        # Sums over thousands of features overflow half precision.
+        wide = torch.promote_types(x.dtype, torch.float32)
+        values = x.new_zeros(frames, weights.shape[0], dtype=wide)
+        squares = x.new_zeros(frames, dtype=wide)
+        active = x.new_zeros(frames, dtype=wide) if count else None
         columns = block_columns(frames, hidden, x.device)
         for start in range(0, hidden, columns):
             part = slice(start, start + columns)
             block = self.sae.activate_block(torch.addmm(self.bias[part], x, self.encoder[part].t()), part)
-            values.addmm_(block, weights[:, part].t())
+            if wide == x.dtype:
+                values.addmm_(block, weights[:, part].t())
+            else:
+                values += block @ weights[:, part].t()
             if self.normed:
-                norm = torch.linalg.vector_norm(block, dim=1)
+                norm = torch.linalg.vector_norm(block, dim=1, dtype=wide)
                 squares.addcmul_(norm, norm)
             if active is not None:
-                active += block.sign_().sum(1)
+                active += block.sign_().sum(1, dtype=wide)
                 if fired is not None:
                     fired[part] += block.sum(0).long()
         if not self.normed:
@@ -96,11 +101,12 @@ class LinearReader(nn.Module):
     def _whole_rows(self, x: Tensor, weights: Tensor, count: bool, fired: Tensor | None) -> Streamed:
         rows = max(1, WHOLE // self.encoder.shape[0])
         values, active = [], []
+        wide = torch.promote_types(x.dtype, torch.float32)
         for chunk in x.split(rows):
             h = self.sae.activate(torch.addmm(self.bias, chunk, self.encoder.t()))
-            values.append(h @ weights.t())
+            values.append((h @ weights.t()).to(wide))
             if count:
-                active.append((h > 0).sum(1).to(x.dtype))
+                active.append((h > 0).sum(1).to(wide))
                 if fired is not None:
                     fired += (h > 0).sum(0)
         return Streamed(torch.cat(values), None, torch.cat(active) if count else None)

@@ -1,8 +1,11 @@
 """Small tables and tracks for the figures that are not drawn from a run folder."""
 
 import numpy as np
+from support import planted
 
 from tracer.clips import Tracks
+from tracer.record.store import RunStore
+from tracer.results import Results, compute_progress
 
 EDITS = {
     "pitch=+": "pitch", "pitch=C5": "pitch", "pitch=C3": "pitch", "loudness=+": "loudness", "timbre=-": "timbre"
@@ -80,3 +83,13 @@ def sweeps():
             figures[f"{name}_majority"] = 0.1
         judged.append(row | figures)
     return {"with labels": judged, "without": bare}
+
+
+def seeded(folder) -> Results:
+    """A run of three prompts with two seeds each."""
+    store = RunStore.open(folder, {**planted.OPTIONS, "seeds": 2}, planted.prompts(3))
+    traces = [planted.trace(clip) for clip in range(6)]
+    for clip, made in enumerate(traces):
+        made.prompt, made.seed = divmod(clip, 2)
+    store.append(traces)
+    return compute_progress(folder)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tracer.curves import CONTROL, MEASURED, NO_CLASS, TRAINED, Curve
+from tracer.curves import GENERIC, LINEAR_FLOW, MEASURED, NO_CLASS, SHUFFLED, TRAINED, Curve
 from tracer.prompts import Prompt
 from tracer.record.shards import PromptTrace
 from tracer.record.store import RunStore
@@ -38,7 +38,7 @@ def trace(prompt: int, states: int = STATES, frames: int = FRAMES, wander: float
     for view in VIEWS:
         made.fvu[view] = np.linspace(1.2, 0.1, states, dtype=np.float32)
         made.l0[view] = np.linspace(90, 40, states, dtype=np.float32)
-        for probe in (TRAINED, CONTROL):
+        for probe in (TRAINED, SHUFFLED):
             for attribute, classes in CLASSES.items():
                 middle = MIDDLES[attribute] if probe == TRAINED else CONTROL_MIDDLE
                 middle *= 0.6 if view == "endpoint" else 1.0
@@ -53,12 +53,31 @@ def trace(prompt: int, states: int = STATES, frames: int = FRAMES, wander: float
                 share = (share - share[0]) / (share[-1] - share[0])
                 curve = Curve(view, probe, attribute)
                 made.classes[curve] = read.astype(np.uint8)
+                made.values[curve] = read.astype(np.float32)
                 made.valid[curve] = np.ones(frames, dtype=bool)
                 path = first + share[:, None] * (last - first)
                 # Off the straight path in between: classes that end where they began make Eq. 4 large there.
                 detour = wander * (t * (1 - t))[:, None] * rng.dirichlet(np.ones(classes), states)
                 path = (path + detour) / (path + detour).sum(axis=1, keepdims=True)
                 made.pooled[curve] = path.astype(np.float32)
+    return made
+
+
+def add_nulls(made: PromptTrace, delay: float = 0.2, directions: int = 4) -> PromptTrace:
+    """Add generic directions and a linear flow whose frames are settled later than those of the trained probes."""
+    rng = np.random.default_rng([8, made.prompt])
+    for curve in [curve for curve in made.classes if curve.probe == TRAINED]:
+        final = made.classes[curve][-1]
+        for k, probe in enumerate([LINEAR_FLOW, *(f"{GENERIC}-{n + 1}" for n in range(directions))]):
+            middle = MIDDLES[curve.attribute] * (0.6 if curve.view == "endpoint" else 1.0) + delay + 0.01 * k
+            commit = rng.normal(min(middle, 0.95), 0.05, len(final)).clip(0.01, 1.0)
+            settled = made.t[:, None] >= commit[None, :]
+            settled[-1] = True
+            end = final if probe == LINEAR_FLOW else rng.permutation(final)
+            read = np.where(settled, end, rng.integers(0, CLASSES[curve.attribute], settled.shape))
+            null = curve._replace(probe=probe)
+            made.classes[null], made.values[null] = read.astype(np.uint8), read.astype(np.float32)
+            made.valid[null] = made.valid[curve]
     return made
 
 
@@ -76,11 +95,13 @@ def add_measured(made: PromptTrace) -> PromptTrace:
 
 def write(
     folder: Path | str, n: int, batch: int = 4, shape: dict[str, Any] | None = None, measured: bool = False,
-    **options: object,
+    nulls: bool = False, **options: object,
 ) -> Path:  # fmt: skip
-    """A run folder of n planted prompts; `shape` goes to `trace`, `measured` adds readings of the audio."""
+    """A run folder of n planted prompts; `shape` goes to `trace`, `measured` and `nulls` add what their names say."""
     store = RunStore.open(folder, {**OPTIONS, **options}, prompts(n))
     for indices in store.pending_batches(batch):
         traces = [trace(i, **(shape or {})) for i in indices]
-        store.append([add_measured(made) for made in traces] if measured else traces)
+        if measured:
+            traces = [add_measured(made) for made in traces]
+        store.append([add_nulls(made) for made in traces] if nulls else traces)
     return Path(folder)

@@ -13,12 +13,14 @@ from support import planted
 
 from probes.errors import InputError
 from tracer.curves import Curve
-from tracer.measures.frame_classes import Finals, prompt_agreement
+from tracer.measures import agreement, closeness
 from tracer.measures.progress import Bootstrap, interval, l1, paper, settled
-from tracer.results import FILES, compute_progress
+from tracer.record.shards import PromptTrace
+from tracer.results import compute_progress
 from tracer.run import Run
 
 PROMPTS = 16
+FILES = ("progress.csv", "settled.csv", "verdicts.csv", "commitment.npz")
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +34,13 @@ def run(folder):
 
 
 @pytest.mark.parametrize("view", ["state", "endpoint"])
-@pytest.mark.parametrize("measure", ["agreement", "l1", "paper", "js"])
+@pytest.mark.parametrize("measure", ["agreement", "agreement_matched", "closeness", "l1", "paper", "js"])
 def test_planted_order_is_found(run, view, measure):
     table = run.settled(view=view, measure=measure).set_index("attribute")
     assert list(table["index"].sort_values().index) == ["pitch", "timbre", "loudness"]
     assert (table["low"] <= table["index"]).all()
     assert (table["index"] <= table["high"]).all()
-    control = run.settled(view=view, measure=measure, probe="control").set_index("attribute")
+    control = run.settled(view=view, measure=measure, probe="shuffled").set_index("attribute")
     assert (control["index"] >= table["index"]).all()
 
 
@@ -56,13 +58,13 @@ def test_middles_are_where_they_were_planted(run):
 
 
 def test_control_is_flat_until_its_own_middle(run):
-    table = run.progress(view="state", measure="agreement", probe="control")
+    table = run.progress(view="state", measure="agreement", probe="shuffled")
     assert table[table["t"] < 0.7]["mean"].abs().max() < 0.06
 
 
 def test_table_is_labelled(run):
     table = run.progress()
-    assert list(table.columns) == ["attribute", "index", "t", "mean", "std", "n"]
+    assert list(table.columns) == ["attribute", "index", "t", "logsnr", "mean", "std", "low", "high", "n"]
     assert set(table["attribute"]) == set(planted.CLASSES)
     assert (table["n"] == PROMPTS).all()
     assert (table.groupby("attribute")["mean"].last() == 1).all()
@@ -76,13 +78,9 @@ def test_table_is_labelled(run):
 def test_means_are_those_of_the_measures(run):
     traces = [planted.trace(i) for i in range(PROMPTS)]
     curve = Curve("state", "trained", "timbre")
-    finals = Finals()
-    for trace in traces:
-        finals.add(trace.classes[curve][-1])
     expected = {
         "paper": [paper(trace.pooled[curve]).values for trace in traces],
         "l1": [l1(trace.pooled[curve]) for trace in traces],
-        "agreement": [prompt_agreement(trace.classes[curve], finals).values for trace in traces],
     }
     for measure, values in expected.items():
         table = run.progress(view="state", measure=measure)
@@ -95,6 +93,28 @@ def test_means_are_those_of_the_measures(run):
             bootstrap.add(value[None])
         assert at["index"] == settled(np.mean(values, axis=0))
         assert (at["low"], at["high"]) == interval(bootstrap.means()[:, 0])
+    classes, values = ([getattr(trace, kept)[curve] for trace in traces] for kept in ("classes", "values"))
+    contrasts = {
+        "agreement": agreement(classes),
+        "closeness": closeness(values),
+        "closeness_song": closeness(values, scale="song"),
+        "closeness_frame": closeness(values, scale="frame"),
+    }
+    for measure, curve_of in contrasts.items():
+        table = run.progress(view="state", measure=measure)
+        table = table[table["attribute"] == "timbre"]
+        np.testing.assert_allclose(table["mean"], curve_of, rtol=1e-6, atol=1e-9)
+        inside = (table["low"] <= table["mean"] + 1e-9) & (table["mean"] <= table["high"] + 1e-9)
+        assert inside.mean() > 0.9
+
+
+def test_settled_points_at_three_thresholds(run):
+    points = [run.settled(view="state", threshold=threshold)["index"].to_numpy() for threshold in (0.05, 0.1, 0.2)]
+    assert (points[0] >= points[1]).all()
+    assert (points[1] >= points[2]).all()
+    assert (points[0] > points[2]).any()
+    with pytest.raises(InputError, match=r"0\.05, 0\.1, 0\.2"):
+        run.settled(threshold=0.3)
 
 
 def test_autoencoder_is_reported(run):
@@ -107,7 +127,7 @@ def test_files_are_complete_and_stable(folder, run):
     compute_progress(folder)
     first = (folder / "progress.csv").read_bytes()
     table = pd.read_csv(folder / "progress.csv")
-    for name in ("attribute", "view", "probe", "measure", "index", "t", "mean", "std", "n", "excluded"):
+    for name in ("attribute", "view", "probe", "measure", "index", "t", "logsnr", "mean", "std", "low", "high", "n"):
         assert name in table.columns
     assert not table["mean"].isna().any()
     compute_progress(folder)
@@ -124,7 +144,7 @@ def test_what_is_computed_is_what_is_read_again(tmp_path):
     assert computed.commitment.keys() == read.commitment.keys()
     for curve, share in computed.commitment.items():
         np.testing.assert_array_equal(share, read.commitment[curve])
-    assert (read.states, read.prompts, read.main_measure) == (planted.STATES, 3, "agreement")
+    assert (read.states, read.prompts, read.main_measure) == (planted.STATES, 3, "closeness")
 
 
 def test_what_is_new_is_computed_and_what_is_not_is_read(tmp_path):
@@ -142,9 +162,12 @@ def test_what_is_new_is_computed_and_what_is_not_is_read(tmp_path):
 @pytest.mark.parametrize("name", FILES)
 def test_damaged_tables_are_computed_again(folder, run, name):
     expected = run.progress()
-    (folder / name).write_bytes(b"")
-    pd.testing.assert_frame_equal(Run(folder).progress(), expected)
-    assert (folder / name).stat().st_size > 0
+    whole = (folder / name).read_bytes()
+    # Cut short, or with other figures than were computed.
+    for damage in (b"", whole[: len(whole) // 2], whole.replace(b"1", b"2")):
+        (folder / name).write_bytes(damage)
+        pd.testing.assert_frame_equal(Run(folder).progress(), expected)
+        assert (folder / name).read_bytes() == whole
 
 
 def test_prompts_that_cannot_be_read(tmp_path):
@@ -209,8 +232,86 @@ def test_measured_classes_have_curves(tmp_path):
     assert (ratio["n"] == 0).all()  # without a distribution at the start there is no way to measure
 
 
+def test_nulls_that_are_later_are_told(tmp_path):
+    run = Run(planted.write(tmp_path / "run", 16, nulls=True))
+    table = run.verdicts()
+    table = table[(table["view"] == "endpoint") & (table["measure"] == "closeness")].set_index(["attribute", "null"])
+    assert set(table.index.get_level_values("null")) == {"generic", "linear_flow", "shuffled"}
+    for attribute in planted.CLASSES:
+        for null in ("generic", "linear_flow"):
+            row = table.loc[attribute, null]
+            assert row["verdict"] == "earlier"
+            assert row["low"] < row["difference"] < row["high"] < 0
+            assert row["settled"] - row["null_settled"] == pytest.approx(row["difference"], abs=1e-6)
+    generic = run.progress(probe="generic", measure="closeness")
+    assert (generic["low"] <= generic["mean"] + 1e-9).all()  # the range of the directions
+    assert run.results.missing == []
+    assert Run(planted.write(tmp_path / "without", 3)).results.missing == ["generic", "linear_flow"]
+
+
+def test_a_linear_flow_of_some_prompts_is_compared_over_these(tmp_path):
+    store = planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(8))
+    traces = [planted.trace(i) for i in range(8)]
+    for made in traces[:4]:
+        planted.add_nulls(made, directions=0)
+    store.append(traces)
+    run = Run(tmp_path / "run")
+    table = run.verdicts()
+    assert set(table[table["null"] == "linear_flow"]["n"]) == {4}
+    assert (run.progress(probe="linear_flow")["n"] == 4).all()
+    assert (run.progress()["n"] == 8).all()
+    # What the four prompts alone would give is what they are compared with.
+    alone = agreement([trace.classes[Curve("endpoint", "linear_flow", "pitch")] for trace in traces[:4]])
+    assert alone[-1] == 1
+
+
+def seeded(prompts, seeds, knows):
+    """A run of several seeds whose state 0 knows the prompt's part of a song, its own constant part, or its frames."""
+    rng = np.random.default_rng(5)
+    for prompt in range(prompts):
+        common = rng.normal(0, 3)
+        for seed in range(seeds):
+            constant, shape = rng.normal(0, 3), rng.normal(0, 3, planted.FRAMES)
+            shape -= shape.mean()
+            parts = {"prompt": common, "song": common + constant, "frame": common + constant + shape}
+            first = parts[knows] + np.zeros(planted.FRAMES)
+            made = PromptTrace(prompt, np.array([0.0, 1.0]), np.array([-np.inf, np.inf]), seed=seed)
+            made.fvu["endpoint"] = made.l0["endpoint"] = np.zeros(2, np.float32)
+            curve = Curve("endpoint", "trained", "pitch")
+            made.values[curve] = np.stack([first, parts["frame"]]).astype(np.float32)
+            made.classes[curve] = np.clip(np.round(made.values[curve] + 30), 0, 65).astype(np.uint8)
+            made.valid[curve] = np.ones(planted.FRAMES, dtype=bool)
+            made.pooled[curve] = np.full((2, 66), 1 / 66, np.float32)
+            yield made
+
+
+def test_what_prompt_song_and_frame_say_is_split_as_planted(tmp_path):
+    found = {}
+    for knows in ("prompt", "song", "frame"):
+        store = planted.RunStore.open(
+            tmp_path / knows, {**planted.OPTIONS, "seeds": 3}, planted.prompts(150), frames=True
+        )
+        store.append(list(seeded(150, 3, knows)))
+        run = Run(tmp_path / knows)
+        table = run.parts("endpoint", "closeness")
+        found[knows] = table[table["index"] == 0].set_index("part")["mean"]
+        assert found[knows].sum() == pytest.approx(run.progress(measure="closeness")["mean"].iloc[0], abs=1e-6)
+        assert (run.results.variance["seeds"] == 3).all()
+    # Parts of variance 9 each. A state that knows the prompt's alone lies 9 + 9 from its own song, 18 more from others;
+    # one that knows the song's mean 9 from its own, 18 more from another seed, and again 18 more from others.
+    expected = {"prompt": (18 / 36, 0, 0), "song": (18 / 45, 18 / 45, 0), "frame": (18 / 54, 18 / 54, 18 / 54)}
+    for knows, parts in expected.items():
+        for part, value in zip(("prompt", "song", "frame"), parts, strict=True):
+            assert found[knows][part] == pytest.approx(value, abs=0.1)
+
+
+def test_a_run_of_one_seed_cannot_be_taken_apart(run):
+    with pytest.raises(InputError, match="seeds=2"):
+        run.parts()
+
+
 def test_wrong_names_and_empty_runs(run, tmp_path):
-    for wrong in ({"view": "middle"}, {"measure": "entropy"}, {"probe": "untrained"}):
+    for wrong in ({"view": "middle"}, {"measure": "entropy"}, {"probe": "unknown"}):
         with pytest.raises(InputError, match=r"has no .* it has "):
             run.progress(**wrong)
     planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(3))

@@ -22,7 +22,7 @@ def test_repr_says_what_it_is_and_what_it_found(folder):
     text = repr(run)
     assert text.splitlines()[0] == f"Run {folder}: planted, 8 of 8 prompts finished"
     assert "12 states, read as state and endpoint" in text
-    table = run.settled().set_index(["attribute", "view"])
+    table = run.settled(measure="closeness").set_index(["attribute", "view"])
     for attribute in ("pitch", "timbre", "loudness"):
         (line,) = (line for line in text.splitlines() if line.strip().startswith(attribute))
         for view in ("state", "endpoint"):
@@ -43,7 +43,7 @@ def test_a_finished_run_is_not_read_again(tmp_path, monkeypatch):
     run = finish_run(planted.write(tmp_path / "run", 2))
     assert len(run.progress())
     names = {path.name for path in run.path.iterdir()}
-    assert {"progress.csv", "settled.csv", "commitment.npz", "emergence.png", "emergence.svg"} <= names
+    assert {"progress.csv", "settled.csv", "verdicts.csv", "commitment.npz", "emergence.png", "progress.svg"} <= names
     assert "ground-truth.csv" not in names
 
 
@@ -52,7 +52,7 @@ def test_measured_attributes_get_a_report(tmp_path):
     run = finish_run(planted.write(tmp_path / "run", 3, measured=True))
     report = pd.read_csv(run.path / "ground-truth.csv").set_index(["attribute", "measure", "probe"])
     assert (run.path / "ground-truth.png").exists()
-    for attribute in run.attributes:
+    for attribute in planted.CLASSES:
         assert report.loc[attribute, "js", "trained"]["difference"] == pytest.approx(0, abs=1e-6)
         assert report.loc[attribute, "agreement", "trained"]["difference"] < 0.05
         assert report.loc[attribute, "agreement", "trained"]["correlation"] > 0.9

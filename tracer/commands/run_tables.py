@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracer.commands.tables import Column, print_columns
-from tracer.curves import CONTROL, TRAINED
+from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED
 from tracer.measures.progress import THRESHOLD
 from tracer.measures.truth import against_audio
 
@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from tracer.run import Run
 
 _COLUMNS = {
+    "closeness": "closeness",
     "agreement": "agreement",
-    "agreement_control": "its control",
     "paper": "Eq. 4",
-    "paper_control": "its control",
+    "l1": "ratio of sums",
 }
-_NOTE = f"settled: within {THRESHOLD:g} of its end from there on\ncontrol: probes trained on shuffled labels"
+_NOTE = f"settled: within {THRESHOLD:g} of its end from there on"
+_NULLS = {
+    GENERIC: ("generic directions", "any quantity of the latent with the same spread and classes"),
+    LINEAR_FLOW: ("linear flow", "a generator that knows mean and covariance alone"),
+    SHUFFLED: ("shuffled labels", "a check that the probe is selective"),
+}
 
 
 def print_run(run: Run, as_json: bool) -> None:
@@ -38,6 +43,8 @@ def print_run(run: Run, as_json: bool) -> None:
         settled_columns(run),
     )
     print(_NOTE)
+    print()
+    print_verdicts(run)
     measured = truth_columns(run)
     if measured:
         print()
@@ -56,15 +63,13 @@ def run_json(run: Run) -> dict[str, Any]:
 
 
 def settled_columns(run: Run) -> list[Column]:
-    """Settled-at per attribute, views one below the other: state, interval, and flow time of agreement."""
+    """Settled-at per attribute, views one below the other: state, interval, and flow time of the main measure."""
     rows = run.summary()
     shown = [key for key in _COLUMNS if any(key in row for row in rows)]
-    names = Column("attribute")
+    if len(shown) > 1:
+        shown = [key for key in shown if key != "l1"]
+    names, times = Column("attribute"), Column("flow time")
     columns = {key: Column(_COLUMNS[key]) for key in shown}
-    for key, spare in (("paper_control", 2), ("paper", 1)):
-        if key in columns and len(columns) > 2:
-            columns[key].spare = spare
-    times = Column("flow time")
     for view in run.views:
         for column in (names, times, *columns.values()):
             column.cells.append(view if column is names else "")
@@ -75,10 +80,47 @@ def settled_columns(run: Run) -> list[Column]:
             for key, column in columns.items():
                 found = row.get(key)
                 column.cells.append("-" if found is None else f"{found['index']} ({found['low']}-{found['high']})")
-            found = row.get("agreement")
+            found = row.get(shown[0]) if shown else None
             times.cells.append("-" if found is None else f"{found['t']:.2f}")
-    ordered = list(columns.values())
-    return [names, ordered[0], times, *ordered[1:]] if "agreement" in columns else [names, *ordered]
+    first, *rest = columns.values()
+    return [names, first, times, *rest]
+
+
+def print_verdicts(run: Run) -> None:
+    """Print in words whether each attribute settles earlier than, like, or later than its nulls, by closeness."""
+    table = run.results.verdicts
+    table = table[table["measure"] == "closeness"]
+    if not table.empty:
+        print_columns("by closeness, settled earlier, like or later than (states, 95 % interval)", verdict_columns(run))
+        for null in dict.fromkeys(table["null"]):
+            print(f"{_NULLS[null][0]}: {_NULLS[null][1]}")
+    if run.results.missing and run.options.get("frames"):
+        lacking = " and ".join(_NULLS[null][0] for null in run.results.missing)
+        print(f"this readout lacks {lacking}: fit it again")
+
+
+def verdict_columns(run: Run) -> list[Column]:
+    """A row per view and attribute, a column per null: "later +4.9 (-0.5 to +10.2)"."""
+    table = run.results.verdicts
+    table = table[table["measure"] == "closeness"]
+    nulls = [null for null in _NULLS if (table["null"] == null).any()]
+    names = Column("attribute")
+    columns = {null: Column(_NULLS[null][0], spare=2 if null == SHUFFLED else 0) for null in nulls}
+    for view in run.views:
+        for column in (names, *columns.values()):
+            column.cells.append(view if column is names else "")
+        for attribute in run.attributes:
+            names.cells.append(f"  {attribute}")
+            for null, column in columns.items():
+                found = table[(table["view"] == view) & (table["attribute"] == attribute) & (table["null"] == null)]
+                column.cells.append("-" if found.empty else _verdict(found.iloc[0]))
+    return [names, *columns.values()]
+
+
+def _verdict(row: Any) -> str:
+    if math.isnan(row["low"]):
+        return str(row["verdict"])
+    return f"{row['verdict']} {row['difference']:+.1f} ({row['low']:+.1f} to {row['high']:+.1f})"
 
 
 def truth_columns(run: Run) -> list[Column]:
@@ -88,7 +130,7 @@ def truth_columns(run: Run) -> list[Column]:
     columns = {
         (figure, probe): Column(heading if probe == TRAINED else "its control")
         for figure, heading in (("correlation", "correlation"), ("difference", "mean |difference|"))
-        for probe in (TRAINED, CONTROL)
+        for probe in (TRAINED, SHUFFLED)
     }
     for attribute in run.attributes:
         mine = {row["probe"]: row for row in rows if row["attribute"] == attribute}
@@ -107,6 +149,7 @@ def print_comparison(result: Comparison, as_json: bool, figure: Sequence[Path] =
         content = {
             "threshold": THRESHOLD,
             "settled": finite(result.settled.to_dict("records")),
+            "pairs": finite(result.pairs.to_dict("records")),
             "orders": result.orders.to_dict("records"),
             "figure": [str(path) for path in figure],
         }
@@ -114,11 +157,37 @@ def print_comparison(result: Comparison, as_json: bool, figure: Sequence[Path] =
         return
     print_columns("settled from (95 % interval)", comparison_columns(result))
     print(_NOTE)
-    print("order, '<' where intervals are apart, '~' where they overlap:")
+    print("order: '<' told apart, '~' not (paired bootstrap over prompts, Holm)")
     for row in result.orders.itertuples():
         print(f"  {row.view}, {row.run}: {row.order}")
+    print_run_pairs(result)
     for path in figure:
         print(path)
+
+
+def print_run_pairs(result: Comparison) -> None:
+    """Print the rows of `Comparison.pairs` that compare runs, a table for each pair of runs."""
+    rows = result.pairs[result.pairs["kind"] == "runs"].to_dict("records")
+    for first, second in dict.fromkeys((row["first"], row["second"]) for row in rows):
+        mine = [row for row in rows if (row["first"], row["second"]) == (first, second)]
+        together = {row["paired"] for row in mine} == {True}
+        print()
+        print(f"{first} than")
+        print(f"{second},")
+        pairing = "the same prompts and seeds, paired" if together else "unpaired: other prompts or seeds"
+        columns = [Column("attribute"), Column("verdict"), Column("flow time"), Column("log-SNR", spare=1), Column("p")]
+        for row in mine:
+            interval = f"{row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})"
+            cells = [
+                f"{row['of']}, {row['view']}",
+                row["verdict"],
+                "-" if math.isnan(row["low"]) else interval,
+                "-" if math.isnan(row["logsnr"]) else f"{row['logsnr']:+.1f}",
+                "-" if math.isnan(row["p"]) else f"{row['p']:.3f}",
+            ]
+            for column, cell in zip(columns, cells):
+                column.cells.append(cell)
+        print_columns(f"{pairing} (difference, 95 % interval, p after Holm)", columns)
 
 
 def finite(rows: Sequence[dict[Any, Any]]) -> list[dict[Any, Any]]:
@@ -138,7 +207,7 @@ def comparison_columns(result: Comparison) -> list[Column]:
     controls = {
         (row["view"], row["attribute"], row["run"]): row
         for row in result.settled.to_dict("records")
-        if row["probe"] == CONTROL
+        if row["probe"] == SHUFFLED
     }
     group = None
     for row in result.settled.to_dict("records"):

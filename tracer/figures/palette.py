@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -21,7 +22,19 @@ from matplotlib.figure import Figure
 from probes.errors import InputError
 
 CONTROL_COLOUR = "#8C8C8C"
-CONTROL_LABEL = "shuffled labels (control)"
+CONTROL_LABEL = "shuffled labels"
+NULL_LOOKS: dict[str, dict[str, Any]] = {
+    "generic": {"color": "#555555", "linestyle": (0, (4, 2)), "linewidth": 1.0},
+    "linear_flow": {"color": "black", "linestyle": (0, (1, 1.3)), "linewidth": 1.3},
+    "shuffled": {"color": "#A0A0A0", "linestyle": (0, (6, 2, 1, 2)), "linewidth": 1.0},
+}
+"""How the controls of an attribute are drawn."""
+NULL_LABELS = {
+    "generic": "generic directions, range",
+    "linear_flow": "linear flow",
+    "shuffled": CONTROL_LABEL,
+}
+AXES = {"index": "state index", "t": "flow time", "logsnr": "log-SNR of the state"}
 GUIDE_COLOUR = "#D0D0D0"
 """Colour of lines that mark a level, such as 0 and 1."""
 VIEW_TITLES = {"state": "state (noisy latent)", "endpoint": "endpoint (clean estimate)"}
@@ -88,6 +101,39 @@ def figure_style() -> Iterator[None]:
     """Our settings while a figure is drawn or written, also as a decorator; the user's are back afterwards."""
     with mpl.rc_context(_SETTINGS):
         yield
+
+
+def short(value: Any) -> str:
+    """A number in a note: two digits, or whole from 10 on."""
+    return f"{float(value):.2g}" if abs(value) < 10 else f"{float(value):,.0f}"
+
+
+def flow_time_on_top(panel: Any, table: Any) -> None:
+    """Mark flow time above a panel whose x axis is the state index.
+
+    Args:
+        panel: matplotlib axes.
+        table: Table with columns index and t.
+    """
+    grid = table.drop_duplicates("index").sort_values("index")
+    index, t = grid["index"].to_numpy(dtype=np.float64), grid["t"].to_numpy(dtype=np.float64)
+    if len(t) < 2 or np.any(np.diff(t) <= 0):
+        return
+    # Past the ends the first and last steps go on, so that margins do not bend the axis.
+    wide_index = np.concatenate([[index[0] - 1e3], index, [index[-1] + 1e3]])
+    ends = t[0] - 1e3 * (t[1] - t[0]), t[-1] + 1e3 * (t[-1] - t[-2])
+    wide_t = np.concatenate([[ends[0]], t, [ends[1]]])
+
+    def to_time(place: Any) -> np.ndarray:
+        return np.interp(place, wide_index, wide_t)
+
+    def to_index(time: Any) -> np.ndarray:
+        return np.interp(time, wide_t, wide_index)
+
+    top = panel.secondary_xaxis("top", functions=(to_time, to_index))
+    top.set_xlabel("flow time", labelpad=3)
+    top.spines["top"].set_visible(True)
+    top.set_ticks([0, 0.25, 0.5, 0.75, 1.0])
 
 
 class Drawing(Figure):

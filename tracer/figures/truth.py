@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tracer.curves import CONTROL, MEASURED, TRAINED
+from tracer.curves import MEASURED, SHUFFLED, TRAINED
 from tracer.figures.palette import CONTROL_COLOUR, CONTROL_LABEL, GUIDE_COLOUR, Drawing, figure_style, looks
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _draw_curves(panel: Axes, results: Results, row: Mapping[str, Any], colour: 
     for key in ("view", "attribute", "measure"):
         table = table[table[key] == row[key]]
     styles: dict[str, dict[str, Any]] = {
-        CONTROL: {"color": CONTROL_COLOUR, "lw": 1.0, "label": CONTROL_LABEL},
+        SHUFFLED: {"color": CONTROL_COLOUR, "lw": 1.0, "label": CONTROL_LABEL},
         MEASURED: {
             "color": "black",
             "ls": (0, (4, 1.5)),

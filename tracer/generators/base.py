@@ -76,12 +76,13 @@ class Generator(ABC):
         """Latents [B, F, C] to audio [B, audio channels, samples], float32 in about [-1, 1]."""
 
 
-def prompt_seed(run_seed: int, prompt_index: int) -> int:
-    """The seed of one prompt's noise: a hash of (run seed, prompt index), below 2^63.
+def prompt_seed(run_seed: int, prompt_index: int, number: int = 0) -> int:
+    """The seed of one clip's noise: a hash of run seed, prompt index and the number of the noise, below 2^63.
 
     Batch size, order and number of processes have no say in it.
     """
-    digest = hashlib.blake2b(f"{run_seed}:{prompt_index}".encode(), digest_size=8).digest()
+    name = f"{run_seed}:{prompt_index}" + (f":{number}" if number else "")
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from tracer.measures.frame_classes import Finals, prompt_agreement
+from tracer.measures.finals import Classes, Readings
 
 Scale = Literal["all", "song", "frame"]
 SCALES: tuple[Scale, ...] = ("all", "song", "frame")
@@ -39,44 +39,13 @@ def agreement(classes: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] 
         ValueError: no prompts, or prompts of different numbers of states.
     """
     masks = _masks(classes, valid)
-    finals = Finals()
-    for read, mask in zip(classes, masks):
-        finals.add(np.asarray(read)[-1], mask)
-    pairs = [prompt_agreement(read, finals, mask) for read, mask in zip(classes, masks)]
-    own, other = (np.stack([getattr(pair, name) for pair in pairs]) for name in ("own", "other"))
-    return pooled_agreement(own, other)
-
-
-def pooled_agreement(own: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Ratio of sums of agreement, from the shares of each prompt.
-
-    Args:
-        own: Share of frames with their final class, float64 [..., prompts, states]; NaN for a prompt that counts
-            nowhere.
-        other: The same share against the finals of other prompts.
-
-    Returns:
-        float64 [..., states]; NaN where no prompt has room for agreement.
-    """
-    return _ratio(np.nansum(own - other, axis=-2), np.nansum(1 - other, axis=-2))
-
-
-class FinalReadings:
-    """Count, sum and sum of squares over prompts of each frame's reading at the last state; memory [frames]."""
-
-    def __init__(self) -> None:
-        self.sums = np.zeros((3, 0))
-
-    def add(self, final: np.ndarray, counted: np.ndarray) -> None:
-        """Add one prompt: its final reading [frames] and the frames that count, bool [frames]."""
-        if len(final) > self.sums.shape[1]:
-            self.sums = np.pad(self.sums, [(0, 0), (0, len(final) - self.sums.shape[1])])
-        self.sums[:, : len(final)] += powers(final) * counted
-
-
-def powers(values: np.ndarray) -> np.ndarray:
-    """Ones, values and squares [3, frames]."""
-    return np.stack([np.ones(len(values)), values, np.square(values)])
+    endings = [(np.asarray(read)[-1], mask) for read, mask in zip(classes, masks)]
+    finals = Classes(endings)
+    pairs = [class_contrast(read, end[1], [finals.without([end])]) for read, end in zip(classes, endings)]
+    if len(pairs) == 1:
+        return pairs[0][0]
+    own, other = np.moveaxis(np.stack(pairs), 1, 0)
+    return pooled(*agreement_parts(own, other))
 
 
 def closeness(
@@ -105,11 +74,81 @@ def closeness(
         raise ValueError(f"scale is all, song or frame, not {scale!r}")
     masks = _masks(readings, valid)
     scaled = [at_scale(np.asarray(reading, np.float64), mask, scale) for reading, mask in zip(readings, masks)]
-    finals = FinalReadings()
-    for reading, counted in scaled:
-        finals.add(reading[-1], counted)
-    sums = np.stack([squared_distances(reading, finals, counted) for reading, counted in scaled])
-    return pooled_closeness(sums)
+    finals = Readings((reading[-1], counted) for reading, counted in scaled)
+    pairs = [
+        reading_contrast(reading, counted, [finals.without([(reading[-1], counted)])]) for reading, counted in scaled
+    ]
+    own, other = np.moveaxis(np.stack(pairs), 1, 0)
+    return pooled(*closeness_parts(own, other))
+
+
+def class_contrast(classes: np.ndarray, counted: np.ndarray, levels: Sequence[Classes]) -> np.ndarray:
+    """Shares of a clip's frames that have their own final class, and that have those of other songs.
+
+    Args:
+        classes: uint8 [states, frames].
+        counted: Frames that count, bool [frames].
+        levels: Endings of other songs. Frames count in which each level has one; a level without any song has share 0.
+
+    Returns:
+        float64 [1 + levels, states]: own share, then that of each level; NaN without a frame to compare.
+    """
+    classes = np.asarray(classes)
+    known = [level for level in levels if level.counts.sum()]
+    frames = _shared(counted, [level.present(classes.shape[1]) for level in known])
+    if not len(frames):
+        return np.full((1 + len(levels), len(classes)), np.nan)
+    own = (classes[:, frames] == classes[-1, frames]).mean(axis=1)
+    nothing = np.zeros(len(classes))
+    return np.stack([own, *(level.share(classes, frames) if level in known else nothing for level in levels)])
+
+
+def reading_contrast(reading: np.ndarray, counted: np.ndarray, levels: Sequence[Readings]) -> np.ndarray:
+    """Squared distances of a clip's states to its own final reading and to those of other songs, summed over frames.
+
+    Args:
+        reading: float64 [states, frames].
+        counted: Frames that count, bool [frames].
+        levels: Endings of other songs. Frames count in which each level has one.
+
+    Returns:
+        float64 [1 + levels, states]: to its own, then the mean over each level's songs; NaN without a frame to compare.
+    """
+    frames = _shared(counted, [level.present(reading.shape[1]) for level in levels])
+    if not len(frames):
+        return np.full((1 + len(levels), len(reading)), np.nan)
+    own = np.square(reading[:, frames] - reading[-1, frames]).sum(axis=1)
+    return np.stack([own, *(level.distance(reading, frames) for level in levels)])
+
+
+def agreement_parts(own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numerator and denominator of agreement from shares of any shape."""
+    return own - other, 1 - other
+
+
+def closeness_parts(own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numerator and denominator of closeness from squared distances of any shape."""
+    return other - own, other
+
+
+def pooled(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Ratio of sums over prompts.
+
+    Args:
+        part: float64 [prompts, ..., states]; NaN for a prompt that counts nowhere.
+        whole: The same shape.
+
+    Returns:
+        float64 [..., states]; NaN where the songs leave no room between them.
+    """
+    return ratio(np.nansum(part, axis=0), np.nansum(whole, axis=0))
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, NaN where there is nothing to divide by."""
+    result = np.full(np.shape(whole), np.nan)
+    np.divide(part, whole, out=result, where=np.asarray(whole) > 1e-12)
+    return result
 
 
 def at_scale(reading: np.ndarray, mask: np.ndarray, scale: Scale) -> tuple[np.ndarray, np.ndarray]:
@@ -126,38 +165,12 @@ def at_scale(reading: np.ndarray, mask: np.ndarray, scale: Scale) -> tuple[np.nd
     return (mean, np.ones(1, dtype=bool)) if scale == "song" else (reading - mean, mask)
 
 
-def squared_distances(reading: np.ndarray, finals: FinalReadings, counted: np.ndarray) -> np.ndarray:
-    """Squared distances of one prompt to its own final and to those of the others, summed over its frames.
-
-    Args:
-        reading: float64 [states, frames].
-        finals: Sums over all prompts, this one among them; it is taken out here.
-        counted: Frames that count, bool [frames].
-
-    Returns:
-        float64 [3, states]: to its own final, to the others' (mean over the others in each frame), and the number of
-        frames in which both exist.
-    """
-    width = len(counted)
-    count, total, squares = finals.sums[:, :width] - powers(reading[-1]) * counted
-    frames = counted & (count > 0.5)
-    r = reading[:, frames]
-    own = np.square(r - r[-1]).sum(axis=1)
-    n = count[frames]
-    other = (np.square(r) - 2 * r * total[frames] / n + squares[frames] / n).sum(axis=1)
-    return np.stack([own, other, np.full(len(reading), float(frames.sum()))])
-
-
-def pooled_closeness(sums: np.ndarray) -> np.ndarray:
-    """1 - D_own / D_other from the sums of each prompt, float64 [..., prompts, 3, states] -> [..., states]."""
-    own, other, frames = np.moveaxis(sums.sum(axis=-3), -2, 0)
-    return np.where(frames > 0, 1 - _ratio(own, other), np.nan)
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    result = np.full(np.shape(whole), np.nan)
-    np.divide(part, whole, out=result, where=np.asarray(whole) > 1e-12)
-    return result
+def _shared(counted: np.ndarray, present: Sequence[np.ndarray]) -> np.ndarray:
+    """Indices of the frames that count and in which every level has a song."""
+    frames = np.asarray(counted, dtype=bool).copy()
+    for level in present:
+        frames &= level > 0
+    return np.flatnonzero(frames)
 
 
 def _masks(values: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] | None) -> list[np.ndarray]:

@@ -2,7 +2,7 @@
 
 "The paper" is Paek, Zang, Yang and Leistikow, "Learning Interpretable Features in Audio Latent Spaces via Sparse
 Autoencoders", arXiv 2510.23802. Everything is computed in float64. Measures on the classes of single frames stand in
-`tracer.measures.frame_classes`.
+`tracer.measures.contrast`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ EPSILON = 1e-6
 """Change of a class below which Eq. 4 leaves it out."""
 THRESHOLD = 0.1
 """Distance to its end within which a curve is settled."""
+THRESHOLDS = (0.05, 0.1, 0.2)
+"""Distances for which tables say when a curve is settled."""
 
 
 class Paper(NamedTuple):
@@ -104,6 +106,26 @@ def settled(curves: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
     states = curves.shape[-1]
     last_away = states - 1 - np.argmax(away[..., ::-1], axis=-1)
     return np.where(away.any(axis=-1), last_away + 1, 0)
+
+
+def settled_between(curves: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
+    """`settled`, interpolated between states: where the last step into the threshold crosses it.
+
+    Args:
+        curves: float64 [..., states].
+        threshold: As in `settled`.
+
+    Returns:
+        float64 [...], state indices; NaN for a curve with NaN.
+    """
+    curves = np.asarray(curves, dtype=np.float64)
+    distance = np.abs(curves - curves[..., -1:])
+    at = settled(curves, threshold)
+    before = np.maximum(at - 1, 0)
+    far, near = (np.take_along_axis(distance, i[..., None], -1)[..., 0] for i in (before, at))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        crossing = before + (far - threshold) / (far - near)
+    return np.where(np.isnan(curves).any(axis=-1), np.nan, np.where(at == 0, 0.0, crossing))
 
 
 def interval(means: np.ndarray, threshold: float = THRESHOLD, level: float = 0.95) -> tuple[int, int]:

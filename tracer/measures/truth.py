@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracer.curves import CONTROL, MEASURED, TRAINED
+from tracer.curves import MEASURED, SHUFFLED, TRAINED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ def against_audio(progress: pd.DataFrame) -> list[dict[str, Any]]:
     for (view, attribute, measure, probe), audio in curves.items():
         if probe != MEASURED:
             continue
-        for reader in (TRAINED, CONTROL):
+        for reader in (TRAINED, SHUFFLED):
             if (view, attribute, measure, reader) not in curves:
                 continue
             read, heard = curves[view, attribute, measure, reader].align(audio, join="inner")

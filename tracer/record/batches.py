@@ -2,21 +2,27 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from hooks import Edit, Event
 from probes.support.files import write_whole
 from tracer.long_work import reporting
+from tracer.measures.linear_flow import LinearFlow
 from tracer.options import TraceOptions
 from tracer.prompts import Prompt
 from tracer.record.buffer import TraceBuffer
 from tracer.record.shards import PromptTrace
 from tracer.record.store import RunStore
 from tracer.session import Session
+
+LINEAR_FLOW_PROMPTS = 16
+"""Prompts whose clips, of the first seed, are read along a linear flow too."""
 
 
 class StateReader:
@@ -26,26 +32,35 @@ class StateReader:
         self,
         session: Session,
         options: TraceOptions,
-        prompts: Sequence[Prompt],
+        clips: Sequence[Prompt],
         buffer: TraceBuffer,
         edits: Sequence[Edit] = (),
     ) -> None:
-        self.session, self.options, self.prompts, self.buffer, self.edits = session, options, prompts, buffer, edits
+        self.session, self.options, self.clips, self.buffer, self.edits = session, options, clips, buffer, edits
         self.times: list[float] = []
         """Flow time of every state that was seen."""
+        self.levels: list[tuple[float, float]] = []
+        """Shares of data and noise (alpha, sigma) of every state that was seen."""
 
     def __call__(self, event: Event) -> None:
         self.times.append(event.t)
+        self.levels.append((event.alpha, event.sigma))
         for name, latents in (("state", event.state), ("endpoint", event.endpoint)):
             assert latents is not None
-            self.session.require_finite(latents, self.prompts, f"the {name} {event.index} of {event.last}", self.edits)
+            self.session.require_finite(latents, self.clips, f"the {name} {event.index} of {event.last}", self.edits)
+        keep = ["pitch"] if reads_voiced_pitch(self.session, self.options) else []
         for view in self.options.ordered_views:
             latents = event.state if view == "state" else event.endpoint
             assert latents is not None
-            reading = self.session.readout.read(latents, event.mask)
+            reading = self.session.readout.read(latents, event.mask, keep)
             self.buffer.add(view, event.index, event.t, event.logsnr, reading, event.mask)
             if self.options.ground_truth and view == "endpoint":
-                self.buffer.add_measured(view, measured_classes(self.session, self.prompts, latents))
+                self.buffer.add_measured(view, measured_classes(self.session, self.clips, latents))
+
+
+def reads_voiced_pitch(session: Session, options: TraceOptions) -> bool:
+    """Whether pitch is read on the frames that the finished clip voices, which takes its audio."""
+    return options.save_audio and "pitch" in session.readout.attributes
 
 
 def trace_batches(
@@ -56,37 +71,59 @@ def trace_batches(
     pending: Sequence[Sequence[int]],
     progress_bar: bool,
 ) -> None:
-    """Trace the pending batches of prompt indices into the store, one after the other."""
+    """Trace the pending batches of clip numbers into the store, one after the other."""
+    what = "prompts" if options.seeds == 1 else "clips"
     done, total = 0, sum(map(len, pending))
     with reporting(progress_bar and total > 0) as report:
         for batch in pending:
-            report("prompts", done, total)
-            prompts = [session.prompts[index] for index in batch]
-            store.append(trace_batch(session, options, edits, store, prompts))
+            report(what, done, total)
+            numbers = [divmod(clip, options.seeds) for clip in batch]
+            clips = [replace(session.prompts[prompt], seed=seed) for prompt, seed in numbers]
+            store.append(trace_batch(session, options, edits, store, clips))
             done += len(batch)
-            report("prompts", done, total)
+            report(what, done, total)
 
 
 def trace_batch(
-    session: Session, options: TraceOptions, edits: Sequence[Edit], store: RunStore, prompts: Sequence[Prompt]
+    session: Session, options: TraceOptions, edits: Sequence[Edit], store: RunStore, clips: Sequence[Prompt]
 ) -> list[PromptTrace]:
     """Generate and read one batch; audio and latents are written here, the readings are returned."""
-    buffer = TraceBuffer([prompt.index for prompt in prompts])
-    reader = StateReader(session, options, prompts, buffer, edits)
-    latents = session.generate(prompts, edits, reader)
+    buffer = TraceBuffer(clips)
+    reader = StateReader(session, options, clips, buffer, edits)
+    latents = session.generate(clips, edits, reader)
     tell_idle_edits(options.steer, edits, reader.times)
+    if options.frames:
+        read_linear_flow(session, options, reader, latents)
     if options.save_latents:
-        for prompt, latent in zip(prompts, latents):
+        for clip, latent in zip(clips, latents):
             data = save({"latent": latent.cpu().contiguous()})
-            write_whole(store.path / "latents" / f"{prompt.index:05d}.safetensors", data)
+            write_whole(store.path / "latents" / f"{clip.stem}.safetensors", data)
     if options.save_audio:
-        reads_pitch = "pitch" in session.readout.attributes
-        audio, tracks = session.listen(prompts, latents, ["pitch"] if reads_pitch else [])
-        for prompt, clip in zip(prompts, audio):
-            session.write_clip(store.path / "audio" / f"{prompt.index:05d}.wav", clip)
-        if reads_pitch:
-            buffer.restrict("pitch", np.stack([voiced(own.valid["pitch"]) for own in tracks]))
+        voiced = reads_voiced_pitch(session, options)
+        audio, tracks = session.listen(clips, latents, ["pitch"] if voiced else [])
+        for clip, sound in zip(clips, audio):
+            session.write_clip(store.path / "audio" / f"{clip.stem}.wav", sound)
+        if voiced:
+            buffer.restrict("pitch", np.stack([own.valid["pitch"] for own in tracks]))
     return buffer.traces()
+
+
+def read_linear_flow(session: Session, options: TraceOptions, reader: StateReader, latents: Tensor) -> None:
+    """Read the states that a linear flow would have passed through on its way to the finished latents [B, F, C].
+
+    Nothing is read with a readout that does not know the covariance of its latents.
+    """
+    readout = session.readout
+    rows = [row for row, clip in enumerate(reader.clips) if clip.index < LINEAR_FLOW_PROMPTS and clip.seed == 0]
+    if readout.covariance is None or not rows:
+        return
+    flow = LinearFlow(readout.sae.mean.double().cpu().numpy(), readout.covariance.double().cpu().numpy())
+    finished = latents[rows].float()
+    for view in options.ordered_views:
+        for alpha, sigma in reader.levels:
+            matrix, offset = (flow.state if view == "state" else flow.endpoint)(alpha, sigma)
+            moved = finished @ torch.from_numpy(matrix).to(finished).t() + torch.from_numpy(offset).to(finished)
+            reader.buffer.add_linear_flow(view, readout.read(moved, only_trained=True), rows)
 
 
 def tell_idle_edits(texts: Sequence[str], edits: Sequence[Edit], times: Sequence[float]) -> None:
@@ -101,11 +138,6 @@ def tell_idle_edits(texts: Sequence[str], edits: Sequence[Edit], times: Sequence
                 f"time, so that nothing was steered; the states lie at {grid}",
                 stacklevel=2,
             )
-
-
-def voiced(valid: np.ndarray) -> np.ndarray:
-    """[F] where the finished audio has a pitch; everywhere when it has none at all."""
-    return valid if valid.any() else np.ones_like(valid)
 
 
 def measured_classes(session: Session, prompts: Sequence[Prompt], latents: Tensor) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the readout says of one batch of prompts, collected while they are generated."""
+"""What the readout says of one batch of clips, collected while they are generated."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tracer.curves import CONTROL, MEASURED, NO_CLASS, TRAINED, Curve
+from tracer.curves import LINEAR_FLOW, MEASURED, NO_CLASS, TRAINED, Curve
+from tracer.prompts import Prompt
 from tracer.record.shards import PromptTrace
+
+STEP = 64
+"""Readings are kept in steps of one 64th: of a class, or of a direction's standard deviation."""
 
 
 class Reading(Protocol):
-    """What a readout says of a batch of latents; arrays or tensors, shapes as in `probes.readout`."""
+    """What a readout says of a batch of latents; arrays or tensors by probe and attribute, as in `probes.readout`."""
 
     @property
-    def pooled(self) -> Mapping[str, Any]: ...
+    def pooled(self) -> Mapping[str, Mapping[str, Any]]: ...
     @property
-    def classes(self) -> Mapping[str, Any]: ...
+    def classes(self) -> Mapping[str, Mapping[str, Any]]: ...
     @property
-    def control_pooled(self) -> Mapping[str, Any]: ...
+    def values(self) -> Mapping[str, Mapping[str, Any]]: ...
     @property
-    def control_classes(self) -> Mapping[str, Any]: ...
+    def distributions(self) -> Mapping[str, Mapping[str, Any]]: ...
     @property
     def fvu(self) -> Any: ...
     @property
@@ -38,20 +42,24 @@ def _array(values: Any) -> np.ndarray:
 class TraceBuffer:
     """The traces of one batch, growing by one state at a time; give `traces()` to `RunStore.append` at the end.
 
-    Holds the class distributions and the class of every frame (one byte each), nothing of the size of a latent.
+    Holds class distributions, and of every frame the class (one byte) and the reading (two bytes). Distributions of
+    single frames are held only of attributes that `restrict` is called for at the end.
 
     Args:
-        prompts: Index of each prompt of the batch, in batch order.
+        clips: Prompt of each clip of the batch, with the number of its seed, in batch order.
     """
 
-    def __init__(self, prompts: Sequence[int]) -> None:
-        self.prompts = list(prompts)
+    def __init__(self, clips: Sequence[Prompt]) -> None:
+        self.clips = list(clips)
         self._t: dict[int, tuple[float, float]] = {}
         self._pooled: dict[Curve, list[np.ndarray]] = {}
+        self._frames: dict[Curve, list[np.ndarray]] = {}
         self._classes: dict[Curve, list[np.ndarray]] = {}
+        self._values: dict[Curve, list[np.ndarray]] = {}
         self._sae: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         self._mask: np.ndarray | None = None
-        self._voiced: dict[str, np.ndarray] = {}
+        self._restricted: dict[str, np.ndarray] = {}
+        self._rows: list[int] = []
 
     def add(self, view: str, index: int, t: float, logsnr: float, reading: Reading, mask: Any | None = None) -> None:
         """Add state ``index`` as seen in ``view``; states of one view come in order from 0.
@@ -63,16 +71,26 @@ class TraceBuffer:
             raise ValueError(f"state {index} of view {view!r} came where state {seen} was due")
         self._t[index] = (float(t), float(logsnr))
         self._sae[view].append((_array(reading.fvu), _array(reading.l0)))
-        for probe, pooled, classes in (
-            (TRAINED, reading.pooled, reading.classes),
-            (CONTROL, reading.control_pooled, reading.control_classes),
-        ):
-            for attribute, values in pooled.items():
-                curve = Curve(view, probe, attribute)
-                self._pooled.setdefault(curve, []).append(_array(values))
-                self._classes.setdefault(curve, []).append(_array(classes[attribute]).astype(np.uint8))
+        for into, found in ((self._pooled, reading.pooled), (self._frames, reading.distributions)):
+            for probe, attributes in found.items():
+                for attribute, values in attributes.items():
+                    into.setdefault(Curve(view, probe, attribute), []).append(_array(values))
+        for probe, attributes in reading.classes.items():
+            self._add_frames(view, probe, attributes, reading.values[probe])
         if mask is not None:
             self._mask = _array(mask).astype(bool)
+
+    def add_linear_flow(self, view: str, reading: Reading, rows: Sequence[int]) -> None:
+        """Add what the trained probes read in the next state of a linear flow, for the clips at `rows` of the batch."""
+        self._rows = list(rows)
+        self._add_frames(view, LINEAR_FLOW, reading.classes[TRAINED], reading.values[TRAINED])
+
+    def _add_frames(self, view: str, probe: str, classes: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        for attribute, read in classes.items():
+            curve = Curve(view, probe, attribute)
+            self._classes.setdefault(curve, []).append(_array(read).astype(np.uint8))
+            steps = np.nan_to_num(np.round(STEP * _array(values[attribute])), nan=0.0)
+            self._values.setdefault(curve, []).append(np.clip(steps, -(2**15), 2**15 - 1).astype(np.int16))
 
     def add_measured(self, view: str, classes: Mapping[str, Any]) -> None:
         """Add what was measured on the decoded audio of the state added last: classes [B, F], -1 where there is none.
@@ -90,30 +108,47 @@ class TraceBuffer:
             self._classes.setdefault(curve, []).append(np.where(found < 0, NO_CLASS, found).astype(np.uint8))
 
     def restrict(self, attribute: str, valid: Any) -> None:
-        """Let only the frames ``valid`` [B, F] count for ``attribute``, as pitch counts where the song is voiced."""
-        self._voiced[attribute] = _array(valid).astype(bool)
+        """Let only the frames ``valid`` [B, F] count for ``attribute``, as pitch counts where the song is voiced.
+
+        Distributions are pooled over these frames where those of single frames were kept; a clip without a valid frame
+        has none (NaN).
+        """
+        self._restricted[attribute] = _array(valid).astype(bool)
 
     def traces(self) -> list[PromptTrace]:
-        """One trace per prompt. Raises ValueError when the views do not have the same number of states."""
+        """One trace per clip. Raises ValueError when the views do not have the same number of states."""
         states = len(self._t)
         short = [view for view, values in self._sae.items() if len(values) != states]
         if short or not states:
             raise ValueError(f"the trace is not finished: {', '.join(short) or 'no state'} of {states} states")
         times, logsnr = (np.array([self._t[i][k] for i in range(states)]) for k in range(2))
-        return [self._trace(row, prompt, times, logsnr) for row, prompt in enumerate(self.prompts)]
+        return [self._trace(row, clip, times, logsnr) for row, clip in enumerate(self.clips)]
 
-    def _trace(self, row: int, prompt: int, times: np.ndarray, logsnr: np.ndarray) -> PromptTrace:
-        trace = PromptTrace(prompt, times, logsnr)
+    def _trace(self, row: int, clip: Prompt, times: np.ndarray, logsnr: np.ndarray) -> PromptTrace:
+        trace = PromptTrace(clip.index, times, logsnr, seed=clip.seed)
         for view, values in self._sae.items():
             trace.fvu[view] = np.array([fvu[row] for fvu, _ in values], dtype=np.float32)
             trace.l0[view] = np.array([l0[row] for _, l0 in values], dtype=np.float32)
-        for curve, pooled in self._pooled.items():
-            trace.pooled[curve] = np.stack([p[row] for p in pooled])
-            trace.classes[curve] = classes = np.stack([c[row] for c in self._classes[curve]])
-            valid = classes[-1] != NO_CLASS
+        for curve, classes in self._classes.items():
+            at = row
+            if curve.probe == LINEAR_FLOW:
+                if row not in self._rows:
+                    continue
+                at = self._rows.index(row)
+            trace.classes[curve] = read = np.stack([c[at] for c in classes])
+            if curve in self._values:
+                trace.values[curve] = np.stack([v[at] for v in self._values[curve]]).astype(np.float32) / STEP
+            valid = read[-1] != NO_CLASS
             if self._mask is not None:
                 valid &= self._mask[row]
-            if curve.attribute in self._voiced:
-                valid &= self._voiced[curve.attribute][row]
+            if curve.attribute in self._restricted:
+                valid &= self._restricted[curve.attribute][row]
             trace.valid[curve] = valid
+        for curve, pooled in self._pooled.items():
+            trace.pooled[curve] = np.stack([p[row] for p in pooled])
+            if curve in self._frames and curve.attribute in self._restricted:
+                counted = trace.valid[curve]
+                frames = np.stack([f[row, counted].sum(axis=0, dtype=np.float64) for f in self._frames[curve]])
+                with np.errstate(invalid="ignore"):
+                    trace.pooled[curve] = (frames / np.float64(counted.sum())).astype(np.float32)
         return trace

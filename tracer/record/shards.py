@@ -1,13 +1,14 @@
 """The Parquet files of a run folder: what one prompt leaves, written atomically and read back.
 
-Prompts come in pairs of files of one name, ``shards/NAME.parquet`` and ``frames/NAME.parquet``, with one row group per
-prompt in the same order. Columns of a shard, one row per view, probe, attribute and state:
+Clips come in pairs of files of one name, ``shards/NAME.parquet`` and ``frames/NAME.parquet``, with one row group per
+clip in the same order. Columns of a shard, one row per view, probe, attribute and state:
 
 ========== ============ =========================================================================================
 prompt     int32        position of the prompt in ``prompts.csv``
+seed       int32        number of the clip's noise among the run's seeds
 view       string       ``state`` (the latent as it is) or ``endpoint`` (the clean latent the model expects)
-probe      string       ``trained``; ``control``: the probes that were trained on shuffled labels; ``measured``:
-                        no probe, but the attribute measured on decoded audio, where that was asked for
+probe      string       ``trained``; ``shuffled``: the probes that were trained on labels of other files;
+                        ``measured``: the attribute measured on decoded audio, where that was asked for
 attribute  string       ``pitch``, ``loudness``, ...
 index      int32        state index, 0 (noise) to T (the finished latent)
 t          double       flow time, 0 = noise, 1 = data
@@ -17,12 +18,15 @@ fvu        float        fraction of variance that the sparse autoencoder leaves 
 l0         float        mean number of active features per frame (view and state)
 ========== ============ =========================================================================================
 
-Columns of a frames file, in the same row order: prompt, view, probe, attribute, index as above, and
+Columns of a frames file: prompt, seed, view, probe, attribute, index as above, with the probes ``generic-1``,
+``generic-2``, ... and ``linear_flow`` beside the others, and
 
 ========== ============ =========================================================================================
-classes    binary       the most probable class of every frame, one byte each; 255 where nothing was measured
-valid      binary       on the rows of the last state: one byte per frame, 1 where the frame counts (inside the
-                        song and, for pitch, voiced in the finished audio); null on the other rows
+classes    list<uint8>  the most probable class of every frame; 255 where nothing was measured
+readings   list<float>  the expected class of every frame, in steps of 1/64; of a generic direction the projection
+                        in standard deviations; null for measured classes
+valid      list<bool>   on the rows of the last state: whether the frame counts (inside the song and, for pitch,
+                        voiced in the finished audio); null on the other rows
 ========== ============ =========================================================================================
 """
 
@@ -43,6 +47,7 @@ from tracer.curves import Curve
 
 _KEYS = [
     pa.field("prompt", pa.int32(), nullable=False),
+    pa.field("seed", pa.int32(), nullable=False),
     pa.field("view", pa.string(), nullable=False),
     pa.field("probe", pa.string(), nullable=False),
     pa.field("attribute", pa.string(), nullable=False),
@@ -58,7 +63,14 @@ SHARD_SCHEMA = pa.schema(
         pa.field("l0", pa.float32(), nullable=False),
     ]
 )
-FRAMES_SCHEMA = pa.schema([*_KEYS, pa.field("classes", pa.binary(), nullable=False), pa.field("valid", pa.binary())])
+FRAMES_SCHEMA = pa.schema(
+    [
+        *_KEYS,
+        pa.field("classes", pa.list_(pa.uint8()), nullable=False),
+        pa.field("readings", pa.list_(pa.float32())),
+        pa.field("valid", pa.list_(pa.bool_())),
+    ]
+)
 
 
 @dataclass
@@ -71,9 +83,11 @@ class PromptTrace:
         logsnr: Log signal-to-noise ratio of every state, float64 [T+1].
         pooled: For each curve, class distributions float32 [T+1, classes].
         classes: For each curve, most probable classes uint8 [T+1, frames]; empty where frames are not kept.
+        values: For each curve but the measured ones, readings of every frame, float32 [T+1, frames].
         valid: For each curve, the frames that count, bool [frames]; empty where frames are not kept.
         fvu: For each view, float32 [T+1].
         l0: For each view, float32 [T+1].
+        seed: Number of its noise among the run's seeds.
     """
 
     prompt: int
@@ -81,9 +95,11 @@ class PromptTrace:
     logsnr: np.ndarray
     pooled: dict[Curve, np.ndarray] = field(default_factory=dict)
     classes: dict[Curve, np.ndarray] = field(default_factory=dict)
+    values: dict[Curve, np.ndarray] = field(default_factory=dict)
     valid: dict[Curve, np.ndarray] = field(default_factory=dict)
     fvu: dict[str, np.ndarray] = field(default_factory=dict)
     l0: dict[str, np.ndarray] = field(default_factory=dict)
+    seed: int = 0
 
 
 def write_pair(folder: Path, name: str, traces: Sequence[PromptTrace], frames: bool, run: str) -> None:
@@ -106,9 +122,12 @@ def _write_tables(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> 
             temporary,
             schema,
             compression="zstd",
-            use_dictionary=["view", "probe", "attribute", "fvu", "l0", "t", "logsnr"],
-            # Statistics of `prompt` are the index by which a prompt is found again.
-            write_statistics=["prompt", "index"],  # type: ignore[arg-type]
+            use_dictionary=[
+                *("view", "probe", "attribute", "fvu", "l0", "t", "logsnr"),
+                *("classes.list.element", "readings.list.element"),
+            ],
+            # Statistics of `prompt` and `seed` are the index by which a clip is found again.
+            write_statistics=["prompt", "seed", "index"],  # type: ignore[arg-type]
             write_page_checksum=True,
         ) as writer,
     ):
@@ -121,6 +140,7 @@ def _key_columns(trace: PromptTrace, curves: Sequence[Curve]) -> list[pa.Array]:
     rows = len(curves) * states
     return [
         pa.array(np.full(rows, trace.prompt, dtype=np.int32)),
+        pa.array(np.full(rows, trace.seed, dtype=np.int32)),
         *(pa.array([curve[part] for curve in curves for _ in range(states)], pa.string()) for part in range(3)),
         pa.array(np.tile(np.arange(states, dtype=np.int32), len(curves))),
     ]
@@ -145,14 +165,32 @@ def _shard_table(trace: PromptTrace) -> pa.Table:
 
 def _frames_table(trace: PromptTrace) -> pa.Table:
     curves = sorted(trace.classes)
-    classes: list[bytes] = []
-    valid: list[bytes | None] = []
-    for curve in curves:
-        classes.extend(row.astype(np.uint8, copy=False).tobytes() for row in trace.classes[curve])
-        valid.extend([None] * (len(trace.t) - 1))
-        valid.append(trace.valid[curve].astype(np.uint8).tobytes())
-    columns = [*_key_columns(trace, curves), pa.array(classes, pa.binary()), pa.array(valid, pa.binary())]
+    states = len(trace.t)
+    last = np.tile(np.arange(states) == states - 1, len(curves))
+    classes = [trace.classes[curve].astype(np.uint8, copy=False) for curve in curves]
+    readings = [trace.values.get(curve) for curve in curves]
+    columns = [
+        *_key_columns(trace, curves),
+        _lists(classes, pa.uint8()),
+        _lists([np.zeros((states, 0), np.float32) if own is None else own for own in readings], pa.float32(),
+               np.repeat([own is None for own in readings], states)),
+        _lists([_on_last(trace.valid[curve], states) for curve in curves], pa.bool_(), ~last),
+    ]  # fmt: skip
     return pa.Table.from_arrays(columns, schema=FRAMES_SCHEMA)
+
+
+def _on_last(valid: np.ndarray, states: int) -> list[np.ndarray]:
+    return [*(np.zeros(0, dtype=bool) for _ in range(states - 1)), valid]
+
+
+def _lists(
+    blocks: Sequence[np.ndarray | list[np.ndarray]], kind: pa.DataType, absent: np.ndarray | None = None
+) -> pa.ListArray:
+    """A list column whose rows are those of the blocks, one after the other; null in the rows that are absent."""
+    rows = [row for block in blocks for row in block]
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int32)
+    flat = pa.array(np.concatenate(rows), kind)
+    return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=None if absent is None else pa.array(absent))
 
 
 class ShardPair:
@@ -166,9 +204,10 @@ class ShardPair:
         self.name = name
         self._shard = _open(folder / "shards" / f"{name}.parquet", SHARD_SCHEMA, run)
         self._frames = _open(folder / "frames" / f"{name}.parquet", FRAMES_SCHEMA, run) if frames else None
-        self.prompts = _row_group_prompts(self._shard)
-        if self._frames is not None and _row_group_prompts(self._frames) != self.prompts:
-            raise pa.ArrowInvalid(f"frames/{name}.parquet and shards/{name}.parquet hold different prompts")
+        self.clips = _row_group_clips(self._shard)
+        """(prompt, seed) of each row group."""
+        if self._frames is not None and _row_group_clips(self._frames) != self.clips:
+            raise pa.ArrowInvalid(f"frames/{name}.parquet and shards/{name}.parquet hold different clips")
 
     def read(self, group: int, pooled: bool = True, classes: bool = True) -> PromptTrace:
         """The trace in row group ``group``.
@@ -178,7 +217,8 @@ class ShardPair:
         if pooled:
             trace = _from_shard(self._shard.read_row_group(group, use_threads=False))
         else:
-            trace = PromptTrace(self.prompts[group], np.zeros(0), np.zeros(0))
+            prompt, seed = self.clips[group]
+            trace = PromptTrace(prompt, np.zeros(0), np.zeros(0), seed=seed)
         if classes and self._frames is not None:
             _add_frames(trace, self._frames.read_row_group(group, use_threads=False))
         return trace
@@ -189,7 +229,7 @@ class ShardPair:
         Raises:
             ArrowInvalid: states out of order, curves of different lengths, or distributions that are none.
         """
-        for group in range(len(self.prompts)):
+        for group in range(len(self.clips)):
             check_trace(self.read(group))
 
     def close(self) -> None:
@@ -203,13 +243,16 @@ def check_trace(trace: PromptTrace) -> None:
     states = len(trace.t)
     if not trace.pooled or states < 2 or not (np.diff(trace.t) >= 0).all():
         raise pa.ArrowInvalid("its states are not in order")
-    for kept in (trace.pooled, trace.classes):
+    for kept in (trace.pooled, trace.classes, trace.values):
         if any(len(values) != states for values in kept.values()):
             raise pa.ArrowInvalid("its curves have different numbers of states")
     for shares in trace.pooled.values():
         sums = shares.sum(axis=1)
         if not shares.shape[1] or np.isinf(shares).any() or (np.abs(sums[~np.isnan(sums)] - 1) > 0.01).any():
             raise pa.ArrowInvalid("it holds class distributions that are none")
+    for curve, values in trace.values.items():
+        if values.shape != trace.classes[curve].shape or not np.isfinite(values).all():
+            raise pa.ArrowInvalid("its readings are not those of its frames")
 
 
 def _open(path: Path, schema: pa.Schema, run: str) -> pq.ParquetFile:
@@ -224,14 +267,14 @@ def _open(path: Path, schema: pa.Schema, run: str) -> pq.ParquetFile:
     return file
 
 
-def _row_group_prompts(file: pq.ParquetFile) -> list[int]:
-    prompts = []
+def _row_group_clips(file: pq.ParquetFile) -> list[tuple[int, int]]:
+    clips = []
     for group in range(file.metadata.num_row_groups):
-        statistics = file.metadata.row_group(group).column(0).statistics
-        if statistics is None or statistics.min != statistics.max:
-            raise pa.ArrowInvalid("a row group does not hold exactly one prompt")
-        prompts.append(int(statistics.min))
-    return prompts
+        found = [file.metadata.row_group(group).column(column).statistics for column in range(2)]
+        if any(statistics is None or statistics.min != statistics.max for statistics in found):
+            raise pa.ArrowInvalid("a row group does not hold exactly one clip")
+        clips.append((int(found[0].min), int(found[1].min)))
+    return clips
 
 
 def _blocks(table: pa.Table) -> Iterator[tuple[Curve, slice]]:
@@ -247,6 +290,7 @@ def _from_shard(table: pa.Table) -> PromptTrace:
     first = blocks[0][1]
     trace = PromptTrace(
         prompt=int(table["prompt"][0].as_py()),
+        seed=int(table["seed"][0].as_py()),
         t=table["t"].to_numpy()[first].copy(),
         logsnr=table["logsnr"].to_numpy()[first].copy(),
     )
@@ -262,21 +306,19 @@ def _from_shard(table: pa.Table) -> PromptTrace:
 
 
 def _add_frames(trace: PromptTrace, table: pa.Table) -> None:
-    classes, class_offsets = _bytes(table["classes"])
-    valid, valid_offsets = _bytes(table["valid"])
+    classes, readings, valid = (_one_chunk(table[name]) for name in ("classes", "readings", "valid"))
     for curve, rows in _blocks(table):
         states, last = rows.stop - rows.start, rows.stop - 1
-        block = classes[class_offsets[rows.start] : class_offsets[rows.stop]]
-        trace.classes[curve] = block.reshape(states, -1).copy()
-        trace.valid[curve] = valid[valid_offsets[last] : valid_offsets[last + 1]].astype(bool)
+        trace.classes[curve] = _rows(classes, rows).reshape(states, -1).copy()
+        if readings[rows.start].is_valid:
+            trace.values[curve] = _rows(readings, rows).reshape(states, -1).copy()
+        trace.valid[curve] = np.asarray(valid[last].values.to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _bytes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of a binary column on end, and the offset at which each row begins."""
-    array = _one_chunk(column)
-    _, offsets, data = array.buffers()
-    starts = np.frombuffer(offsets, dtype=np.int32)[array.offset : array.offset + len(array) + 1]
-    return np.frombuffer(data, dtype=np.uint8) if data else np.zeros(0, dtype=np.uint8), starts
+def _rows(lists: pa.ListArray, rows: slice) -> np.ndarray:
+    """The values of some rows of a list column, on end."""
+    start, stop = (lists.offsets[row].as_py() for row in (rows.start, rows.stop))
+    return lists.values.slice(start, stop - start).to_numpy()
 
 
 def _one_chunk(column: pa.ChunkedArray) -> Any:

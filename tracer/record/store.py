@@ -5,11 +5,12 @@
     run.json            every option of the run, the prompt list's hash, and what it was made with
     prompts.csv         index, id, caption
     shards/*.parquet    class distributions: see `tracer.shards` for the columns
-    frames/*.parquet    the most probable class of every frame
+    frames/*.parquet    class and reading of every frame
     progress.csv        what `tracer.compute` makes of them
 
 Every file is written beside its place and moved there when it is whole, so that a process killed at any moment leaves
-finished prompts and nothing half-finished. Several processes may write into one folder: each its own shards.
+finished clips and nothing half-finished. A clip is one prompt with one of the run's seeds; clips are counted prompt by
+prompt, so that clip number = prompt * seeds + seed. Several processes may write into one folder: each its own shards.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import itertools
 import json
 import os
 import warnings
@@ -33,18 +35,19 @@ from probes.support.identity import require_same
 from tracer.prompts import Prompt, prompts_hash
 from tracer.record.shards import PromptTrace, ShardPair, write_pair
 
-FORMAT = 1
+FORMAT = 2
+"""Format of the folder; version 0.1.0 wrote 1, whose frames have no readings."""
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError)
 
 
 class RunStore:
     """A run folder that is being written; make one with `open`."""
 
-    def __init__(self, path: Path, prompts: int, frames: bool, done: np.ndarray, run: str) -> None:
+    def __init__(self, path: Path, seeds: int, frames: bool, done: np.ndarray, run: str) -> None:
         self.path = path
         self._frames = frames
         self._done = done
-        self._prompts = prompts
+        self._seeds = seeds
         self._run = run
 
     @classmethod
@@ -90,38 +93,39 @@ class RunStore:
             run = run_identity(_read_header(folder))
             if clean:
                 _clean(folder, frames, run)
-        done = np.zeros(len(prompts), dtype=bool)
-        done[RunReader(folder).indices] = True
-        return cls(folder, len(prompts), frames, done, run)
+        reader = RunReader(folder)
+        done = np.zeros(reader.planned, dtype=bool)
+        done[reader.indices] = True
+        return cls(folder, reader.seeds, frames, done, run)
 
     def pending_batches(self, batch_size: int, process: int = 0, processes: int = 1) -> list[list[int]]:
-        """The batches of prompt indices that this process has still to trace.
+        """The batches of clip numbers that this process has still to trace.
 
         Batches are cut from the whole list and dealt out in turn, whatever is finished already: a continued run forms
-        the batches of an uninterrupted one, and no two processes share a prompt.
+        the batches of an uninterrupted one, and no two processes share a clip.
         """
-        starts = range(0, self._prompts, batch_size)[process::processes]
-        batches = (range(start, min(start + batch_size, self._prompts)) for start in starts)
+        starts = range(0, len(self._done), batch_size)[process::processes]
+        batches = (range(start, min(start + batch_size, len(self._done))) for start in starts)
         pending = ([i for i in batch if not self._done[i]] for batch in batches)
         return [batch for batch in pending if batch]
 
     @property
     def done(self) -> int:
-        """How many prompts were finished when the folder was opened, and by this process since."""
+        """How many clips were finished when the folder was opened, and by this process since."""
         return int(self._done.sum())
 
     def append(self, traces: Sequence[PromptTrace]) -> None:
-        """Write the traces of finished prompts as one shard. Raises InputError when there is no room for it."""
-        indices = [trace.prompt for trace in traces]
+        """Write the traces of finished clips as one shard. Raises InputError when there is no room for it."""
+        indices = [trace.prompt * self._seeds + trace.seed for trace in traces]
         with plain_errors(self.path):
             write_pair(self.path, f"{indices[0]:07d}-{indices[-1]:07d}", traces, self._frames, self._run)
         self._done[indices] = True
 
 
 class RunReader:
-    """A run folder that is being read: prompts in index order, with memory that does not grow with their number.
+    """A run folder that is being read: clips in order, with memory that does not grow with their number.
 
-    Only the place of each prompt is held, twelve bytes each. Shards that cannot be opened are left out with a warning.
+    Only the place of each clip is held, eight bytes each. Shards that cannot be opened are left out with a warning.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -129,7 +133,10 @@ class RunReader:
         header = _read_header(self.path)
         self.options: dict[str, Any] = header["options"]
         self.about: dict[str, Any] = header["about"]
-        self.planned = int(header["prompts"]["n"])
+        self.seeds = int(self.options.get("seeds", 1))
+        """Clips of each prompt."""
+        self.planned = int(header["prompts"]["n"]) * self.seeds
+        """Clips of the whole run."""
         self.frames = bool(self.options["frames"])
         self._run = run_identity(header)
         self._open_pairs: dict[int, ShardPair] = {}
@@ -140,38 +147,50 @@ class RunReader:
             try:
                 pair = ShardPair(self.path, name, self.frames, self._run)
             except _READ_ERRORS as error:
-                warnings.warn(f"{_damaged(self.path, name, error)}: its prompts are left out", stacklevel=2)
+                warnings.warn(f"{_damaged(self.path, name, error)}: its clips are left out", stacklevel=2)
                 continue
-            for group, prompt in enumerate(pair.prompts):
-                if 0 <= prompt < self.planned and self._file[prompt] < 0:
-                    self._file[prompt], self._group[prompt] = len(self._names), group
+            for group, (prompt, seed) in enumerate(pair.clips):
+                clip = prompt * self.seeds + seed
+                if 0 <= seed < self.seeds and 0 <= clip < self.planned and self._file[clip] < 0:
+                    self._file[clip], self._group[clip] = len(self._names), group
             self._names.append(name)
             pair.close()
 
     @property
     def indices(self) -> np.ndarray:
-        """Indices of the finished prompts, in order."""
+        """Numbers of the finished clips, in order; those of the prompts where the run has one seed."""
         return np.flatnonzero(self._file >= 0)
 
-    def trace(self, prompt: int, pooled: bool = True, classes: bool = True) -> PromptTrace:
-        """What was kept of prompt ``prompt``, as `ShardPair.read` gives it.
+    def trace(self, clip: int, pooled: bool = True, classes: bool = True) -> PromptTrace:
+        """What was kept of a clip, as `ShardPair.read` gives it.
 
         Raises InputError when it is not finished or its shard is damaged.
         """
-        if not 0 <= prompt < self.planned or self._file[prompt] < 0:
-            raise InputError(f"prompt {prompt} is not finished in {self.path}: run the same trace command again")
-        number = int(self._file[prompt])
+        if not 0 <= clip < self.planned or self._file[clip] < 0:
+            prompt = f"prompt {clip // self.seeds}" + (f", seed {clip % self.seeds}" if self.seeds > 1 else "")
+            raise InputError(f"{prompt} is not finished in {self.path}: run the same trace command again")
+        number = int(self._file[clip])
         try:
-            return self._pair(number).read(int(self._group[prompt]), pooled, classes)
+            return self._pair(number).read(int(self._group[clip]), pooled, classes)
         except _READ_ERRORS as error:
             raise InputError(
                 f"{_damaged(self.path, self._names[number], error)}: run the same trace command again to redo it"
             ) from error
 
     def traces(self, pooled: bool = True, classes: bool = True) -> Iterator[PromptTrace]:
-        """The finished prompts in index order, one at a time."""
-        for prompt in self.indices:
-            yield self.trace(int(prompt), pooled, classes)
+        """The finished clips in order, one at a time."""
+        for clip in self.indices:
+            yield self.trace(int(clip), pooled, classes)
+
+    def by_prompt(self, pooled: bool = True, classes: bool = True) -> Iterator[list[PromptTrace]]:
+        """The finished prompts in order, with all their finished clips at a time."""
+        for _, clips in itertools.groupby(self.indices.tolist(), key=lambda clip: clip // self.seeds):
+            yield [self.trace(clip, pooled, classes) for clip in clips]
+
+    @property
+    def finished(self) -> int:
+        """Prompts of which a clip is finished."""
+        return len(np.unique(self.indices // self.seeds))
 
     def prompts(self) -> list[Prompt]:
         """The prompts of the run, finished or not."""
@@ -269,7 +288,7 @@ def _clean(folder: Path, frames: bool, run: str) -> None:
         except _READ_ERRORS as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # too many open files, no permission, a failing disk: that says nothing of the shard
-            told = f"{_damaged(folder, name, error)}: it is put aside as .damaged and its prompts are traced again"
+            told = f"{_damaged(folder, name, error)}: it is put aside as .damaged and its clips are traced again"
             warnings.warn(told, stacklevel=3)
             for path in (folder / kind / f"{name}.parquet" for kind in kinds):
                 if path.exists():

@@ -20,8 +20,9 @@ from probes.errors import InputError
 from probes.support.devices import pick_device
 from probes.support.paths import result_folder
 from tracer.clips import MEASURED, Tracks
+from tracer.curves import TRAINED
 from tracer.long_work import reporting
-from tracer.measures.frame_classes import Finals, prompt_agreement
+from tracer.measures import agreement
 from tracer.options import SteerOptions
 from tracer.prompts import Prompt
 from tracer.session import Session
@@ -169,7 +170,9 @@ def watch(session: Session, prompts: Sequence[Prompt], folder: Path) -> tuple[Te
     def sink(event: Event) -> None:
         assert event.endpoint is not None
         times.append(event.t)
-        for name, classes in session.readout.read(event.endpoint, event.mask).classes.items():
+        for name, classes in (
+            session.readout.read(event.endpoint, event.mask, only_trained=True).classes[TRAINED].items()
+        ):
             states.setdefault(name, []).append(classes.cpu().numpy())
 
     latents = session.generate(prompts, sink=sink)
@@ -241,13 +244,8 @@ def emergence_rows(files: Sequence[Path]) -> list[Row]:
     rows = []
     for name in names:
         prompts = [np.load(file)[name] for file in files]
-        finals = Finals()
-        for classes in prompts:
-            finals.add(classes[-1])
-        curves = np.stack([prompt_agreement(classes, finals).values for classes in prompts])
         rows += [
-            {"attribute": name, "t": float(t), "agreement": float(value)}
-            for t, value in zip(times, np.nanmean(curves, 0))
+            {"attribute": name, "t": float(t), "agreement": float(value)} for t, value in zip(times, agreement(prompts))
         ]
     return rows
 

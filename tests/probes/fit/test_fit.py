@@ -44,8 +44,8 @@ def test_the_readout_reads_unseen_files(fitted):
         for name in ("pitch", "loudness"):
             truth = readout.bins[name].classes(*corpus.labels(file, name))
             valid = truth >= 0
-            hits = (reading.classes[name][0].numpy() == truth)[valid].mean()
-            misses = (reading.control_classes[name][0].numpy() == truth)[valid].mean()
+            hits = (reading.classes["trained"][name][0].numpy() == truth)[valid].mean()
+            misses = (reading.classes["shuffled"][name][0].numpy() == truth)[valid].mean()
             assert hits > 0.6 > 0.35 > misses
 
 

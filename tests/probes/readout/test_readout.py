@@ -51,12 +51,21 @@ def test_everything_read_equals_the_plain_formula(architecture, log_rms):
     for name in ATTRIBUTES:
         torch.testing.assert_close(frames[name], expected[name], rtol=0, atol=1e-5)
         torch.testing.assert_close(pooled[name], (expected[name] * share).sum(1), rtol=0, atol=1e-5)
-        torch.testing.assert_close(reading.pooled[name], pooled[name], rtol=0, atol=1e-6)
-        torch.testing.assert_close(reading.control_pooled[name], (control[name] * share).sum(1), rtol=0, atol=1e-5)
-        assert reading.classes[name].dtype == torch.uint8
-        for found, probabilities in ((reading.classes, expected), (reading.control_classes, control)):
+        torch.testing.assert_close(reading.pooled["trained"][name], pooled[name], rtol=0, atol=1e-6)
+        torch.testing.assert_close(reading.pooled["shuffled"][name], (control[name] * share).sum(1), rtol=0, atol=1e-5)
+        assert reading.classes["trained"][name].dtype == torch.uint8
+        for found, probabilities in ((reading.classes["trained"], expected), (reading.classes["shuffled"], control)):
             chosen = probabilities[name].gather(-1, found[name].long()[..., None])[..., 0]
             torch.testing.assert_close(chosen, probabilities[name].max(-1).values, rtol=0, atol=1e-5)
+        for side, of in (("trained", expected), ("shuffled", control)):
+            scale = torch.arange(of[name].shape[-1]).float()
+            torch.testing.assert_close(reading.values[side][name], of[name] @ scale, rtol=0, atol=2e-4)
+    kept = readout.read(latents, mask, keep=["pitch"]).distributions
+    torch.testing.assert_close(kept["shuffled"]["pitch"], control["pitch"], rtol=0, atol=1e-5)
+    assert list(kept["trained"]) == ["pitch"]
+    alone = readout.read(latents, mask, only_trained=True)
+    assert (list(alone.classes), alone.fvu) == (["trained"], None)
+    torch.testing.assert_close(alone.values["trained"]["timbre"], reading.values["trained"]["timbre"])
     error = (readout.sae(latents) - latents).square().sum(-1)
     spread = (latents - readout.sae.mean).square().sum(-1)
     torch.testing.assert_close(reading.fvu, (error * mask).sum(1) / (spread * mask).sum(1), rtol=1e-4, atol=1e-4)
@@ -75,8 +84,8 @@ def test_result_does_not_depend_on_chunks_or_company(items, frames, split, seed)
         patch.setattr("probes.sae.fused.CPU_BLOCK", 70 * split)
         parts = [readout.read(item[None]) for item in latents]
     for name in ATTRIBUTES:
-        joined = torch.cat([part.pooled[name] for part in parts])
-        torch.testing.assert_close(joined, whole.pooled[name], rtol=0, atol=1e-5)
+        joined = torch.cat([part.pooled["trained"][name] for part in parts])
+        torch.testing.assert_close(joined, whole.pooled["trained"][name], rtol=0, atol=1e-5)
     torch.testing.assert_close(torch.cat([part.fvu for part in parts]), whole.fvu, rtol=1e-4, atol=1e-5)
 
 
@@ -89,9 +98,9 @@ def test_masked_frames_may_hold_anything():
     dirty = latents.clone()
     dirty[0, 4:] = float("nan")
     clean, found = readout.read(latents, mask), readout.read(dirty, mask)
-    assert torch.equal(found.pooled["pitch"][0], clean.pooled["pitch"][0])
+    assert torch.equal(found.pooled["trained"]["pitch"][0], clean.pooled["trained"]["pitch"][0])
     assert torch.equal(found.fvu[0], clean.fvu[0])
-    assert found.pooled["pitch"][1].isnan().all()
+    assert found.pooled["trained"]["pitch"][1].isnan().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -100,7 +109,7 @@ def test_latents_of_any_dtype_are_read_in_fp32(dtype):
     latents = torch.randn(1, 20, 64).to(dtype)
     found, wanted = readout.read(latents), readout.read(latents.float())
     assert found.fvu.dtype == torch.float32
-    assert all(torch.equal(found.pooled[name], wanted.pooled[name]) for name in ATTRIBUTES)
+    assert all(torch.equal(found.pooled["trained"][name], wanted.pooled["trained"][name]) for name in ATTRIBUTES)
 
 
 def test_the_readout_moves_as_a_whole():
@@ -135,8 +144,8 @@ def test_saved_and_loaded_reads_the_same(architecture, tmp_path):
     latents = torch.randn(2, 9, 64)
     first, second = readout.read(latents), again.read(latents)
     for name in ATTRIBUTES:
-        assert torch.equal(first.pooled[name], second.pooled[name])
-        assert torch.equal(first.control_classes[name], second.control_classes[name])
+        assert torch.equal(first.pooled["trained"][name], second.pooled["trained"][name])
+        assert torch.equal(first.classes["shuffled"][name], second.classes["shuffled"][name])
     assert again.spaces == ("a", "b")
     assert again.bins == readout.bins
     assert again.fingerprint() == readout.fingerprint()

@@ -69,8 +69,8 @@ def test_json_of_a_run(run, capsys):
     first = found["settled"][0]
     assert first["attribute"] == "pitch"
     assert first["agreement"]["low"] <= first["agreement"]["index"] <= first["agreement"]["high"]
-    assert first["agreement_control"]["index"] > first["agreement"]["index"]
-    assert {row["probe"] for row in found["ground_truth"]} == {"trained", "control"}
+    assert first["agreement_shuffled"]["index"] > first["agreement"]["index"]
+    assert {row["probe"] for row in found["ground_truth"]} == {"trained", "shuffled"}
 
 
 def test_json_has_no_number_that_json_lacks(comparison, capsys):

@@ -43,10 +43,10 @@ def test_both_files_and_all_parts(run, tmp_path):
         assert image.width > 1000
         assert np.asarray(image.convert("L")).std() > 10
     text = text_of(svg)
-    for word in ("pitch", "timbre", "loudness", "shuffled labels (control)", "state index", "flow time"):
+    for word in ("pitch", "timbre", "loudness", "shuffled labels", "state index", "flow time"):
         assert word in text
-    assert any("Eq. 4" in line for line in text)
-    assert "agreement with own song" in text
+    assert {"agreement", "closeness", "endpoint:", "state:"} <= set(text)
+    assert "(no generic directions in this readout)" in text
 
 
 def test_same_run_same_bytes_and_no_global_state(run, tmp_path):
@@ -85,13 +85,26 @@ def test_measures_are_rows(run, tmp_path):
 
 def test_exploding_progress_is_noted_not_cut(wild, tmp_path):
     assert wild.progress(view="state", measure="paper")["mean"].max() > 3
-    text = written(wild.plot(), tmp_path / "wild")
-    assert "progress, Eq. 4 (log above 1)" in text
+    text = written(wild.plot_progress(), tmp_path / "wild")
+    assert "progress s, Eq. 4 (log above 1)" in text
     assert any(line.startswith("bands reach from") for line in text)
 
 
 def test_quiet_progress_has_no_note(run, tmp_path):
-    assert not any("reach" in line or "outside" in line for line in written(run.plot(), tmp_path / "quiet"))
+    assert not any("reach" in line or "outside" in line for line in written(run.plot_progress(), tmp_path / "quiet"))
+
+
+def test_the_published_progress_says_how_to_read_it(run, tmp_path):
+    text = written(run.plot_progress(axis="t"), tmp_path / "progress")
+    assert any("a rising curve alone says little" in line for line in text)
+    assert "flow time" in text
+    with pytest.raises(InputError, match="index, t, logsnr"):
+        run.plot_progress(axis="step")
+
+
+def test_nulls_are_drawn_where_a_run_has_them(tmp_path):
+    text = written(Run(planted.write(tmp_path / "run", 6, nulls=True)).plot(), tmp_path / "nulls")
+    assert {"linear flow", "generic directions, range", "shuffled labels"} <= set(text)
 
 
 def test_one_prompt_is_labelled_as_uncorrected(tmp_path):

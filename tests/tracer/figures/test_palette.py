@@ -64,6 +64,7 @@ EVERY_FIGURE = """
     from tracer.figures.edit import draw_edit
     from tracer.figures.leakage import draw_leakage
     from tracer.figures.lockin import draw_lockin
+    from tracer.figures.parts import draw_parts
     from tracer.figures.sweep import draw_sweeps
     from tracer.figures.truth import draw_truth
     from tracer.measures.truth import against_audio
@@ -73,6 +74,8 @@ EVERY_FIGURE = """
     results = runs[0].results
     figures = {
         "emergence": runs[0].plot(),
+        "progress": runs[0].plot_progress(),
+        "parts": draw_parts(figure_data.seeded(f"{sys.argv[1]}/seeded")),
         "overlay": plot_runs(runs),
         "comparison": compare_runs(runs).plot(),
         "commitment": runs[0].plot_commitment(),

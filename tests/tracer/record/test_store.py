@@ -31,7 +31,7 @@ def same_trace(one, other):
     assert one.prompt == other.prompt
     np.testing.assert_array_equal(one.t, other.t)
     np.testing.assert_array_equal(one.logsnr, other.logsnr)
-    for name in ("pooled", "classes", "valid", "fvu", "l0"):
+    for name in ("pooled", "classes", "values", "valid", "fvu", "l0"):
         mine, theirs = getattr(one, name), getattr(other, name)
         assert mine.keys() == theirs.keys()
         for key in mine:
@@ -57,17 +57,19 @@ def test_readable_without_us(tmp_path):
     row = table[
         (table["prompt"] == 1)
         & (table["view"] == "endpoint")
-        & (table["probe"] == "control")
+        & (table["probe"] == "shuffled")
         & (table["attribute"] == "pitch")
         & (table["index"] == 5)
     ]
     assert len(row) == 1
-    np.testing.assert_array_equal(row.iloc[0]["p"], expected.pooled[Curve("endpoint", "control", "pitch")][5])
+    np.testing.assert_array_equal(row.iloc[0]["p"], expected.pooled[Curve("endpoint", "shuffled", "pitch")][5])
     assert row.iloc[0]["t"] == expected.t[5]
     assert len(table) == 2 * 2 * 2 * 3 * planted.STATES
     frames = pd.read_parquet(folder / "frames")
     assert len(frames) == len(table)
     assert {len(classes) for classes in frames["classes"]} == {planted.FRAMES}
+    assert frames["classes"].iloc[0].dtype == np.uint8
+    np.testing.assert_array_equal(frames["readings"].iloc[5], frames["classes"].iloc[5].astype(float))
     assert frames["valid"].notna().sum() == len(frames) / planted.STATES
 
 
@@ -83,6 +85,9 @@ def test_datasets_and_duckdb_read_it(tmp_path):
     duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
     ((count,),) = duckdb.sql(f"select count(*) from '{folder}/shards/*.parquet' where index = 0").fetchall()
     assert count == 2 * 2 * 2 * 3
+    query = f"select list_avg(classes), list_avg(readings) from '{folder}/frames/*.parquet' limit 1"
+    ((classes, readings),) = duckdb.sql(query).fetchall()
+    assert classes == readings
 
 
 def test_one_row_group_per_prompt_found_by_statistics(tmp_path):
@@ -313,13 +318,17 @@ def test_without_frames(tmp_path):
 
 def reading(batch, frames, seed):
     rng = torch.Generator().manual_seed(seed)
-    pooled = {"pitch": torch.softmax(torch.randn(batch, 5, generator=rng), -1)}
-    classes = {"pitch": torch.randint(0, 5, (batch, frames), generator=rng).to(torch.uint8)}
+    of_frames = torch.softmax(torch.randn(batch, frames, 5, generator=rng), -1)
+    classes = torch.randint(0, 5, (batch, frames), generator=rng).to(torch.uint8)
     return SimpleNamespace(
-        pooled=pooled,
-        classes=classes,
-        control_pooled={"pitch": pooled["pitch"].flip(1)},
-        control_classes={"pitch": 4 - classes["pitch"]},
+        pooled={"trained": {"pitch": of_frames.mean(1)}, "shuffled": {"pitch": of_frames.mean(1).flip(1)}},
+        classes={"trained": {"pitch": classes}, "shuffled": {"pitch": 4 - classes}, "generic-1": {"pitch": classes}},
+        values={
+            "trained": {"pitch": classes.float() + 0.3},
+            "shuffled": {"pitch": 4.0 - classes},
+            "generic-1": {"pitch": classes.float() - 9.26},
+        },
+        distributions={"trained": {"pitch": of_frames}, "shuffled": {"pitch": of_frames.flip(2)}},
         fvu=torch.full((batch,), 0.1 * seed),
         l0=torch.full((batch,), 8.0),
     )
@@ -328,10 +337,12 @@ def reading(batch, frames, seed):
 def test_buffer_collects_a_batch(tmp_path):
     readings = [reading(2, 6, seed) for seed in range(3)]
     mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
-    buffer = TraceBuffer([4, 5])
+    clips = planted.prompts(6)[4:]
+    buffer = TraceBuffer(clips)
     for index, item in enumerate(readings):
         buffer.add("state", index, index / 2, 0.0, item, mask)
         buffer.add_measured("state", {"pitch": np.array([[0, 1, 1, -1, 4, 4], [-1] * 6])})
+        buffer.add_linear_flow("state", reading(1, 6, 10 + index), rows=[0])
     voiced = np.array([[False, True, True, True, True, True]] * 2)
     buffer.restrict("pitch", voiced)
     store = open_run(tmp_path / "run", 6)
@@ -339,20 +350,56 @@ def test_buffer_collects_a_batch(tmp_path):
     trace = RunReader(tmp_path / "run").trace(5)
     trained, measured = Curve("state", "trained", "pitch"), Curve("state", "measured", "pitch")
     for index, item in enumerate(readings):
-        np.testing.assert_array_equal(trace.pooled[trained][index], item.pooled["pitch"][1].numpy())
-        np.testing.assert_array_equal(trace.classes[trained][index], item.classes["pitch"][1].numpy())
+        # Only frames inside the song and voiced in the finished audio are pooled.
+        expected = item.distributions["trained"]["pitch"][1, 1:4].mean(0)
+        np.testing.assert_allclose(trace.pooled[trained][index], expected.numpy(), rtol=1e-6)
+        np.testing.assert_array_equal(trace.classes[trained][index], item.classes["trained"]["pitch"][1].numpy())
+        np.testing.assert_allclose(
+            trace.values[trained._replace(probe="generic-1")][index],
+            item.values["generic-1"]["pitch"][1].numpy(),
+            atol=1 / 128,
+        )
         assert trace.fvu["state"][index] == pytest.approx(0.1 * index)
     assert trace.valid[trained].tolist() == [False, True, True, True, False, False]
     assert not trace.valid[measured].any()
     assert np.isnan(trace.pooled[measured]).all()
+    assert measured not in trace.values
+    flow = Curve("state", "linear_flow", "pitch")
+    assert flow not in trace.classes
     first = RunReader(tmp_path / "run").trace(4)
+    np.testing.assert_array_equal(first.classes[flow][2], reading(1, 6, 12).classes["trained"]["pitch"][0].numpy())
     np.testing.assert_allclose(first.pooled[measured][0], [0.2, 0.4, 0, 0, 0.4], rtol=1e-6)
     assert first.classes[measured][0].tolist() == [0, 1, 1, 255, 4, 4]
     assert first.valid[measured].tolist() == [False, True, True, False, True, True]
 
 
+def test_a_clip_without_a_voiced_frame_is_pooled_nowhere():
+    buffer = TraceBuffer(planted.prompts(1))
+    for index in range(2):
+        buffer.add("state", index, float(index), 0.0, reading(1, 3, index))
+    buffer.restrict("pitch", np.zeros((1, 3), dtype=bool))
+    (trace,) = buffer.traces()
+    assert np.isnan(trace.pooled[Curve("state", "trained", "pitch")]).all()
+
+
+def test_clips_of_several_seeds_are_told_apart(tmp_path):
+    options = {**planted.OPTIONS, "seeds": 2}
+    store = RunStore.open(tmp_path / "run", options, planted.prompts(3))
+    assert store.pending_batches(4) == [[0, 1, 2, 3], [4, 5]]
+    made = [planted.trace(1), planted.trace(2)]
+    made[0].seed, made[1].seed = 1, 0
+    store.append(made)
+    again = RunStore.open(tmp_path / "run", options, planted.prompts(3))
+    assert again.pending_batches(4) == [[0, 1, 2], [5]]
+    reader = RunReader(tmp_path / "run")
+    assert (reader.indices.tolist(), reader.finished, reader.planned) == ([3, 4], 2, 6)
+    assert [[(clip.prompt, clip.seed) for clip in clips] for clips in reader.by_prompt()] == [[(1, 1)], [(2, 0)]]
+    with pytest.raises(InputError, match="prompt 2, seed 1 is not finished"):
+        reader.trace(5)
+
+
 def test_buffer_refuses_a_trace_with_a_gap():
-    buffer = TraceBuffer([0])
+    buffer = TraceBuffer(planted.prompts(1))
     buffer.add("state", 0, 0.0, 0.0, reading(1, 3, 0))
     with pytest.raises(ValueError, match=r"state 2 .* state 1 was due"):
         buffer.add("state", 2, 0.5, 0.0, reading(1, 3, 1))

@@ -1,0 +1,328 @@
+"""From the finished clips of a run, one prompt at a time, to sums over prompts.
+
+Two passes: the first keeps how the songs end (`tracer.measures.finals`), the second compares every state with these
+endings. What is kept is a row per view, probe, attribute and measure. A row is a mean over prompts, or a ratio of two
+sums over prompts (`part` over `whole`), as agreement and closeness are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from probes.errors import InputError
+from tracer.curves import GENERIC, LINEAR_FLOW, MEASURED, SHUFFLED, TRAINED, Curve, kind
+from tracer.measures.committing import CommitmentMap
+from tracer.measures.contrast import (
+    SCALES,
+    Scale,
+    agreement_parts,
+    at_scale,
+    class_contrast,
+    closeness_parts,
+    ratio,
+    reading_contrast,
+)
+from tracer.measures.finals import Classes, Readings
+from tracer.measures.matching import matched_groups
+from tracer.measures.progress import Accumulator, Bootstrap, js, l1, paper
+from tracer.record.shards import PromptTrace
+from tracer.record.store import RunReader
+
+POOLED_MEASURES = ("paper", "l1", "js")
+CLOSENESS: dict[Scale, str] = {"all": "closeness", "song": "closeness_song", "frame": "closeness_frame"}
+RATIOS = ("agreement", "agreement_matched", *CLOSENESS.values())
+MEASURES = (*POOLED_MEASURES, *RATIOS)
+PARTS = ("prompt", "song", "frame")
+"""What a state knows: what the prompt alone says, what is constant over the song, what is particular to the frame."""
+PAIRED = "paired"
+"""Probe of rows that are not shown: the trained probes, over the prompts that have a linear flow."""
+
+
+class Row(NamedTuple):
+    """One curve of a measure."""
+
+    attribute: str
+    view: str
+    probe: str
+    measure: str
+
+    @property
+    def place(self) -> tuple[str, str, str, int]:
+        """Sorts rows as the tables have them."""
+        order = (*MEASURES, "own", "fvu", "l0")
+        base = self.measure.split(":")[0]
+        return self.attribute, self.view, self.probe, order.index(base)
+
+
+class Contrast(NamedTuple):
+    """One clip against its own end and those of the other prompts, float64 [states] each."""
+
+    curve: Curve
+    measure: str
+    own: np.ndarray
+    other: np.ndarray
+
+
+class Endings:
+    """How all songs of a run end: the first pass."""
+
+    def __init__(self) -> None:
+        self.classes: dict[Curve, Classes] = {}
+        self.readings: dict[tuple[Curve, Scale], Readings] = {}
+        self.curves: dict[Curve, bool] = {}
+        """Curves with frames, and whether they have readings."""
+
+    @classmethod
+    def of(cls, reader: RunReader) -> Endings:
+        """Read the last states of a run; empty where no frames were kept."""
+        endings = cls()
+        if reader.frames:
+            for trace in reader.traces(pooled=False):
+                endings.add(trace)
+        return endings
+
+    def add(self, trace: PromptTrace) -> None:
+        """Add one clip."""
+        for curve, classes in trace.classes.items():
+            self.curves[curve] = curve in trace.values
+            if curve.probe == LINEAR_FLOW:  # ends as the trained probes do
+                continue
+            valid = trace.valid[curve]
+            self.classes.setdefault(curve, Classes()).add(classes[-1], valid)
+            if curve in trace.values:
+                for scale in SCALES:
+                    reading, counted = at_scale(trace.values[curve][-1:].astype(np.float64), valid, scale)
+                    self.readings.setdefault((curve, scale), Readings()).add(reading[-1], counted)
+
+    def groups(self) -> dict[str, np.ndarray]:
+        """Merged class of each class, by attribute, from how the trained probes read the finished songs."""
+        return {
+            curve.attribute: matched_groups(classes.counts.sum(axis=0))
+            for curve, classes in self.classes.items()
+            if curve.probe == TRAINED
+        }
+
+
+class Contrasts:
+    """Compares the clips of one prompt with their own ends and with those of the others."""
+
+    def __init__(self, endings: Endings) -> None:
+        self.endings = endings
+        self.groups = endings.groups()
+        self.merged = {
+            curve: classes.merged(self._groups(curve, classes.counts.shape[1]))
+            for curve, classes in endings.classes.items()
+            if curve.probe in (TRAINED, SHUFFLED) or kind(curve.probe) == GENERIC
+        }
+
+    def _groups(self, curve: Curve, known: int) -> np.ndarray:
+        groups = self.groups[curve.attribute]
+        # A control may end in classes that no song ends in: they join the last group.
+        return np.pad(groups, (0, max(0, known - len(groups))), mode="edge") if len(groups) else np.zeros(known, int)
+
+    def of_prompt(self, clips: Sequence[PromptTrace]) -> Iterator[tuple[int, Contrast]]:
+        """Contrasts of the clips of one prompt, each with its place among them."""
+        for curve in self.endings.curves:
+            mine = [clip for clip in clips if curve in clip.classes]
+            if not mine:
+                continue
+            home = curve._replace(probe=TRAINED) if curve.probe == LINEAR_FLOW else curve
+            ends = [(clip.classes[home][-1], clip.valid[home]) for clip in clips]
+            rest = self.endings.classes[home].without(ends)
+            groups = self._groups(curve, 256) if home in self.merged else None
+            merged = None
+            if groups is not None:
+                merged = self.merged[home].without([(groups[end], valid) for end, valid in ends])
+            for number, clip in enumerate(clips):
+                if curve not in clip.classes:
+                    continue
+                classes, valid = clip.classes[curve], clip.valid[curve]
+                yield number, Contrast(curve, "agreement", *class_contrast(classes, valid, [rest]))
+                if groups is not None and merged is not None:
+                    found = class_contrast(groups[classes], valid, [merged])
+                    yield number, Contrast(curve, "agreement_matched", *found)
+            if self.endings.curves[curve]:
+                yield from self._closeness(curve, home, clips)
+
+    def _closeness(self, curve: Curve, home: Curve, clips: Sequence[PromptTrace]) -> Iterator[tuple[int, Contrast]]:
+        for scale, measure in CLOSENESS.items():
+            if scale != "all" and kind(curve.probe) not in (TRAINED, LINEAR_FLOW, GENERIC):
+                continue
+            ends = [_scaled(clip, home, scale) for clip in clips]
+            rest = self.endings.readings[home, scale].without([(reading[-1], counted) for reading, counted in ends])
+            for number, clip in enumerate(clips):
+                if curve in clip.values:
+                    found = reading_contrast(*_scaled(clip, curve, scale), [rest])
+                    yield number, Contrast(curve, measure, *found)
+
+    def parts_of_prompt(self, clips: Sequence[PromptTrace]) -> Iterator[tuple[Curve, str, np.ndarray]]:
+        """Own, then other prompts, other seeds and other times, [4, states], of each clip of a prompt of several."""
+        for curve, has_readings in self.endings.curves.items():
+            if curve.probe != TRAINED:
+                continue
+            class_ends = [(clip.classes[curve][-1], clip.valid[curve]) for clip in clips]
+            classes = self.endings.classes[curve].without(class_ends)
+            scaled = [_scaled(clip, curve, "all") for clip in clips] if has_readings else []
+            reading_ends = [(reading[-1], counted) for reading, counted in scaled]
+            for number, clip in enumerate(clips):
+                mates = Classes(end for k, end in enumerate(class_ends) if k != number)
+                levels = [classes, mates, Classes.at_other_times(*class_ends[number])]
+                yield curve, "agreement", class_contrast(clip.classes[curve], clip.valid[curve], levels)
+                if has_readings:
+                    others = self.endings.readings[curve, "all"].without(reading_ends)
+                    near = Readings(end for k, end in enumerate(reading_ends) if k != number)
+                    times = Readings.at_other_times(*reading_ends[number])
+                    yield curve, "closeness", reading_contrast(*scaled[number], [others, near, times])
+
+
+def _scaled(clip: PromptTrace, curve: Curve, scale: Scale) -> tuple[np.ndarray, np.ndarray]:
+    return at_scale(clip.values[curve].astype(np.float64), clip.valid[curve], scale)
+
+
+class Gathered:
+    """Sums over prompts of every row: the second pass."""
+
+    def __init__(self, reader: RunReader, endings: Endings, first: PromptTrace) -> None:
+        self.t, self.logsnr = first.t, first.logsnr
+        self.contrasts = Contrasts(endings)
+        views = sorted(first.fvu)
+        means = [Row(c.attribute, c.view, c.probe, m) for c in first.pooled for m in POOLED_MEASURES]
+        means += [Row(c.attribute, c.view, kind(c.probe), "own") for c in endings.curves]
+        means += [Row("sae", view, TRAINED, measure) for view in views for measure in ("fvu", "l0")]
+        self.means = sorted(set(means), key=lambda row: row.place)
+        self.ratios = sorted(set(_ratio_rows(endings, reader.seeds > 1)), key=lambda row: row.place)
+        shape = (len(self.t),)
+        self.mean_sums = Accumulator((len(self.means), *shape))
+        self.parts, self.wholes = (Accumulator((len(self.ratios), *shape)) for _ in range(2))
+        self.bootstrap = Bootstrap(reader.finished)
+        self.directions: dict[tuple[Curve, str], np.ndarray] = {}
+        """Sums over prompts of part and whole [2, states] of each generic direction."""
+        self.excluded = {Row(c.attribute, c.view, c.probe, "paper"): Accumulator() for c in first.pooled}
+        self.maps = {c: CommitmentMap(len(self.t)) for c in endings.curves if c.probe in (TRAINED, SHUFFLED)}
+        self.seen: list[list[Contrast]] = []
+        """Contrasts of the clips of the prompt that was added last."""
+
+    def add(self, clips: Sequence[PromptTrace]) -> None:
+        """Add all clips of one prompt."""
+        means: dict[Row, list[np.ndarray]] = {}
+        parts: dict[Row, list[tuple[np.ndarray, np.ndarray]]] = {}
+        for clip in clips:
+            if len(clip.t) != len(self.t):
+                raise InputError(
+                    f"prompt {clip.prompt} has {len(clip.t)} states and others {len(self.t)}: trace again into another"
+                    " --out"
+                )
+            for row, values in self._pooled(clip):
+                means.setdefault(row, []).append(values)
+            for curve, commitment in self.maps.items():
+                commitment.add(clip.classes[curve], clip.valid[curve])
+        self.seen = [[] for _ in clips]
+        followed = [any(curve.probe == LINEAR_FLOW for curve in clip.classes) for clip in clips]
+        for number, found in self.contrasts.of_prompt(clips):
+            self.seen[number].append(found)
+            part, whole = _parts(found.measure, found.own, found.other)
+            curve = found.curve
+            row = Row(curve.attribute, curve.view, kind(curve.probe), found.measure)
+            parts.setdefault(row, []).append((part, whole))
+            if found.measure == "agreement":
+                means.setdefault(row._replace(measure="own"), []).append(found.own)
+            if curve.probe == TRAINED and followed[number]:
+                parts.setdefault(row._replace(probe=PAIRED), []).append((part, whole))
+            if row.probe == GENERIC:
+                sums = self.directions.setdefault((curve, found.measure), np.zeros((2, len(self.t))))
+                sums += np.nan_to_num(np.stack([part, whole]))
+        if len(clips) > 1:
+            for curve, measure, levels in self.contrasts.parts_of_prompt(clips):
+                for name, pair in split(measure, levels).items():
+                    row = Row(curve.attribute, curve.view, TRAINED, f"{measure}:{name}")
+                    parts.setdefault(row, []).append(pair)
+        nothing = np.full(len(self.t), np.nan)
+        stacked = np.stack([_mean_of_known(means.get(row, [nothing])) for row in self.means])
+        both = [_mean([np.stack(pair) for pair in parts.get(row, [(nothing, nothing)])]) for row in self.ratios]
+        pairs = np.stack(both) if both else np.zeros((0, 2, len(self.t)))
+        self.mean_sums.add(stacked)
+        self.parts.add(pairs[:, 0])
+        self.wholes.add(pairs[:, 1])
+        self.bootstrap.add(np.concatenate([stacked, pairs[:, 0], pairs[:, 1]]))
+
+    def _pooled(self, clip: PromptTrace) -> Iterator[tuple[Row, np.ndarray]]:
+        for curve, p in clip.pooled.items():
+            row = Row(curve.attribute, curve.view, curve.probe, "paper")
+            if np.isnan(p).all():
+                nothing = np.full(len(p), np.nan)
+                yield from ((row._replace(measure=measure), nothing) for measure in POOLED_MEASURES)
+                continue
+            published = paper(p)
+            self.excluded[row].add(published.share)
+            yield row, published.values
+            yield row._replace(measure="l1"), l1(p)
+            yield row._replace(measure="js"), js(p)
+        for view, measure in itertools.product(clip.fvu, ("fvu", "l0")):
+            yield Row("sae", view, TRAINED, measure), getattr(clip, measure)[view].astype(np.float64)
+
+
+def _ratio_rows(endings: Endings, several_seeds: bool) -> Iterator[Row]:
+    followed = any(curve.probe == LINEAR_FLOW for curve in endings.curves)
+    for curve, has_readings in endings.curves.items():
+        probe = kind(curve.probe)
+        row = Row(curve.attribute, curve.view, probe, "agreement")
+        yield row
+        if probe != MEASURED:
+            yield row._replace(measure="agreement_matched")
+        if has_readings:
+            scales = CLOSENESS.values() if probe in (TRAINED, LINEAR_FLOW, GENERIC) else ["closeness"]
+            yield from (row._replace(measure=measure) for measure in scales)
+        if probe == TRAINED:
+            measures = ["agreement", *(["closeness"] if has_readings else [])]
+            if followed:
+                yield from (row._replace(probe=PAIRED, measure=measure) for measure in measures)
+            if several_seeds:
+                yield from (row._replace(measure=f"{m}:{part}") for m in measures for part in PARTS)
+
+
+def _parts(measure: str, own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return (agreement_parts if measure.startswith("agreement") else closeness_parts)(own, other)
+
+
+def split(measure: str, levels: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Take agreement or closeness apart into what the prompt says, what the song, and what the frame.
+
+    Args:
+        measure: "agreement" or "closeness".
+        levels: float64 [4, states]: shares or distances of the own end, of other prompts, of other seeds of this
+            prompt, and of the own end at other times.
+
+    Returns:
+        Numerator and denominator of each of `PARTS`; over one denominator, the three add up to the measure.
+    """
+    own, other, mates, times = levels
+    steps = (other, mates, times, own)
+    sign = 1 if measure == "agreement" else -1
+    whole = _parts(measure, own, other)[1]
+    return {part: (sign * (after - before), whole) for part, (before, after) in zip(PARTS, itertools.pairwise(steps))}
+
+
+def _mean_of_known(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean over clips, each state over those that have a value there."""
+    stacked = np.stack(arrays)
+    known = ~np.isnan(stacked)
+    return ratio(np.where(known, stacked, 0.0).sum(axis=0), known.sum(axis=0).astype(np.float64))
+
+
+def _mean(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean over clips; those with NaN do not count."""
+    present = [values for values in arrays if not np.isnan(values).any()]
+    return np.mean(present, axis=0) if present else np.full_like(arrays[0], np.nan, dtype=np.float64)
+
+
+def ratio_curves(gathered: Gathered) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over prompts of every ratio row, [rows, states].
+
+    The deviation is that of the prompts' parts over the mean whole, whose mean is the ratio of sums.
+    """
+    whole = gathered.wholes.mean
+    return ratio(gathered.parts.mean, whole), ratio(gathered.parts.std, whole)

@@ -1,0 +1,109 @@
+"""Which of two curves settles first: bootstrap over prompts, drawn together where both saw the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tracer.measures.contrast import agreement_parts, closeness_parts, ratio
+from tracer.measures.progress import THRESHOLD, settled_between
+from tracer.measures.verdicts import LEVEL, holm
+
+REPLICATES = 2000
+WORDS = ("earlier", "later", "not told apart")
+
+
+class Song(NamedTuple):
+    """One curve's prompts."""
+
+    contrasts: np.ndarray
+    """float64 [prompts, 2, states]: own and other of every prompt, as `contrast.parquet` has them."""
+    measure: str
+    """"agreement" or "closeness"."""
+
+    def settled(self, draws: np.ndarray) -> np.ndarray:
+        """Settled point, between states too, of each draw of prompts [replicates, prompts]."""
+        parts = agreement_parts if self.measure.startswith("agreement") else closeness_parts
+        part, whole = parts(self.contrasts[:, 0], self.contrasts[:, 1])
+        times = np.zeros((len(draws), len(part)))
+        np.add.at(times, (np.arange(len(draws))[:, None], draws), 1)
+        return settled_between(ratio(times @ np.nan_to_num(part), times @ np.nan_to_num(whole)), THRESHOLD)
+
+    @property
+    def prompts(self) -> int:
+        """Number of prompts."""
+        return len(self.contrasts)
+
+
+class Drawn(NamedTuple):
+    """Settled points of a curve: of all its prompts, and of every bootstrap replicate."""
+
+    value: float
+    replicates: np.ndarray
+
+
+def draw(songs: Sequence[Song], paired: bool, seed: int = 0) -> list[Drawn]:
+    """Settled points of several curves in bootstrap replicates over prompts.
+
+    Args:
+        songs: The curves.
+        paired: All have the same prompts in the same order, which are drawn together; else each draws its own.
+        seed: Seed of the draws.
+    """
+    random = np.random.default_rng(seed)
+    drawn, shared = [], None
+    for song in songs:
+        if shared is None or not paired:
+            shared = random.integers(0, song.prompts, (REPLICATES, song.prompts))
+        whole = song.settled(np.arange(song.prompts)[None])[0]
+        drawn.append(Drawn(float(whole), song.settled(shared)))
+    return drawn
+
+
+class Comparison(NamedTuple):
+    """Difference of two settled points, on any axis: negative where the first is earlier."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    """Two-sided, from the share of replicates on either side of 0."""
+
+
+def compare(first: Drawn, second: Drawn, axes: tuple[np.ndarray, np.ndarray] | None = None) -> Comparison:
+    """Compare two curves.
+
+    Args:
+        first: Settled points of the first.
+        second: Settled points of the second, drawn beside it.
+        axes: Value of every state of each on the axis of the difference, such as flow time; None is the state index.
+    """
+    values = [first.value, second.value]
+    drawn = [first.replicates, second.replicates]
+    if axes is not None:
+        values = [float(np.interp(value, np.arange(len(axis)), axis)) for value, axis in zip(values, axes)]
+        drawn = [
+            np.where(np.isnan(each), np.nan, np.interp(each, np.arange(len(axis)), axis))
+            for each, axis in zip(drawn, axes)
+        ]
+    moved = drawn[0] - drawn[1]
+    moved = moved[np.isfinite(moved)]
+    if len(moved) < 0.9 * len(drawn[0]) or not np.isfinite(values).all():
+        return Comparison(values[0] - values[1], np.nan, np.nan, np.nan)
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = (float(q) for q in np.percentile(moved, [tail, 100 - tail]))
+    sides = 1 + min(int((moved <= 0).sum()), int((moved >= 0).sum()))
+    return Comparison(values[0] - values[1], low, high, min(1.0, 2 * sides / (len(moved) + 1)))
+
+
+def verdicts(found: Sequence[Comparison]) -> list[tuple[float, str]]:
+    """p-values corrected for their number (Holm), and "earlier", "later" or "not told apart" at 5 %."""
+    known = [place for place, one in enumerate(found) if np.isfinite(one.p)]
+    corrected = dict(zip(known, holm([found[place].p for place in known])))
+    result = []
+    for place, one in enumerate(found):
+        p = corrected.get(place, float("nan"))
+        result.append((p, WORDS[2] if not p < 1 - LEVEL else WORDS[one.difference > 0]))
+    return result
