@@ -116,7 +116,7 @@ class TraceOptions(SessionOptions):
     )
     steer: Sequence[str] = option(
         (),
-        'Control vector to apply, e.g. "pitch=C5,alpha=0.02,from=0.3,to=0.7"; repeatable.',
+        'Edit to apply while it generates, e.g. "pitch=C5,alpha=10,from=0.3,to=0.7"; repeatable.',
         typed=list[str],
         shown="",
     )

@@ -62,7 +62,7 @@ def trace(
         balanced: Choose from MusicCaps' balanced subset.
         options: What this generator takes beyond that, as text.
         views: "state", the sampler's state, and "endpoint", the clean latent that the model expects.
-        steer: Control vectors, such as "pitch=C5,alpha=0.02,from=0.3,to=0.7".
+        steer: Control vectors, such as "pitch=C5,alpha=10,from=0.3,to=0.7".
         ground_truth: Also decode the endpoint at every state and measure the attributes on that audio.
         save_audio: Decode and keep each clip; pitch is then read on its voiced frames alone.
         save_latents: Keep each final latent.

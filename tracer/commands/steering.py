@@ -1,6 +1,7 @@
 """`trace steer` and `trace edit`: options in, calls out."""
 
 import json
+import math
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from probes.errors import InputError
 from probes.support.pairs import key_values
 from tracer.commands.from_options import AsJson, help_of, with_flags
-from tracer.commands.tables import number, print_rows
+from tracer.commands.tables import Column, number, print_columns, print_rows
 from tracer.options import SteerOptions
 from tracer.steering.spec import USUAL_DOSES, parse_hold, parse_numbers
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TEXTS = {form: ",".join(f"{dose:g}" for dose in doses) for form, doses in USUAL_DOSES.items()}
-DOSES = "{vector}; for vector=closed {direction} along + and -, else {class}".format(**_TEXTS)
+DOSES = "up to {direction} classes along + and -, {class} nats towards a class; control vectors {vector}".format(
+    **_TEXTS
+)
 
 EditOption = Annotated[
     list[str] | None,
@@ -68,7 +71,7 @@ def steer_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what control vectors do: dose-response, leakage and cost, beside a random push of equal size.
+    """Measure what edits do: dose-response, leakage and damage, beside a random push of equal size.
 
     Every prompt is generated plain, with each edit at each dose, and with a random push of equal size, from the same
     noise; pitch (CREPE), level and centroid are measured on the audio. Stop it with Ctrl-C and start it again with the
@@ -88,18 +91,75 @@ def steer_command(
         lockin = run_lockin(
             windows=windows, alpha=doses[0][0] if doses else None, out=out or Path("runs/lockin"), **shared
         )
-        columns = ["edit", "from", "to", "heard_share", "heard_low", "heard_high"]
+        columns = [
+            "edit",
+            "from",
+            "to",
+            "heard_share",
+            "heard_null",
+            "heard_over",
+            "heard_over_low",
+            "heard_over_high",
+            "verdict",
+        ]
         show(lockin.path, "lockin", lockin.windows, as_json, columns)
+        if not as_json:
+            print("share: effect on the decoded audio over that of editing the finished latent")
+            print("null: the same in a linear flow, which only transports; over: share / null (95 % interval)")
         return
     from tracer.steering.dose import run_dose
 
     if doses:
         shared["alphas"] = doses[0] if len(doses) == 1 else doses
     found = run_dose(random=random, save_audio=save_audio, out=out or Path("runs/steer"), **shared)
+    if as_json:
+        tables = {"doses": found.doses, "equal-effect": found.equal_effect}
+        rows = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
+        typer.echo(json.dumps({"out": str(found.path)} | rows))
+        return
+    print_doses(found.doses)
     columns = ["edit", "alpha", "shift_pitch", "shift_loudness", "shift_timbre"]
-    show(found.path, "equal-effect", found.equal_effect, as_json, columns)
-    if not as_json:
-        typer.echo("at equal effect: 2 semitones, half of the frames on a note, 6 dB, 0.58 octaves; nan: never")
+    rows_of = [[number(value) for value in row] for row in found.equal_effect[columns].itertuples(index=False)]
+    print()
+    print_rows(
+        "at equal effect (2 semitones, half of the frames on a note, 6 dB or 0.58 octaves; -: never)",
+        ["edit", "alpha", "pitch (st)", "level (dB)", "centroid (oct)"],
+        rows_of,
+    )
+    typer.echo(f"tables and figures: {found.path}")
+
+
+def print_doses(doses: "pd.DataFrame") -> None:
+    """Print what each dose did, measured on the decoded audio, beside random pushes of the same length."""
+    columns = [Column(name) for name in ("edit", "alpha", "pitch (st)", "level (dB)", "centroid (oct)")]
+    columns += [Column("random, own"), Column("own / random"), Column("log-mel (dB)", spare=2)]
+    columns += [Column("voiced", spare=1)]
+    for row in doses.to_dict("records"):
+        own = row["attribute"]
+        interval = ""
+        if not math.isnan(row["over_band_low"]):
+            interval = f" ({row['over_band_low']:.1f}-{row['over_band_high']:.1f})"
+        cells = [
+            row["edit"],
+            f"{row['alpha']:g}",
+            *(signed(row[f"shift_{name}"]) for name in ("pitch", "loudness", "timbre")),
+            "-" if math.isnan(row[f"band_{own}"]) else f"+-{row[f'band_{own}']:.2f}",
+            "-" if math.isnan(row["over_band"]) else f"{row['over_band']:.1f}{interval}",
+            number(row["log_mel_db"]),
+            signed(row["voiced_change"]),
+        ]
+        for column, cell in zip(columns, cells):
+            column.cells.append(cell)
+    n = int(doses["prompts"].max())
+    print_columns(
+        f"median shifts on the decoded audio, {n} prompts; random: band of pushes of the same length", columns
+    )
+    print("own / random: shift of the edit's attribute over that band (95 % interval over prompts)")
+
+
+def signed(value: float) -> str:
+    """A shift with its sign and two decimals."""
+    return "-" if math.isnan(value) else f"{value:+.2f}"
 
 
 def edit_command(
@@ -108,7 +168,7 @@ def edit_command(
     target: TargetOption = None,
     edit: Annotated[
         list[str] | None,
-        typer.Option(help='The same in one: "loudness=2,vector=closed,hold=pitch"; repeatable.', show_default=False),
+        typer.Option(help='The same in one: "loudness=+,hold=pitch"; repeatable.', show_default=False),
     ] = None,
     alpha: Annotated[
         str | None,

@@ -59,8 +59,11 @@ def draw_dose(rows: Sequence[Mapping[str, Any]]) -> Drawing:
             if name == target:
                 panel.set_facecolor("#F6F6EE")
         panels[-1, column].set_xlabel("alpha")
+    counts = {int(row["prompts"]) for row in rows if "prompts" in row}
+    n = f"{max(counts)} prompts; " if counts else ""
     figure.suptitle(
-        "grey bars: band of random pushes of equal size (thin: shaped like the data); shaded: quartiles over prompts",
-        fontsize=8,
+        f"{n}measured on the decoded audio\ngrey bars: random pushes of equal size (thin: shaped like the data)\n"
+        "shaded: quartiles over prompts",
+        fontsize=7,
     )
     return figure

@@ -6,27 +6,36 @@ from typing import Any
 import numpy as np
 
 from tracer.figures.palette import Drawing, figure_style
+from tracer.steering.dose_tables import FEW
 
 
 @figure_style()
-def draw_leakage(matrix: Sequence[Mapping[str, Any]]) -> Drawing:
+def draw_leakage(matrix: Sequence[Mapping[str, Any]], prompts: int) -> Drawing:
     """Draw the leakage matrix: steered attribute by measured attribute, standardised shifts at equal effect.
+
+    A cell has the shift, and below it that of random pushes as long as the edit's strongest dose.
 
     Args:
         matrix: Rows of `tracer.steering.dose_tables.leakage`, one at least.
+        prompts: Number of prompts.
     """
-    measured = [key for key in matrix[0] if key != "target"]
+    measured = [key for key in matrix[0] if key != "target" and not key.startswith("random_")]
     values = np.array([[row[name] for name in measured] for row in matrix], dtype=float)
-    figure = Drawing(4.4, 1.2 + 0.8 * len(matrix))
+    figure = Drawing(4.4, 1.6 + 0.8 * len(matrix))
     panel = figure.subplots()
     top = max(1.0, float(np.nanmax(values, initial=1.0)))
     panel.imshow(np.nan_to_num(values), cmap="Greys", vmin=0, vmax=1.2 * top)
     for (line, column), value in np.ndenumerate(values):
         text = "never" if np.isnan(value) else f"{value:.2f}"
         colour = "white" if value > 0.55 * top else "black"
-        panel.text(column, line, text, ha="center", va="center", fontsize=9, color=colour)
+        panel.text(column, line - 0.1, text, ha="center", va="center", fontsize=9, color=colour)
+        random = float(matrix[line].get(f"random_{measured[column]}", np.nan))
+        if np.isfinite(random):
+            panel.text(column, line + 0.22, f"random {random:.2f}", ha="center", va="center", fontsize=6, color=colour)
     panel.set_xticks(range(len(measured)), measured)
     panel.set_yticks(range(len(matrix)), [row["target"] for row in matrix])
     panel.set_xlabel("measured: |shift| / spread between prompts")
     panel.set_ylabel("steered")
+    few = f"\nfewer than {FEW} prompts: says little" if prompts < FEW else ""
+    panel.set_title(f"leakage at equal effect, {prompts} prompts{few}", fontsize=8)
     return figure

@@ -33,15 +33,23 @@ def draw_lockin(rows: Sequence[Mapping[str, Any]], emergence: Sequence[Mapping[s
         low, high = ([row[f"heard_{side}"] for row in own] for side in ("low", "high"))
         panel.fill_between(middle, low, high, color=look.colour, alpha=0.2, lw=0)
         heard, read = ([row[f"{how}_share"] for row in own] for how in ("heard", "read"))
-        panel.plot(middle, heard, marker=look.marker, ms=3.5, color=look.colour, label="lock-in, heard")
-        panel.plot(middle, read, "--", lw=1, color=look.colour, label="lock-in, read")
+        panel.plot(middle, heard, marker=look.marker, ms=3.5, color=look.colour, label="heard (decoded audio)")
+        panel.plot(middle, read, "--", lw=1, color=look.colour, label="read (by the probes)")
+        null = [row.get("heard_null", np.nan) for row in own]
+        if np.isfinite(null).any():
+            panel.plot(middle, null, color="black", lw=1.2, ls=LINES[1], label="linear flow, heard")
+        if "turned" in own[0]:
+            panel.text(
+                0.02, 0.02, f"saturates: {own[0]['turned']:.0%} of the frames\nturn at the end already",
+                transform=panel.transAxes, fontsize=6.5, va="bottom",
+            )  # fmt: skip
         for level in (0, 1):
             panel.axhline(level, color=GUIDE_COLOUR, lw=0.6, zorder=0)
         panel.set_xlim(0, 1)
         # The read share and the interval's ends may divide by next to nothing; they must not flatten the rest.
-        panel.set_ylim(-0.1, 1.6 * max([1.0, *(share for share in heard if np.isfinite(share))]))
+        panel.set_ylim(-0.1, 1.6 * max([1.0, *(share for share in (*heard, *null) if np.isfinite(share))]))
         panel.set_title(literal(edit))
         panel.set_xlabel("flow time of the window")
         panel.legend(fontsize=7)
-    panels[0].set_ylabel("share of the effect that survives")
+    panels[0].set_ylabel("effect over that of editing the end")
     return figure

@@ -13,9 +13,10 @@ from probes.errors import InputError
 from probes.support.audio_files import read_audio, resample
 from probes.support.devices import pick_device
 from probes.support.paths import result_folder
-from tracer.clips import Tracks, measure_clip, write_clip
+from tracer.clips import Tracks, distortion, measure_clip, write_clip
 from tracer.options import check_crepe
 from tracer.session import open_readout
+from tracer.steering.damage import tell_damage
 from tracer.steering.edits import check_edit, displacement
 from tracer.steering.results import EditResult
 from tracer.steering.spec import EditSpec, parse_edit
@@ -66,7 +67,7 @@ def edit_audio(
         raise InputError("give at least one edit, such as loudness=2")
     alphas = specs[0].usual_doses if alphas is None else alphas
     if not len(alphas) or not np.isfinite(alphas).all():
-        raise InputError("give at least one finite alpha, such as --alpha 0.01,0.03")
+        raise InputError("give at least one finite alpha, such as --alpha 1,2")
     name = "".join(letter for letter in Path(audio).stem[:100] if letter.isprintable())
     folder = result_folder(out if out is not None else Path("runs") / f"edit-{name}")
     samples, sample_rate = read_audio(audio)
@@ -97,11 +98,12 @@ def edit_audio(
     hop = round(sample_rate / codec.frame_rate)
     frames = max(1, samples.shape[1] // hop)
     tracks = {name: measure_clip(version, sample_rate, frames, hop, crepe=crepe) for name, version in versions.items()}
-    write_tables(folder, versions, tracks, hop / sample_rate)
+    summary = write_tables(folder, versions, tracks, sample_rate, hop / sample_rate)
+    label = " and ".join(spec.label for spec in specs)
+    tell_damage([{"edit": label, "alpha": float(row["version"].removeprefix("alpha "))} | row for row in summary[2:]])
     from tracer.figures.edit import draw_edit
 
-    title = " and ".join(spec.label for spec in specs)
-    draw_edit(versions, tracks, sample_rate, hop / sample_rate, title).write(folder / "edit.png")
+    draw_edit(versions, tracks, sample_rate, hop / sample_rate, label).write(folder / "edit.png")
     return EditResult.read(folder)
 
 
@@ -141,19 +143,31 @@ def as_recording(decoded: Tensor, space: "Space", samples: np.ndarray, sample_ra
 
 
 def write_tables(
-    folder: Path, versions: Mapping[str, np.ndarray], tracks: Mapping[str, Tracks], seconds_per_frame: float
-) -> None:
-    """summary.csv: one row per version; curves.csv: one row per version and frame."""
-    summary, curves = [], []
+    folder: Path,
+    versions: Mapping[str, np.ndarray],
+    tracks: Mapping[str, Tracks],
+    sample_rate: int,
+    seconds_per_frame: float,
+) -> list[dict[str, Any]]:
+    """Write summary.csv, one row per version, and curves.csv, one row per version and frame; returns the former's.
+
+    voiced_change and log_mel_db compare a version with the codec alone (alpha 0).
+    """
+    summary: list[dict[str, Any]] = []
+    curves = []
+    codec = "alpha 0"
     for name, track in tracks.items():
         values = track.summary()
         summary.append(
             {
                 "version": name, "pitch_midi": values["pitch"], "level_db": values["loudness"],
                 "centroid_hz": float(2 ** values["timbre"]), "voiced": track.voiced(),
-                "clipped": float(np.mean(np.abs(versions[name]) > 1)),
+                "clipped": float(np.mean(np.abs(versions[name]) >= 1)),
             }
         )  # fmt: skip
+        if name not in ("original", codec):
+            summary[-1]["voiced_change"] = track.voiced() - tracks[codec].voiced()
+            summary[-1]["log_mel_db"] = distortion(versions[name], versions[codec], sample_rate)["log_mel_db"]
         for frame, (pitch, rms, centroid) in enumerate(zip(*(track.values[key] for key in track.values))):
             curves.append(
                 {
@@ -164,3 +178,4 @@ def write_tables(
             )  # fmt: skip
     write_csv(folder / "summary.csv", summary)
     write_csv(folder / "curves.csv", curves)
+    return summary

@@ -1,5 +1,6 @@
 """`trace steer`: what each edit does to the sound at each dose, beside a random push of equal size."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +18,8 @@ from tracer.long_work import reporting
 from tracer.options import SteerOptions
 from tracer.prompts import Prompt
 from tracer.session import Session
-from tracer.steering.dose_tables import equal_effects, leakage, table
+from tracer.steering.damage import tell_damage
+from tracer.steering.dose_tables import FEW, equal_effects, leakage, table, with_realised
 from tracer.steering.edits import check_edit, displacement, target_note
 from tracer.steering.results import DoseResult
 from tracer.steering.spec import EditSpec, parse_edit
@@ -33,13 +35,13 @@ RANDOM = ("all", "strongest")
 CONTROLS: dict[str, Literal["features", "data"]] = {"random": "features", "random-data": "data"}
 """Kinds of clips with a random push, and what the push is like."""
 EDITS = (
-    "pitch=+,vector=closed,hold=loudness+timbre",
-    "pitch=C5,vector=closed,hold=loudness+timbre",
-    "pitch=C3,vector=closed,hold=loudness+timbre",
-    "loudness=+,vector=closed,hold=pitch+timbre",
-    "loudness=0,vector=closed,hold=pitch+timbre",
-    "timbre=+,from=0,to=0.5,vector=closed,hold=pitch+loudness",
-    "timbre=-,from=0,to=0.5,vector=closed,hold=pitch+loudness",
+    "pitch=+,hold=loudness+timbre",
+    "pitch=C5,hold=loudness+timbre",
+    "pitch=C3,hold=loudness+timbre",
+    "loudness=+,hold=pitch+timbre",
+    "loudness=0,hold=pitch+timbre",
+    "timbre=+,from=0,to=0.5,hold=pitch+loudness",
+    "timbre=-,from=0,to=0.5,hold=pitch+loudness",
 )
 
 
@@ -82,7 +84,7 @@ def run_dose(
         save_audio: Keep every clip.
         crepe: Size of CREPE for measuring pitch, full or tiny.
         out: Folder for clips.csv (one row per clip), dose.csv (per edit and dose), equal-effect.csv, leakage.csv,
-            steps.csv (||dx|| / ||x|| per state), dose.png, leakage.png, steer.json and audio/.
+            steps.csv (size and realised change per state), dose.png, leakage.png, steer.json and audio/.
         progress_bar: Show how far it is.
         The others as in `tracer.trace`.
 
@@ -122,7 +124,9 @@ def run_dose(
             write_csv(folder / "clips.csv", clips)  # last: what it holds is done
             finished += len(batch)
             report_progress("prompts", finished, total)
-    report(folder, read_csv(folder / "clips.csv"), specs)  # as written, so that resuming changes no digit
+    report(
+        folder, read_csv(folder / "clips.csv"), specs, read_csv(folder / "steps.csv")
+    )  # as written, so that resuming changes no digit
     return DoseResult.read(folder)
 
 
@@ -151,26 +155,30 @@ def doses_of(
     if len(lists) != len(specs):
         raise InputError(f"give --alpha once for all edits or once for each: {len(lists)} for {len(specs)} edits")
     if not specs or not all(len(own) and np.isfinite(own).all() and min(own) > 0 for own in lists):
-        raise InputError("give at least one edit and one finite alpha above 0, such as --alpha 0.005,0.01,0.03")
+        raise InputError("give at least one edit and one finite alpha above 0, such as --alpha 0.5,1,2")
     labels = [spec.label for spec in specs]
     if len(set(labels)) < len(labels):
         raise InputError("two of the edits differ in nothing but dose or hold: give them to two runs")
     return {spec: sorted(set(own)) for spec, own in zip(specs, lists)}
 
 
-def report(folder: Path, clips: list[dict[str, Any]], specs: Sequence[EditSpec]) -> None:
-    """Tables and figures from the rows of clips.csv."""
+def report(folder: Path, clips: list[dict[str, Any]], specs: Sequence[EditSpec], steps: list[dict[str, Any]]) -> None:
+    """Tables and figures from the rows of clips.csv and steps.csv."""
     from tracer.figures.dose import draw_dose
     from tracer.figures.leakage import draw_leakage
 
-    rows = table(clips)
+    rows = with_realised(table(clips), steps)
+    tell_damage(rows)
+    few = len({row["prompt"] for row in clips}) < FEW
+    if few:
+        warnings.warn(f"fewer than {FEW} prompts: medians and bands of so few say little", stacklevel=2)
     effects = equal_effects(clips, specs)
     matrix = leakage(effects, clips)
     write_csv(folder / "dose.csv", rows)
     write_csv(folder / "equal-effect.csv", effects)
     write_csv(folder / "leakage.csv", matrix)
     draw_dose(rows).write(folder / "dose.png")
-    draw_leakage(matrix).write(folder / "leakage.png")
+    draw_leakage(matrix, len({row["prompt"] for row in clips})).write(folder / "leakage.png")
 
 
 def dose_batch(
@@ -186,24 +194,24 @@ def dose_batch(
     yield [clip_row(prompt, None, 0.0, "plain", tracks) for prompt, tracks in zip(prompts, plain)], []
     directions = [prompt_seed(session.seed + 1, prompt.index) for prompt in prompts]
     for spec, alphas in doses.items():
-        note = target_note(spec, session.readout)
+        goal = target_note(spec, session.readout)
         for alpha in alphas:
             own = displacement(spec.at(alpha), session.readout)
             for kind in ("steered", *controls(session, random, alpha == alphas[-1])):
                 displace = (
                     RandomDisplacement(session.readout, own, directions, CONTROLS[kind]) if kind in CONTROLS else own
                 )
-                latents, ratios = generate_weighed(session, prompts, spec.at(alpha), displace)
+                latents, notes = generate_weighed(session, prompts, spec.at(alpha), displace)
                 check_finite(latents, spec, alpha)
                 audio, measured = session.listen(prompts, latents, MEASURED)
                 keep_audio(folder, session, prompts, f"{spec.label}-{kind}-{alpha:g}", audio)
                 rows = [
-                    clip_row(prompt, spec, alpha, kind, tracks, before, note)
+                    clip_row(prompt, spec, alpha, kind, tracks, before, goal)
                     | distortion(after, untouched, session.generator.sample_rate)
                     for prompt, tracks, before, after, untouched in zip(prompts, measured, plain, audio, plain_audio)
                 ]
                 where = {"edit": spec.label, "alpha": alpha, "kind": kind, "prompt": prompts[0].index}
-                yield rows, [where | {"t": t, "ratio": ratio} for t, ratio in ratios]
+                yield rows, [where | note for note in notes]
 
 
 def controls(session: Session, random: str, strongest: bool) -> list[str]:

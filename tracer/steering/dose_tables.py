@@ -1,5 +1,6 @@
 """From clips to the dose-response table, the doses of equal effect, and the leakage matrix."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from tracer.steering.tables import Row
 EFFECTS = {"pitch": 2.0, "loudness": 6.0, "timbre": float(np.log2(1.5))}
 """Shifts at which edits are compared: semitones, dB, octaves of centroid. A pitch edit with a note as its target is
 compared where half of the frames sit on that note."""
+FEW = 8
+"""Prompts below which medians and bands say little."""
+RESAMPLES = 1000
 BAND = 68.0
 """Percentile of |shift| under a random push that makes the random-vector band: one standard deviation of a Gaussian."""
 
@@ -45,10 +49,14 @@ def table(clips: Sequence[Row]) -> list[Row]:
     """One row per edit and dose.
 
     shift_*: median over prompts; low_* and high_*: quartiles; standard_*: median over the spread of the plain versions;
-    band_*: half-width of the random-vector band (see `BAND`); band_data_*: of that of pushes shaped like the data.
+    band_*: half-width of the random-vector band (see `BAND`); band_data_*: of that of pushes shaped like the data;
+    over_band, over_band_low and over_band_high: the own attribute's shift in units of its band, with the 95 % bootstrap
+    interval over prompts, and over_band_data* the same of pushes shaped like the data; voiced_change: change of the
+    voiced share against the plain version.
     """
     rows = []
     random, like_data = groups(clips, "random"), groups(clips, "random-data")
+    plain = {row["prompt"]: row for row in clips if row["kind"] == "plain"}
     for (edit, alpha), members in groups(clips, "steered").items():
         row: Row = {"edit": edit, "attribute": members[0]["attribute"], "alpha": alpha, "prompts": len(members)}
         for name in MEASURED:
@@ -65,7 +73,12 @@ def table(clips: Sequence[Row]) -> list[Row]:
             row["on_target_plain"] = median(numbers(members, "on_target_plain"))
             row["on_target_random"] = median(numbers(random.get((edit, alpha), []), "on_target"))
             row["on_target_random_data"] = median(numbers(like_data.get((edit, alpha), []), "on_target"))
+        for name, pushes in (("over_band", random), ("over_band_data", like_data)):
+            row |= over_band(members, pushes.get((edit, alpha), []), row["attribute"], name)
         row["voiced"] = median(numbers(members, "voiced"))
+        row["voiced_change"] = median(
+            numbers(members, "voiced") - numbers([plain[m["prompt"]] for m in members], "voiced")
+        )
         for name in ("log_mel_db", "stft_distance", "clipped"):
             row[name] = median(numbers(members, name))
             row[f"{name}_random"] = median(numbers(random.get((edit, alpha), []), name))
@@ -78,6 +91,50 @@ def band(random: Sequence[Row], attribute: str) -> float:
     shifts = np.abs(numbers(random, f"shift_{attribute}"))
     shifts = shifts[np.isfinite(shifts)]
     return float(np.percentile(shifts, BAND)) if shifts.size else float("nan")
+
+
+def over_band(members: Sequence[Row], pushes: Sequence[Row], attribute: str, name: str) -> Row:
+    """Own shift over the random band, with its interval: prompts are drawn anew, with both of their clips.
+
+    Empty (NaN) without random pushes; no interval over fewer than two prompts.
+    """
+    pairs = {row["prompt"]: row for row in pushes}
+    both = [(member, pairs[member["prompt"]]) for member in members if member["prompt"] in pairs]
+    empty = {name: np.nan, f"{name}_low": np.nan, f"{name}_high": np.nan}
+    if not both:
+        return empty
+    own, other = (numbers([pair[k] for pair in both], f"shift_{attribute}") for k in range(2))
+
+    def shares(draws: np.ndarray) -> np.ndarray:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # draws without a value
+            whole = np.nanpercentile(np.abs(other[draws]), BAND, axis=1)
+            return np.abs(np.nanmedian(own[draws], axis=1)) / np.where(whole > 0, whole, np.nan)
+
+    found = float(shares(np.arange(len(both))[None])[0])
+    drawn = shares(np.random.default_rng(0).integers(0, len(both), (RESAMPLES, len(both))))
+    drawn = drawn[np.isfinite(drawn)]
+    if len(both) < 2 or len(drawn) < 0.9 * RESAMPLES:
+        return empty | {name: found}
+    low, high = (float(q) for q in np.percentile(drawn, [2.5, 97.5]))
+    return {name: found, f"{name}_low": low, f"{name}_high": high}
+
+
+def with_realised(rows: Sequence[Row], steps: Sequence[Row]) -> list[Row]:
+    """Rows of `table` with what came of the closed form on the latents: medians over batches and states.
+
+    Adds wanted, change, change_low, change_high, held and held_high as in `tracer.steering.weighing.Weighed`.
+    """
+    names = ("wanted", "change", "change_low", "change_high", "held", "held_high")
+    found: dict[tuple[str, float], list[Row]] = {}
+    for step in steps:
+        if step["kind"] == "steered" and "change" in step:
+            found.setdefault((step["edit"], step["alpha"]), []).append(step)
+    added = []
+    for row in rows:
+        own = found.get((row["edit"], row["alpha"]), [])
+        added.append(row | ({name: median(numbers(own, name)) for name in names} if own else {}))
+    return added
 
 
 def equal_effects(clips: Sequence[Row], specs: Sequence[EditSpec]) -> list[Row]:
@@ -129,7 +186,11 @@ def crossing(alphas: np.ndarray, effect: np.ndarray, wanted: float) -> float:
 
 
 def leakage(effects: Sequence[Row], clips: Sequence[Row]) -> list[Row]:
-    """Target attribute x measured attribute: standardised |shift| at equal effect, mean over the target's edits."""
+    """Target attribute x measured attribute: standardised |shift| at equal effect, mean over the target's edits.
+
+    random_*: the same of the random pushes beside the edits' strongest doses, half-width of their band.
+    """
+    pushes = groups(clips, "random")
     units = {name: spread(clips, name) for name in MEASURED}
     rows = []
     for target in dict.fromkeys(row["attribute"] for row in effects):
@@ -138,5 +199,13 @@ def leakage(effects: Sequence[Row], clips: Sequence[Row]) -> list[Row]:
         for name in MEASURED:
             shares = np.array([abs(entry[f"shift_{name}"]) / units[name] for entry in own])
             row[name] = float(np.nanmean(shares)) if np.isfinite(shares).any() else float("nan")
+        for name in MEASURED:
+            bands = [band(of_edit[max(of_edit)], name) / units[name] for of_edit in _by_edit(pushes, own) if of_edit]
+            row[f"random_{name}"] = float(np.mean(bands)) if bands else float("nan")
         rows.append(row)
     return rows
+
+
+def _by_edit(pushes: Mapping[tuple[str, float], list[Row]], edits: Sequence[Row]) -> list[dict[float, list[Row]]]:
+    """For each edit, its random pushes by dose."""
+    return [{alpha: rows for (edit, alpha), rows in pushes.items() if edit == row["edit"]} for row in edits]

@@ -1,44 +1,47 @@
 """The smallest change of a latent that moves one reading and keeps others."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from probes.readout import Readout
+from tracer.steering.readings import UNORDERED, Features, Raise, values, wanted_readings
 
-CHUNK = 512  # frames at a time: a few [CHUNK, hidden] arrays are held
-CORRECTIONS = 2
-"""Steps with the same slopes after the first one."""
-DAMPING = 1e-3
-"""Added to J S J^T, as a share of its mean diagonal: frames without a gradient stay where they are."""
+CHUNK = 512
+"""Frames at a time: a few [CHUNK, hidden] arrays are held."""
+ITERATIONS = 40
+"""Steps at most, each with the slopes where it begins."""
+LANDED = 0.02
+"""A frame is done when every reading is this near to where it should be, in classes or nats; for an amount below 1, in
+units of it."""
+OVERSHOOT = 0.02
+"""Share of the amount by which the raised reading may go too far."""
+DAMPING = 1e-5
+"""Added to J S J^T at first, as a share of its mean diagonal; four times as much after a step that is taken back."""
+WORSE = 1.5
+"""Growth of the squared miss at which a step is taken back. A little growth is let through: readings are curved, and a
+held one often strays before it comes home."""
 REACH = 0.5
 """Longest step, as a share of sqrt(C), the length of a latent in units of its spread: where a reading saturates its
 slope vanishes, and the solution would be far outside everything the model knows."""
-UNORDERED = ("pitch", "chroma")
-
-
-class Raise(NamedTuple):
-    """A reading that is to rise."""
-
-    attribute: str
-    target: int | str
-    """class index, or "+" / "-" along the classes"""
-    amount: float
-    """nats of a class's odds, or classes along the scale"""
+GIVEN_UP = 1e4
+"""Damping at which a frame stays where it is: no step along the slopes makes it better."""
 
 
 @torch.no_grad()
 def pull(readout: Readout, x: Tensor, start: Tensor, raised: Raise | None = None, hold: Sequence[str] = ()) -> Tensor:
     """`start` with the smallest addition after which the readings are as wanted.
 
-    Gauss-Newton with the slopes at x + start: the first step is the closed form S J^T (J S J^T)^-1 (wanted - read), the
-    corrections follow the curvature. "Smallest" is by the spread of the training latents: with their covariance S the
-    length is dx^T S^-1 dx (Mahalanobis), so that the change keeps to directions in which music differs; many directions
-    of a latent space hardly occur, and there a reading rises without any change that is heard. A readout that does not
-    know S has its channels' variances alone.
+    Levenberg-Marquardt: every step takes the slopes J where it begins and is S J^T (J S J^T + damping)^-1 (wanted -
+    read). A step that leads astray is taken back and damped more, and the nearest point counts
+    that is not beyond what was asked for. "Smallest" is by the
+    spread of the training latents: with their covariance S the length is dx^T S^-1 dx (Mahalanobis), so that the change
+    keeps to directions in which music differs; many directions of a latent space hardly occur, and there a reading
+    rises without any change that is heard. A readout that does not know S has its channels' variances alone.
+
+    A reading that saturates has no slope: it moves as far as it can, up to what was asked for.
 
     Args:
         x: latents [B, F, C].
@@ -51,149 +54,85 @@ def pull(readout: Readout, x: Tensor, start: Tensor, raised: Raise | None = None
         displacement [B, F, C].
     """
     covariance = readout.covariance if readout.covariance is not None else readout.sae.std.square().diag()
-
-    def solve(frames: Tensor, moved: Tensor) -> Tensor:
-        at_x = Features(readout, frames)
-        readings = wanted_readings(readout, at_x, raised, hold)
-        wanted = values(readings, at_x)
-        if raised is not None:
-            wanted[:, 0] += -raised.amount if raised.target == "-" else raised.amount
-        here = Features(readout, frames + moved)
-        slope = here.slopes(readings)
-        ways = slope @ covariance
-        gram = ways @ slope.transpose(1, 2)
-        mean = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-        damped = gram + (DAMPING * mean + 1e-12) * torch.eye(gram.shape[1]).to(gram)
-        longest = REACH * frames.shape[-1] ** 0.5
-        for k in range(1 + CORRECTIONS):
-            missing = wanted - values(readings, here)
-            shares = torch.linalg.solve(damped, missing[..., None])  # of the ways, [N, m, 1]
-            length = (shares.transpose(1, 2) @ gram @ shares).clamp_min(0).sqrt()[..., 0]
-            moved = moved + (ways.transpose(1, 2) @ shares)[..., 0] * (longest / length.clamp_min(longest))
-            if k < CORRECTIONS:
-                here = Features(readout, frames + moved)
-        return moved
-
     pairs = zip(x.flatten(0, 1).split(CHUNK), start.flatten(0, 1).split(CHUNK))
-    return torch.cat([solve(*pair) for pair in pairs]).view_as(x)
+    return torch.cat([_solve(readout, covariance, *pair, raised, hold) for pair in pairs]).view_as(x)
 
 
-@dataclass
-class Reading:
-    """A number read from one attribute's logits [N, K], and its slope with respect to them."""
-
-    attribute: str
-    value: Callable[[Tensor], Tensor]
-    """-> [N]"""
-    slope: Callable[[Tensor], Tensor]
-    """-> [N, K]"""
-
-
-def wanted_readings(readout: Readout, at_x: "Features", raised: Raise | None, hold: Sequence[str]) -> list[Reading]:
-    """Readings to raise, then readings to hold."""
-    readings = []
+def _solve(
+    readout: Readout, covariance: Tensor, frames: Tensor, start: Tensor, raised: Raise | None, hold: Sequence[str]
+) -> Tensor:
+    """`pull` for frames [N, C]; those that have landed are left out of further steps."""
+    before = Features(readout, frames)
+    found = {name: before.logits(name).argmax(-1) for name in hold if name in UNORDERED}
+    wanted = values(wanted_readings(raised, hold, found), before)
     if raised is not None:
-        towards = raised.target
-        readings.append(
-            expected_class(raised.attribute) if isinstance(towards, str) else log_odds(raised.attribute, towards)
-        )
-    for name in hold:
-        readings.append(expected_class(name))
-        if name in UNORDERED:
-            readings.append(log_probability(name, at_x.logits(name).argmax(-1)))
-    return readings
+        wanted[:, 0] += raised.signed
+    moved, damping = start.clone(), torch.full((len(frames),), DAMPING).to(frames)
+    rows = torch.arange(len(frames), device=frames.device)
+    here = Features(readout, frames + moved) if start.any() else before
+    missing = wanted - values(wanted_readings(raised, hold, found), here)
+    near = LANDED * (1.0 if raised is None else min(1.0, abs(raised.amount)))
+    best, least = moved.clone(), missing.square().sum(1)
+    for _ in range(ITERATIONS):
+        open_ = (missing[rows].abs() > near).any(1) & (damping[rows] < GIVEN_UP)
+        if not open_.any():
+            break
+        here, rows = here.of(open_), rows[open_]
+        readings = wanted_readings(raised, hold, {name: classes[rows] for name, classes in found.items()})
+        step = _step(here.slopes(readings), covariance, missing[rows], damping[rows])
+        there = Features(readout, frames[rows] + moved[rows] + step)
+        left = wanted[rows] - values(readings, there)
+        miss = left.square().sum(1)
+        taken = miss < WORSE * missing[rows].square().sum(1)
+        moved[rows[taken]] += step[taken]
+        missing[rows[taken]] = left[taken]
+        damping[rows] = torch.where(taken, (damping[rows] / 4).clamp_min(DAMPING), damping[rows] * 4)
+        nearer = taken & (miss < least[rows])
+        if raised is not None:  # never further than was asked for
+            nearer &= left[:, 0] * (1 if raised.signed > 0 else -1) > -OVERSHOOT * abs(raised.amount)
+        best[rows[nearer]], least[rows[nearer]] = moved[rows[nearer]], miss[nearer]
+        here = there.where(taken, here)
+    return best
 
 
-def expected_class(attribute: str) -> Reading:
-    """Mean class index under the softmax."""
-
-    def value(logits: Tensor) -> Tensor:
-        return logits.softmax(-1) @ torch.arange(logits.shape[-1]).to(logits)
-
-    def slope(logits: Tensor) -> Tensor:
-        return logits.softmax(-1) * (torch.arange(logits.shape[-1]).to(logits) - value(logits)[:, None])
-
-    return Reading(attribute, value, slope)
-
-
-def log_odds(attribute: str, k: int) -> Reading:
-    """Log odds of class k against all others, in nats: without an end, where a probability saturates."""
-
-    def others(logits: Tensor) -> Tensor:
-        return logits.index_fill(-1, torch.tensor([k], device=logits.device), float("-inf"))
-
-    def slope(logits: Tensor) -> Tensor:
-        row = -others(logits).softmax(-1)
-        row[:, k] = 1
-        return row
-
-    return Reading(attribute, lambda logits: logits[:, k] - others(logits).logsumexp(-1), slope)
+def _step(slope: Tensor, covariance: Tensor, missing: Tensor, damping: Tensor) -> Tensor:
+    """S J^T (J S J^T + damping)^-1 missing, no longer than `REACH`: slope J [N, m, C], missing [N, m] -> [N, C]."""
+    ways = slope @ covariance
+    gram = ways @ slope.transpose(1, 2)
+    scale = gram.diagonal(dim1=1, dim2=2).mean(1)
+    damped = gram + (damping * scale + 1e-12)[:, None, None] * torch.eye(gram.shape[1]).to(gram)
+    shares = torch.linalg.solve(damped, missing[..., None])  # of the ways, [N, m, 1]
+    length = (shares.transpose(1, 2) @ gram @ shares).clamp_min(0).sqrt()[..., 0]
+    longest = REACH * slope.shape[-1] ** 0.5
+    return (ways.transpose(1, 2) @ shares)[..., 0] * (longest / length.clamp_min(longest))
 
 
-def log_probability(attribute: str, classes: Tensor) -> Reading:
-    """Log probability of a class of each frame, classes [N]."""
-    index = classes[:, None]
+class Realised(NamedTuple):
+    """What a displacement did to the readings of frames."""
 
-    def slope(logits: Tensor) -> Tensor:
-        return -logits.softmax(-1).scatter_add(-1, index, -torch.ones_like(index, dtype=logits.dtype))
-
-    return Reading(attribute, lambda logits: logits.log_softmax(-1).gather(-1, index)[:, 0], slope)
-
-
-def values(readings: Sequence[Reading], features: "Features") -> Tensor:
-    """[N, m]"""
-    return torch.stack([reading.value(features.logits(reading.attribute)) for reading in readings], 1)
+    change: Tensor
+    """[N] change of the raised reading, in nats or classes; positive towards the target."""
+    wanted: float
+    """Change that was asked for."""
+    held: Tensor
+    """[N] largest change of the expected class of a held attribute, in classes; 0 where none is held."""
 
 
-class Features:
-    """Activations of frames [N, C], the logits they give, and the slopes of readings with respect to the frames."""
+@torch.no_grad()
+def realised(readout: Readout, x: Tensor, moved: Tensor, raised: Raise, hold: Sequence[str] = ()) -> Realised:
+    """What a displacement `moved` of latents `x` [B, F, C] did to the reading that was to rise and to the held ones."""
+    changes, held = [], []
+    for frames, displaced in zip(x.flatten(0, 1).split(CHUNK), moved.flatten(0, 1).split(CHUNK)):
+        before, after = Features(readout, frames), Features(readout, frames + displaced)
+        (aim, *kept) = wanted_readings(raised, (), {}) + [
+            reading for name in hold for reading in wanted_readings(None, (name,), _found(before, name))[:1]
+        ]
+        sign = -1 if raised.target == "-" else 1
+        changes.append(sign * (values([aim], after) - values([aim], before))[:, 0])
+        moved_most = [(values([one], after) - values([one], before))[:, 0].abs() for one in kept]
+        held.append(torch.stack(moved_most).amax(0) if moved_most else torch.zeros_like(changes[-1]))
+    return Realised(torch.cat(changes), raised.amount, torch.cat(held))
 
-    def __init__(self, readout: Readout, frames: Tensor) -> None:
-        self.readout = readout
-        sae = readout.sae
-        self.h = sae.hidden(frames)
-        self.f = sae.normalise(self.h)
-        # mean h^2 + eps = rms(h)^2, where the architecture divides by it.
-        self.square = self.h.square().mean(-1, keepdim=True) + sae.config.eps if sae.normed else None
-        self._logits: dict[str, Tensor] = {}
 
-    def logits(self, attribute: str) -> Tensor:
-        """[N, K]"""
-        if attribute not in self._logits:
-            readout = self.readout
-            rows = readout.probes.rows(attribute)
-            weight, bias = readout.probes.weight[rows], readout.probes.bias[rows]
-            hidden = self.f.shape[-1]
-            logits = torch.addmm(bias, self.f, weight[:, :hidden].t())
-            if readout.log_rms is not None:
-                mean, std = readout.log_rms
-                assert self.square is not None
-                logits = logits + (0.5 * self.square.log() - mean) / std * weight[:, hidden]
-            self._logits[attribute] = logits
-        return self._logits[attribute]
-
-    def slopes(self, readings: Sequence[Reading]) -> Tensor:
-        """Gradients [N, m, C] with respect to the raw latent.
-
-        With f = g h / r, r^2 = mean h^2 + eps and u = dv/df: dv/dh = g u / r - h (f . u) / (H r^2), where h > 0, and a
-        term h s / (H r^2) where log r is an input of the probe with slope s. Thresholds are taken as fixed.
-        """
-        readout, hidden = self.readout, self.f.shape[-1]
-        sae = readout.sae
-        gate = (self.h > 0).to(self.h)
-        if self.square is not None:
-            gate = gate * sae.feature_gain / self.square.sqrt()
-        along_h = self.h @ sae.encoder_weight
-        rows = []
-        for reading in readings:
-            weight = readout.probes.weight[readout.probes.rows(reading.attribute)]
-            by_logit = reading.slope(self.logits(reading.attribute))
-            u = by_logit @ weight[:, :hidden]
-            row = (u * gate) @ sae.encoder_weight
-            if self.square is not None:
-                inward = (self.f * u).sum(-1, keepdim=True)
-                if readout.log_rms is not None:
-                    inward = inward - by_logit @ weight[:, hidden:] / readout.log_rms[1]
-                row = row - inward / (hidden * self.square) * along_h
-            rows.append(row / sae.std if sae.config.standardise else row)
-        return torch.stack(rows, 1)
+def _found(features: Features, name: str) -> dict[str, Tensor]:
+    return {name: features.logits(name).argmax(-1)} if name in UNORDERED else {}

@@ -2,8 +2,11 @@
 
 The same edit acts in a window that slides over flow time, always with the same total push: the strength is divided by
 what the window's steps would add up to, so that the state is moved by one displacement altogether. Its effect on the
-finished clip is compared with that of the same displacement of the finished latent, which nobody can undo. A share of 0
-means that the model washed the edit out, 1 that it let it stand, more than 1 that it took it up and went further.
+finished clip is compared with that of the same displacement of the finished latent, which nobody can undo.
+
+That share alone says little, since a displacement of an early state grows on its way to the end in any flow. So it is
+divided by the share that a linear flow would show, which transports and knows nothing else
+(`tracer.measures.linear_flow`). Above this null the model amplified the edit, between 0 and the null it undid a part.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hooks import Edit, Event
@@ -22,12 +26,13 @@ from probes.support.paths import result_folder
 from tracer.clips import MEASURED, Tracks
 from tracer.curves import TRAINED
 from tracer.long_work import reporting
-from tracer.measures import agreement
+from tracer.measures.linear_flow import LinearFlow
 from tracer.options import SteerOptions
 from tracer.prompts import Prompt
 from tracer.session import Session
 from tracer.steering.dose import run_identity
 from tracer.steering.edits import check_edit, displacement, make_edit, target_note
+from tracer.steering.lockin_tables import emergence_rows, shares
 from tracer.steering.results import LockinResult
 from tracer.steering.spec import EditSpec, parse_edit
 from tracer.steering.tables import Row, open_run, read_csv, write_csv
@@ -37,11 +42,10 @@ if TYPE_CHECKING:
     from tracer.generators import Generator
 
 EDITS = (
-    "pitch=C5,vector=closed,alpha=30,hold=loudness+timbre",
-    "loudness=+,vector=closed,alpha=2,hold=pitch+timbre",
-    "timbre=+,vector=closed,alpha=2,hold=pitch+loudness",
+    "pitch=C5,alpha=30,hold=loudness+timbre",
+    "loudness=+,alpha=2,hold=pitch+timbre",
+    "timbre=+,alpha=2,hold=pitch+loudness",
 )
-RESAMPLES = 1000
 
 
 def run_lockin(
@@ -115,7 +119,8 @@ def run_lockin(
             done_count += len(batch)
             report("prompts", done_count, total)
     clips = read_csv(folder / "clips.csv")  # as written, so that resuming changes no digit
-    rows = [row for spec in specs for row in shares(clips, spec, windows)]
+    notes = {spec: target_note(spec, session.readout) is not None for spec in specs}
+    rows = [row for spec in specs for row in shares(clips, spec, windows, notes[spec])]
     write_csv(folder / "lockin.csv", rows)
     emergence = emergence_rows([folder / "states" / file_name(prompt) for prompt in session.prompts])
     write_csv(folder / "emergence.csv", emergence)
@@ -136,26 +141,59 @@ def lockin_batch(
     """One row per prompt, edit and window (and for the finished latent, window "end") of a batch."""
     _, before = session.listen(prompts, finished, MEASURED)
     read_before = read(session, finished)
+    flow = linear_flow(session.readout)
     rows = []
     for spec in specs:
         note = target_note(spec, session.readout)
         displace = displacement(spec, session.readout)
+        moved = displace(finished)
         for window in range(windows + 1):
+            versions = {}
             if window == windows:
-                latents = finished + displace(finished)
+                versions[""] = finished + moved
             else:
-                latents = session.generate(prompts, [window_edit(spec, displace, window, windows, times)])
-            _, after = session.listen(prompts, latents, MEASURED)
-            read_after = read(session, latents)
-            for k, prompt in enumerate(prompts):
-                rows.append(
-                    {
-                        "prompt": prompt.index, "edit": spec.label, "window": "end" if window == windows else window,
-                        "heard": heard(after[k], before[k], spec.attribute, note),
-                        "read": float(read_after[spec.attribute][k] - read_before[spec.attribute][k]),
-                    }
-                )  # fmt: skip
+                versions[""] = session.generate(prompts, [window_edit(spec, displace, window, windows, times)])
+                if flow is not None:
+                    versions["_null"] = finished + transported(flow, moved, window, windows, times)
+            found: list[Row] = [
+                {"prompt": p.index, "edit": spec.label, "window": "end" if window == windows else window}
+                for p in prompts
+            ]
+            for kind, latents in versions.items():
+                _, after = session.listen(prompts, latents, MEASURED)
+                read_after = read(session, latents)
+                for k, row in enumerate(found):
+                    row[f"heard{kind}"] = heard(after[k], before[k], spec.attribute, note)
+                    row[f"read{kind}"] = float(read_after[spec.attribute][k] - read_before[spec.attribute][k])
+            rows += found
     return rows
+
+
+def linear_flow(readout: "Readout") -> LinearFlow | None:
+    """The flow that the readout's mean and covariance imply; None where it knows no covariance."""
+    if readout.covariance is None:
+        return None
+    return LinearFlow(readout.sae.mean.double().cpu().numpy(), readout.covariance.double().cpu().numpy())
+
+
+def window_shares(window: int, windows: int, times: Sequence[float]) -> list[tuple[float, float]]:
+    """(flow time that a step arrives at, its share of the window's push) for each step in the window.
+
+    The sum over steps is that of a straight flow: a push d of the estimate at t moves the next state by
+    (t' - t) / (1 - t) d.
+    """
+    start, stop = window / windows, (window + 1) / windows
+    steps = [(after, (after - t) / (1 - t)) for t, after in pairwise(times) if start <= t < stop]
+    total = sum(push for _, push in steps)
+    return [(after, push / total) for after, push in steps] if total else []
+
+
+def transported(flow: LinearFlow, moved: Tensor, window: int, windows: int, times: Sequence[float]) -> Tensor:
+    """What a window's displacements of the state arrive as in a linear flow, for a displacement `moved` [B, F, C]."""
+    arrived = torch.zeros_like(moved)
+    for t, share in window_shares(window, windows, times):
+        arrived += share * moved @ torch.from_numpy(flow.transport(t, 1 - t)).to(moved).t()
+    return arrived
 
 
 def file_name(prompt: Prompt) -> str:
@@ -186,8 +224,7 @@ def watch(session: Session, prompts: Sequence[Prompt], folder: Path) -> tuple[Te
 def window_edit(spec: EditSpec, displace: Any, window: int, windows: int, times: Sequence[float]) -> Edit:
     """The edit in one of the windows, scaled so that its steps move the state by one displacement altogether."""
     start, stop = window / windows, (window + 1) / windows
-    unscaled = Edit(displace, start=start, stop=stop)
-    total = sum((after - t) / (1 - t) * unscaled.strength(t) for t, after in pairwise(times))
+    total = sum((after - t) / (1 - t) for t, after in pairwise(times) if start <= t < stop)
     if total == 0:
         raise InputError(f"no state lies in flow time {start:g} to {stop:g}: take fewer --windows or more --steps")
     return make_edit(
@@ -206,49 +243,3 @@ def heard(after: Tracks, before: Tracks, attribute: str, note: float | None) -> 
     if note is not None:
         return after.on_note(note) - before.on_note(note)
     return after.summary()[attribute] - before.summary()[attribute]
-
-
-def shares(clips: Sequence[Mapping[str, Any]], spec: EditSpec, windows: int) -> list[dict[str, Any]]:
-    """Per window: median effect over that of editing the finished latent, with a 95 % bootstrap interval."""
-    rows = []
-    generator = np.random.default_rng(0)
-    own = {
-        window: sorted((row for row in clips if row["edit"] == spec.label and row["window"] == window), key=_prompt)
-        for window in [*range(windows), "end"]
-    }
-    draws = generator.integers(0, len(own["end"]), (RESAMPLES, len(own["end"])))
-    for window in range(windows):
-        row: dict[str, Any] = {
-            "edit": spec.label, "attribute": spec.attribute, "from": window / windows, "to": (window + 1) / windows,
-        }  # fmt: skip
-        for how in ("heard", "read"):
-            effect, whole = (np.array([entry[how] for entry in own[key]]) for key in (window, "end"))
-            row[f"{how}_shift"] = float(np.nanmedian(effect))
-            row[f"{how}_share"] = float(ratio(np.nanmedian(effect), np.nanmedian(whole)))
-            resampled = ratio(np.nanmedian(effect[draws], 1), np.nanmedian(whole[draws], 1))
-            known = resampled[np.isfinite(resampled)]
-            row[f"{how}_low"], row[f"{how}_high"] = np.percentile(known, [2.5, 97.5]) if known.size else [np.nan] * 2
-        rows.append(row)
-    return rows
-
-
-def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, NaN where the whole is 0: an edit without an effect on the finished latent has no share."""
-    return part / np.where(whole == 0, np.nan, whole)
-
-
-def emergence_rows(files: Sequence[Path]) -> list[Row]:
-    """Agreement of the clean estimate with the finished clip, per attribute and state, mean over prompts."""
-    with np.load(files[0]) as first:
-        times, names = first["times"], [name for name in first.files if name != "times"]
-    rows = []
-    for name in names:
-        prompts = [np.load(file)[name] for file in files]
-        rows += [
-            {"attribute": name, "t": float(t), "agreement": float(value)} for t, value in zip(times, agreement(prompts))
-        ]
-    return rows
-
-
-def _prompt(row: Mapping[str, Any]) -> int:
-    return int(row["prompt"])

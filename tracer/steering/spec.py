@@ -1,4 +1,4 @@
-"""What one edit is, as it is written on the command line: `pitch=C5,alpha=0.02,from=0.3,to=0.7,hold=loudness`."""
+"""What one edit is, as it is written on the command line: `pitch=C5,alpha=10,from=0.3,to=0.7,hold=loudness`."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from probes.errors import InputError
 
-EXAMPLE = "pitch=C5,alpha=0.02,from=0.3,to=0.7"
+EXAMPLE = "pitch=C5,alpha=10,from=0.3,to=0.7"
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,10 @@ class EditSpec:
     """What is to change: a name that the readout knows."""
     target: str
     """A class index, a note name, a value with its unit (`-20dB`, `2000Hz`), or `+` / `-` along the classes."""
-    alpha: float = 0.02
-    """Dose. vector centred or plain: f' = f + alpha w, so what counts is ||alpha w|| / ||f||. closed: how far the
-    reading moves, in classes along + and -, in nats of a class's odds."""
+    alpha: float = None  # type: ignore[assignment]  # filled in by __post_init__
+    """Dose; left out, `DEFAULT_DOSES` of its form. closed: how far the reading moves at most, in classes along + and -,
+    in nats of a class's odds; a saturated reading moves less. centred and plain: f' = f + alpha w, so what counts is
+    ||alpha w|| / ||f||."""
     start: float = 0.2
     """Flow time from which it acts, inclusive."""
     stop: float = 0.8
@@ -31,15 +32,17 @@ class EditSpec:
     """Guidance branch that receives an endpoint edit: both, cond (amplified 1 + w times), null (-w times)."""
     schedule: str = "constant"
     """Strength over the window: constant, ramp (0 to 1) or bell."""
-    vector: str = "centred"
-    """centred: w_k - mean_j w_j. plain: w_k (arXiv 2510.23802). closed: smallest change of the latent that moves the
-    reading by alpha, along the directions in which the training latents differ."""
+    vector: str = "closed"
+    """closed: smallest change of the latent that moves the reading by up to alpha, along the directions in which the
+    training latents differ. centred: w_k - mean_j w_j. plain: w_k (arXiv 2510.23802)."""
     unit: str = "raw"
     """raw: alpha as it is. std: every feature moves in units of its own standard deviation over the clip."""
     hold: tuple[str, ...] = ()
     """Attributes whose reading must not change: their directions are taken out of the displacement."""
 
     def __post_init__(self) -> None:
+        if self.alpha is None:
+            object.__setattr__(self, "alpha", DEFAULT_DOSES[self.form])
         for name in ("alpha", "start", "stop"):
             if not math.isfinite(getattr(self, name)):
                 raise InputError(f"{_option(name)} must be a finite number, not {getattr(self, name)}")
@@ -54,7 +57,7 @@ class EditSpec:
         if self.attribute in self.hold:
             raise InputError(f"an edit of {self.attribute} cannot hold {self.attribute}: leave it out of hold=")
         if self.vector == "closed" and self.unit == "std":
-            raise InputError("unit=std belongs to vector=centred or plain: leave it out with vector=closed")
+            raise InputError("unit=std belongs to vector=centred or vector=plain: give one of these")
         if self.branch != "both" and self.site == "state":
             raise InputError("branch= belongs to site=endpoint: the state has no guidance branches")
 
@@ -68,28 +71,40 @@ class EditSpec:
         return replace(self, hold=self.hold + more)
 
     @property
+    def form(self) -> str:
+        """What its dose counts: "vector", or of the closed form "direction" or "class"."""
+        if self.vector != "closed":
+            return "vector"
+        return "direction" if self.target in ("+", "-") else "class"
+
+    @property
     def usual_doses(self) -> tuple[float, ...]:
         """Doses to begin with."""
-        if self.vector != "closed":
-            return USUAL_DOSES["vector"]
-        return USUAL_DOSES["direction" if self.target in ("+", "-") else "class"]
+        return USUAL_DOSES[self.form]
+
+    @property
+    def unit_of_alpha(self) -> str:
+        """What alpha counts, in a word."""
+        return {"vector": "of the class vector", "direction": "classes", "class": "nats"}[self.form]
 
     @property
     def label(self) -> str:
         """Name for tables and files, such as `pitch=C5`: the edit without its dose and without what it holds."""
-        return str(replace(self, alpha=DEFAULTS["alpha"], hold=()))
+        return str(replace(self, alpha=DEFAULT_DOSES[self.form], hold=()))
 
     def __str__(self) -> str:
         """The text that `parse_edit` reads back."""
         parts = [f"{self.attribute}={self.target}"]
         for option, name in OPTIONS.items():
             value = getattr(self, name)
-            if value != DEFAULTS[name]:
+            if value != (DEFAULT_DOSES[self.form] if name == "alpha" else DEFAULTS[name]):
                 text = "+".join(value) if isinstance(value, tuple) else f"{value:g}" if name in NUMBERS else value
                 parts.append(f"{option}={text}")
         return ",".join(parts)
 
 
+DEFAULT_DOSES = {"vector": 0.02, "direction": 1.0, "class": 10.0}
+"""Dose of an edit that names none, by its form."""
 USUAL_DOSES = {
     "vector": (0.002, 0.005, 0.01, 0.03),
     "direction": (0.5, 1.0, 2.0, 3.0),

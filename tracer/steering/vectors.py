@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from probes.readout import Readout
-from tracer.steering.hold import Raise, pull
+from tracer.steering.hold import Realised, pull, realised
+from tracer.steering.readings import Raise
 
 CHUNK = 1024  # frames at a time: [CHUNK, hidden] stays small
 
@@ -113,9 +114,17 @@ class ClosedDisplacement:
         if self.alpha == 0:
             return torch.zeros_like(latents)
         x = latents.to(self.readout.sae.dictionary)
-        raised = Raise(self.attribute, self.target, self.alpha)
-        moved = pull(self.readout, x, torch.zeros_like(x), raised, self.hold)
+        moved = pull(self.readout, x, torch.zeros_like(x), self._raised, self.hold)
         return moved.to(latents)
+
+    def realised(self, latents: Tensor, moved: Tensor) -> Realised:
+        """What a displacement `moved` that this made of latents [B, F, C] does to the readings."""
+        like = self.readout.sae.dictionary
+        return realised(self.readout, latents.to(like), moved.to(like), self._raised, self.hold)
+
+    @property
+    def _raised(self) -> Raise:
+        return Raise(self.attribute, self.target, self.alpha)
 
 
 @dataclass

@@ -37,7 +37,9 @@ def test_a_run_at_80_columns(run, terminal, capsys):
     lines = printed(capsys)
     assert max(len(line) for line in lines if str(run.path) not in line) <= 80
     headings = lines[1].split("  ")
-    assert {"attribute", "agreement", "flow time", "its control", "Eq. 4"} <= {heading.strip() for heading in headings}
+    assert {"attribute", "closeness", "agreement", "flow time", "Eq. 4", "shuffled labels"} <= {
+        heading.strip() for heading in headings
+    }
     table = run.settled(view="endpoint").set_index("attribute").loc["loudness"]
     assert any("loudness" in line and f"{table['index']} ({table['low']}-{table['high']})" in line for line in lines)
 

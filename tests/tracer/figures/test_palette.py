@@ -82,7 +82,7 @@ EVERY_FIGURE = """
         "autoencoder": runs[0].plot_autoencoder(),
         "truth": draw_truth(results, against_audio(results.progress)),
         "dose": draw_dose(figure_data.dose()),
-        "leakage": draw_leakage(figure_data.leakage()),
+        "leakage": draw_leakage(figure_data.leakage(), 5),
         "lockin": draw_lockin(*figure_data.lockin()),
         "edit": draw_edit(*figure_data.edit()),
         "sweep": draw_sweeps(figure_data.sweeps()),

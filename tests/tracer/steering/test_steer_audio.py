@@ -85,7 +85,7 @@ def test_doses_suit_the_form_of_the_first_edit(tmp_path):
 
 def test_several_edits_are_added_in_turn():
     latents = torch.randn(1, 6, 320)
-    specs = [parse_edit("loudness=2,alpha=3"), parse_edit("pitch=C5,alpha=2")]
+    specs = [parse_edit("loudness=2,alpha=3,vector=centred"), parse_edit("pitch=C5,alpha=2,vector=centred")]
     reader = readout()
     first = latents + displacement(specs[0], reader)(latents)
     second = first + displacement(specs[1], reader)(first)

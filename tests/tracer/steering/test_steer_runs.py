@@ -14,9 +14,12 @@ from torch import Tensor
 from hooks import steer
 from probes.errors import InputError
 from tracer.clips import Tracks, distortion
+from tracer.measures.linear_flow import LinearFlow
 from tracer.steering import parse_edit, run_dose, run_lockin
-from tracer.steering.dose_tables import crossing, equal_effects, leakage, table
-from tracer.steering.lockin import window_edit
+from tracer.steering.damage import tell_damage
+from tracer.steering.dose_tables import crossing, equal_effects, leakage, table, with_realised
+from tracer.steering.lockin import transported, window_edit, window_shares
+from tracer.steering.lockin_tables import shares
 
 
 def louder_readout():
@@ -37,7 +40,7 @@ def rows_of(path):
 @pytest.fixture(scope="module")
 def dose_folder(tmp_path_factory):
     return run_dose(
-        SineGenerator(), ["a", "b", "c"], 3, edits=["loudness=+,from=0,to=1", "loudness=-,from=0,to=1"],
+        SineGenerator(), ["a", "b", "c"], 3, edits=[f"loudness={sign},from=0,to=1,vector=centred" for sign in "+-"],
         alphas=[0.1, 0.4], readout=louder_readout(), crepe="tiny", batch_size=2, progress_bar=False,
         out=tmp_path_factory.mktemp("dose"),
     ).path  # fmt: skip
@@ -75,7 +78,8 @@ def test_dose_folder_holds_everything(dose_folder):
 
 def test_a_clip_is_the_same_whatever_the_batch_size(dose_folder, tmp_path):
     other = run_dose(
-        SineGenerator(), ["a", "b", "c"], 3, edits=["loudness=+,from=0,to=1"], alphas=[0.4], readout=louder_readout(),
+        SineGenerator(), ["a", "b", "c"], 3, edits=["loudness=+,from=0,to=1,vector=centred"],
+        alphas=[0.4], readout=louder_readout(),
         crepe="tiny", batch_size=3, progress_bar=False, save_audio=False, random="strongest", out=tmp_path,
     ).path  # fmt: skip
 
@@ -99,7 +103,7 @@ def test_each_edit_may_have_doses_of_its_own(tmp_path):
 
 def test_the_strongest_dose_has_a_push_like_the_data_beside_it(tmp_path):
     folder = run_dose(
-        SineGenerator(), ["a"], 1, edits=["loudness=+", "pitch=60Hz,vector=closed"], random="strongest",
+        SineGenerator(), ["a"], 1, edits=["loudness=+,vector=centred", "pitch=60Hz"], random="strongest",
         readout=linear_readout(covariance=torch.eye(CHANNELS)), crepe="tiny", progress_bar=False, save_audio=False,
         out=tmp_path,
     ).path  # fmt: skip
@@ -107,8 +111,8 @@ def test_the_strongest_dose_has_a_push_like_the_data_beside_it(tmp_path):
     assert kinds == [
         (edit, kind, alpha)
         for edit, doses in (
-            ("loudness=+", ("0.002", "0.005", "0.01", "0.03")),
-            ("pitch=60Hz,vector=closed", ("5", "10", "15", "20")),
+            ("loudness=+,vector=centred", ("0.002", "0.005", "0.01", "0.03")),
+            ("pitch=60Hz", ("5", "10", "15", "20")),
         )
         for alpha in doses
         for kind in ("steered", "random", "random-data")[: 3 if alpha == doses[-1] else 1]
@@ -129,7 +133,8 @@ class Stopped(SineGenerator):
 @pytest.mark.parametrize("run", [run_dose, run_lockin])
 def test_an_interrupted_run_goes_on_where_it_was(run, tmp_path):
     given = {
-        "edits": ["loudness=+,alpha=0.4", "pitch=C5,alpha=0.1"], "readout": louder_readout(), "crepe": "tiny",
+        "edits": ["loudness=+,alpha=0.4,vector=centred", "pitch=C5,alpha=0.1,vector=centred"],
+        "readout": louder_readout(), "crepe": "tiny",
         "batch_size": 1, "progress_bar": False,
     } | ({"alphas": [0.1, 0.4], "save_audio": False} if run is run_dose else {"windows": 3})  # fmt: skip
     whole = run(SineGenerator(), ["a", "b", "c"], 3, out=tmp_path / "whole", **given).path
@@ -167,7 +172,8 @@ def test_a_window_moves_the_state_by_one_displacement_altogether(window):
 
 def test_lockin_tells_how_much_of_an_edit_survives(tmp_path):
     folder = run_lockin(
-        SineGenerator(), ["a", "b"], 2, edits=["loudness=+,alpha=0.4"], windows=3, readout=louder_readout(), steps=25,
+        SineGenerator(), ["a", "b"], 2, edits=["loudness=+,alpha=0.4,vector=centred"], windows=3,
+        readout=louder_readout(), steps=25,
         crepe="tiny", progress_bar=False, out=tmp_path,
     ).path  # fmt: skip
     rows = rows_of(folder / "lockin.csv")
@@ -258,6 +264,96 @@ def test_equal_effect_is_interpolated_between_doses():
     matrix = leakage(effects, planted())
     assert matrix[0]["loudness"] == pytest.approx(3.0)
     assert matrix[0]["pitch"] == 0
+
+
+def test_a_shift_over_its_band_has_an_interval_over_prompts():
+    rows = table(planted())
+    assert rows[1]["over_band"] == pytest.approx(9 / 0.5)
+    assert rows[1]["over_band_low"] <= rows[1]["over_band"] <= rows[1]["over_band_high"]
+    assert math.isnan(rows[1]["over_band_data"])  # there were no such pushes
+    alone = table([row for row in planted() if row["prompt"] == 0])
+    assert alone[1]["over_band"] == pytest.approx(18)
+    assert math.isnan(alone[1]["over_band_low"])  # one prompt has no interval
+
+
+def test_what_came_of_a_dose_is_the_median_over_states():
+    steps = [
+        {"edit": "loudness=+", "alpha": 1.0, "kind": "steered", "t": t, "ratio": 0.1, "wanted": 1.0, "change": change,
+         "change_low": 0.0, "change_high": 1.0, "held": 0.0, "held_high": 0.1}
+        for t, change in ((0.2, 0.9), (0.3, 0.7), (0.4, 0.8))
+    ]  # fmt: skip
+    rows = with_realised(table(planted()), steps)
+    assert rows[0]["change"] == 0.8
+    assert "change" not in rows[1]
+
+
+def test_damage_is_told_in_one_line_for_each_edit():
+    rows = [
+        {"edit": "pitch=C5", "alpha": 5.0, "voiced_change": -0.02, "clipped": 0.0, "log_mel_db": 3.0},
+        {"edit": "pitch=C5", "alpha": 20.0, "voiced_change": -0.4, "clipped": 0.01, "log_mel_db": 3.0},
+        {"edit": "timbre=+", "alpha": 2.0, "voiced_change": float("nan"), "clipped": 0.0, "log_mel_db": 12.0},
+    ]
+    with pytest.warns(UserWarning, match="damages the sound") as told:
+        tell_damage(rows)
+    lines = [str(one.message) for one in told]
+    assert lines == [
+        "pitch=C5 damages the sound at alpha 20: the voiced share changes by -0.40, 1.0% of the samples clip",
+        "timbre=+ damages the sound at alpha 2: the sound is 12 dB (log-mel) from the plain one",
+    ]
+
+
+def lockin_clips(gain, null, prompts=12):
+    """Rows of clips.csv: editing the end adds about 2, a window `gain` times that, and a linear flow `null` times."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for prompt in range(prompts):
+        whole = 2 + 0.2 * rng.normal()
+        row = {"prompt": prompt, "edit": "loudness=+"}
+        rows.append(row | {"window": "end", "heard": whole, "read": whole})
+        for window in range(2):
+            own, other = (whole * part * (1 + 0.03 * rng.normal()) for part in (gain, null))
+            rows.append(row | {"window": window, "heard": own, "read": own, "heard_null": other, "read_null": other})
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("gain", "null", "says"),
+    [(3.0, 1.5, "amplified"), (1.5, 1.5, "kept"), (0.8, 1.6, "undone in part"), (-0.5, 1.5, "undone")],
+)
+def test_a_share_is_read_beside_what_a_linear_flow_would_show(gain, null, says):
+    rows = shares(lockin_clips(gain, null), parse_edit("loudness=+"), 2)
+    for row in rows:
+        assert row["heard_share"] == pytest.approx(gain, rel=0.1)
+        assert row["heard_null"] == pytest.approx(null, rel=0.1)
+        assert row["heard_over"] == pytest.approx(gain / null, rel=0.1)
+        assert row["verdict"] == says
+        assert row["heard_lost"] == 0
+
+
+def test_lost_resamples_are_counted_and_take_the_interval_away():
+    clips = lockin_clips(1.0, 1.0, prompts=4)
+    for row in clips:
+        if row["window"] == "end" and row["prompt"] < 3:
+            row["heard"] = 0.0
+    row = shares(clips, parse_edit("loudness=+"), 2)[0]
+    assert row["heard_lost"] > 0.1
+    assert math.isnan(row["heard_low"])
+    (one, *_) = shares(lockin_clips(1.0, 1.0, prompts=1), parse_edit("loudness=+"), 2, note=True)
+    assert math.isnan(one["heard_over_low"])
+    assert one["verdict"] == "unknown; saturates"
+
+
+def test_a_linear_flow_transports_a_push_as_its_covariance_says():
+    flow = LinearFlow(np.zeros(2), np.diag([4.0, 0.25]))
+    times = np.linspace(0, 1, 11).tolist()
+    assert sum(share for _, share in window_shares(0, 5, times)) == pytest.approx(1)
+    found = transported(flow, torch.ones(1, 1, 2), 0, 5, times)[0, 0]
+    gains = [
+        sum(share * math.sqrt(v / ((1 - t) ** 2 + t**2 * v)) for t, share in window_shares(0, 5, times))
+        for v in (4.0, 0.25)
+    ]
+    assert found.tolist() == pytest.approx(gains, rel=1e-5)
+    assert gains[0] > 1 > gains[1]
 
 
 def test_an_effect_that_is_never_reached_stays_empty():

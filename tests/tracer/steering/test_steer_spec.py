@@ -30,6 +30,13 @@ def test_spaces_do_not_matter_and_defaults_are_filled_in():
     assert parse_edit(" timbre = + , alpha = 3 ") == EditSpec("timbre", "+", 3.0)
 
 
+@pytest.mark.parametrize(("text", "alpha"), [("loudness=+", 1), ("pitch=C5", 10), ("pitch=C5,vector=centred", 0.02)])
+def test_a_dose_that_is_left_out_is_that_of_its_form(text, alpha):
+    assert parse_edit(text).alpha == alpha
+    assert str(parse_edit(text)) == text
+    assert parse_edit(text).at(3).label == text
+
+
 @given(
     target=st.sampled_from(["C5", "3", "+", "-"]),
     alpha=st.floats(-1e4, 1e4).map(lambda x: float(f"{x:g}")),

@@ -9,7 +9,7 @@ from torch import Tensor
 from hooks import Edit, steer
 from probes.readout import Readout
 from tracer.steering.edits import displacement
-from tracer.steering.hold import Features, expected_class, log_odds, log_probability
+from tracer.steering.readings import Features, expected_class, log_odds, log_probability
 from tracer.steering.spec import parse_edit
 from tracer.steering.vectors import RandomDisplacement, control_vector, square_root
 
@@ -26,6 +26,15 @@ def nats(readout: Readout, x: Tensor, attribute: str, k: int) -> Tensor:
     return log_odds(attribute, k).value(Features(readout, x.flatten(0, 1)).logits(attribute))
 
 
+FORMS = [
+    "pitch=C5,vector=centred",
+    "pitch=C5,vector=centred,hold=loudness",
+    "pitch=3,vector=centred,unit=std",
+    "pitch=+",
+    "timbre=4,hold=loudness",
+]
+
+
 def some_covariance(channels: int = CHANNELS, rank: int = 3) -> Tensor:
     """Of latents that differ in a few directions alone."""
     factor = torch.randn(channels, rank, generator=torch.Generator().manual_seed(5))
@@ -34,7 +43,7 @@ def some_covariance(channels: int = CHANNELS, rank: int = 3) -> Tensor:
 
 def test_linear_space_moves_by_alpha_times_the_decoded_vector():
     readout, x = linear_readout(), latents(CHANNELS)
-    change = displacement(parse_edit("pitch=C5,alpha=2.5"), readout)(x)
+    change = displacement(parse_edit("pitch=C5,alpha=2.5,vector=centred"), readout)(x)
     k = readout.bins["pitch"].parse("C5")
     weights = readout.probes.weight[readout.probes.rows("pitch")]
     centred = weights[k] - weights.mean(0)
@@ -87,7 +96,7 @@ def test_std_unit_moves_each_feature_by_its_own_deviation():
     vector = readout.class_vector("loudness", 3)
     spread = readout.sae.encode(x).std(1, correction=0)
     expected_change = (spread * vector / vector.abs().max()) @ readout.sae.dictionary
-    change = displacement(parse_edit("loudness=3,alpha=1,unit=std"), readout)(x)
+    change = displacement(parse_edit("loudness=3,alpha=1,vector=centred,unit=std"), readout)(x)
     torch.testing.assert_close(change, expected_change[:, None].expand_as(x), atol=1e-4, rtol=1e-4)
 
 
@@ -150,7 +159,7 @@ def test_readings_and_their_slopes_are_those_of_the_readout(architecture, log_rm
 def test_hold_brings_the_held_reading_back_and_keeps_the_target_moving():
     readout, x = tiny_readout(), latents()
     shifts = {}
-    for text in ("timbre=+,alpha=4", "timbre=+,alpha=4,hold=loudness"):
+    for text in ("timbre=+,alpha=4,vector=centred", "timbre=+,alpha=4,vector=centred,hold=loudness"):
         change = displacement(parse_edit(text), readout)(x)
         shifts[text] = [
             class_of(readout, x + change, name) - class_of(readout, x, name) for name in ("timbre", "loudness")
@@ -168,13 +177,13 @@ def test_plus_and_minus_are_opposite_directions_along_the_classes():
     torch.testing.assert_close(up.square().sum(), lengths.mean())
 
 
-@pytest.mark.parametrize("text", ["pitch=C5", "pitch=C5,hold=loudness", "pitch=+,vector=closed", "pitch=3,unit=std"])
+@pytest.mark.parametrize("text", FORMS)
 def test_alpha_zero_displaces_nothing_at_all(text):
     readout, x = tiny_readout(), latents()
     assert torch.count_nonzero(displacement(parse_edit(f"{text},alpha=0"), readout)(x)) == 0
 
 
-@pytest.mark.parametrize("text", ["pitch=C5", "pitch=C5,hold=loudness", "timbre=+,vector=closed", "pitch=3,unit=std"])
+@pytest.mark.parametrize("text", FORMS)
 def test_an_item_is_displaced_the_same_in_every_batch(text):
     readout, x = tiny_readout(), latents(frames=700)  # more than one chunk
     displace = displacement(parse_edit(f"{text},alpha=2"), readout)
@@ -183,7 +192,7 @@ def test_an_item_is_displaced_the_same_in_every_batch(text):
 
 def test_random_push_is_as_long_in_a_direction_of_its_own():
     readout, x = tiny_readout(), latents()
-    own = displacement(parse_edit("pitch=C5,alpha=5"), readout)
+    own = displacement(parse_edit("pitch=C5,alpha=5,vector=centred"), readout)
     seeds = [11, 12]
     change, again = (RandomDisplacement(readout, own, seeds)(x) for _ in range(2))
     assert torch.equal(change, again)
@@ -204,7 +213,7 @@ def test_square_root_times_itself_is_the_covariance():
 def test_random_push_like_the_data_keeps_to_its_directions():
     covariance = some_covariance(64)
     readout, x = tiny_readout(covariance=covariance), latents()
-    own = displacement(parse_edit("pitch=C5,alpha=5"), readout)
+    own = displacement(parse_edit("pitch=C5,alpha=5,vector=centred"), readout)
     change = RandomDisplacement(readout, own, [11, 12], like="data")(x)
     std = readout.sae.std
     torch.testing.assert_close((change / std).norm(dim=-1), (own(x) / std).norm(dim=-1))
@@ -216,7 +225,7 @@ def test_random_push_like_the_data_keeps_to_its_directions():
 
 def test_half_precision_latents_come_back_in_half_precision():
     readout, x = tiny_readout(), latents().half()
-    for text in ("pitch=C5", "pitch=C5,vector=closed,hold=timbre"):
+    for text in FORMS:
         change = displacement(parse_edit(text), readout)(x)
         assert change.dtype == torch.float16
         assert torch.isfinite(change).all()
@@ -225,7 +234,7 @@ def test_half_precision_latents_come_back_in_half_precision():
 def test_silent_frames_stay_finite():
     readout = tiny_readout()
     x = torch.zeros(1, 3, 64)
-    for text in ("pitch=C5,alpha=30", "pitch=C5,alpha=30,hold=loudness+timbre", "pitch=+,vector=closed,hold=loudness"):
+    for text in (*FORMS, "pitch=C5,alpha=30,hold=loudness+timbre"):
         assert torch.isfinite(displacement(parse_edit(text), readout)(x)).all()
 
 
@@ -236,7 +245,7 @@ def test_steering_works_under_the_sampler_as_on_a_latent():
     model, readout = SineGenerator(), linear_readout()
     options = {"steps": 9, "seconds": 0.5, "guidance": 1.0}
     plain = model.generate(["a"], [1], **options)
-    displace = displacement(parse_edit("pitch=C5,alpha=2"), readout)
+    displace = displacement(parse_edit("pitch=C5,alpha=2,vector=centred"), readout)
     with steer(model.sampler, [Edit(displace, site="state", start=0.95, stop=1.0)]):
         steered = model.generate(["a"], [1], **options)
     torch.testing.assert_close(steered, plain + displace(plain))
