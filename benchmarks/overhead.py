@@ -4,8 +4,9 @@
     python benchmarks/overhead.py --random                 # the same shape with random weights, nothing to load
     python benchmarks/overhead.py --device cuda --full     # DiffRhythm's size, random bf16 weights
 
-Both runs make the same clips. The traced one reads state and endpoint at every step with the trained probes and their
-controls, as `trace` does; decoding and writing, which happen with and without a trace, are left out.
+Both runs make the same clips. The traced one reads state and endpoint at every step with the trained probes, those of
+shuffled labels and the generic directions, as `trace` does. Decoding and writing, which happen with and without a
+trace, are left out. --linear-flow adds the states of the linear flow, which a run reads for its first 16 prompts alone.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from tracer.generators import Generator, load_generator
 from tracer.generators.diffrhythm import DiTConfig
 from tracer.options import TraceOptions
 from tracer.prompts import Prompt
-from tracer.record.batches import StateReader
+from tracer.record.batches import StateReader, read_linear_flow
 from tracer.record.buffer import TraceBuffer
 from tracer.session import Session, open_readout
 
@@ -107,10 +108,12 @@ class Case:
 
     def traced(self) -> Tensor:
         """The same latents, every state read."""
-        reader = StateReader(
-            self.session, TraceOptions(), self.session.prompts, TraceBuffer(range(self.given.batch_size))
-        )
-        return self.session.generate(self.session.prompts, sink=reader)
+        clips, options = self.session.prompts, TraceOptions()
+        reader = StateReader(self.session, options, clips, TraceBuffer(clips))
+        latents = self.session.generate(clips, sink=reader)
+        if self.given.linear_flow:
+            read_linear_flow(self.session, options, reader, latents)
+        return latents
 
     def peak(self, run: Callable[[], Tensor], name: str) -> int:
         """Most memory that one run takes, in bytes: of the GPU, or of a process of its own."""
@@ -132,6 +135,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--seconds", type=float, help="length of a clip; the model's own when left out")
     parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--linear-flow", action="store_true", help="read the linear flow of every prompt too")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", choices=["traced", "untraced"], help="one run, its peak memory as JSON")
     given = parser.parse_args()

@@ -2,9 +2,12 @@
 
 from typing import NamedTuple
 
-from probes.readout.kinds import GENERIC, SHUFFLED, TRAINED
+from probes.readout.kinds import GENERIC, RAW, SHUFFLED, TRAINED, UNTRAINED
 
-__all__ = ["GENERIC", "LINEAR_FLOW", "MEASURED", "NO_CLASS", "SHUFFLED", "TRAINED", "VIEWS", "Curve", "kind"]
+__all__ = [
+    "GENERIC", "LINEAR_FLOW", "MEASURED", "NO_CLASS", "RAW", "SHUFFLED", "TRAINED", "UNTRAINED", "VIEWS", "Curve",
+    "kind",
+]  # fmt: skip
 
 VIEWS = ("state", "endpoint")
 """What is read at a state: the latent as it is, or the clean latent that the model expects."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import InputError
-from tracer.curves import VIEWS
+from tracer.curves import RAW, TRAINED, UNTRAINED, VIEWS
 
 if TYPE_CHECKING:
     from probes.readout import Readout
@@ -114,6 +114,11 @@ class TraceOptions(SessionOptions):
     views: Sequence[str] = option(
         VIEWS, "What to read: the noisy state, the clean endpoint estimate, or both.", typed=str
     )
+    probes: Sequence[str] = option(
+        (TRAINED,),
+        "What to read with: trained, and beside it raw (no autoencoder) or untrained (an untrained one).",
+        typed=str,
+    )
     steer: Sequence[str] = option(
         (),
         'Edit to apply while it generates, e.g. "pitch=C5,alpha=10,from=0.3,to=0.7"; repeatable.',
@@ -142,6 +147,10 @@ class TraceOptions(SessionOptions):
         super().__post_init__()
         if self.seeds < 1:
             raise InputError(f"--seeds must be at least 1, got {self.seeds}")
+        if TRAINED not in self.probes or not set(self.probes) <= {TRAINED, RAW, UNTRAINED}:
+            raise InputError(
+                f"--probes takes trained, and raw or untrained with a comma, got {','.join(self.probes)!r}"
+            )
         unknown = [view for view in self.views if view not in VIEWS]
         if unknown or not self.views:
             raise InputError(f"--views takes state, endpoint or both with a comma, got {','.join(self.views)!r}")
@@ -151,11 +160,17 @@ class TraceOptions(SessionOptions):
         """The views to read, the state first."""
         return [view for view in VIEWS if view in self.views]
 
+    @property
+    def baselines(self) -> list[str]:
+        """The probes to read with beside the trained ones."""
+        return [probe for probe in (RAW, UNTRAINED) if probe in self.probes]
+
     def kept(self) -> dict[str, Any]:
         """Options that decide about the readings and files of a prompt; compared when a run is continued."""
         return {
             "seeds": self.seeds,
             "views": self.ordered_views,
+            "probes": [TRAINED, *self.baselines],
             "steer": list(self.steer),
             "ground_truth": self.ground_truth,
             "save_audio": self.save_audio,

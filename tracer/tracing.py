@@ -5,7 +5,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracer.curves import VIEWS
+from probes.errors import InputError
+from tracer.curves import TRAINED, VIEWS
 from tracer.options import TraceOptions
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def trace(
     balanced: bool = False,
     options: Mapping[str, str] | None = None,
     views: Sequence[str] = VIEWS,
+    probes: Sequence[str] = (TRAINED,),
     steer: Sequence[str] = (),
     ground_truth: bool = False,
     save_audio: bool = True,
@@ -62,6 +64,8 @@ def trace(
         balanced: Choose from MusicCaps' balanced subset.
         options: What this generator takes beyond that, as text.
         views: "state", the sampler's state, and "endpoint", the clean latent that the model expects.
+        probes: "trained", and beside it "raw" (probes on the latents themselves) or "untrained" (on the features of an
+            autoencoder that was not trained), where the readout brings them.
         steer: Control vectors, such as "pitch=C5,alpha=10,from=0.3,to=0.7".
         ground_truth: Also decode the endpoint at every state and measure the attributes on that audio.
         save_audio: Decode and keep each clip; pitch is then read on its voiced frames alone.
@@ -94,6 +98,10 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         result_folder(options.out)
     workers, place = join_launch(options.device)
     session = Session.open(options, place, crepe="tiny")
+    if options.baselines and session.readout.baselines is None:
+        raise InputError(
+            f"this readout brings no probes for --probes {','.join(options.probes)}: fit it again with this version"
+        )
     edits = edits_from_specs(options.steer, session.readout, session.guided)
     folder = run_folder(options, session.generator.name)
     about = {

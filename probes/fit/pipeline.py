@@ -212,6 +212,7 @@ def fit_probes(
         sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), bins, spaces, fitted.log_rms, report, covariance
     )
     readout.generic = fit_generic(corpus, readout, bins)
+    readout.baselines = fitted.baselines
     with plain_errors(out):
         readout.save_pretrained(out)
     return readout

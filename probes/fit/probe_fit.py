@@ -16,6 +16,7 @@ from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
 from probes.fit.probe_metrics import Predictions, accuracy, score
 from probes.fit.probe_training import FRAMES, Block, ProbeOptions, ProbeTrainer, raw_inputs, sae_inputs
+from probes.readout.baselines import Baselines
 from probes.readout.linear import LinearProbes
 from probes.sae import SparseAutoencoder, make_sae
 
@@ -29,6 +30,8 @@ class FittedProbes(NamedTuple):
     probes: LinearProbes
     controls: LinearProbes
     log_rms: tuple[float, float] | None
+    baselines: Baselines | None
+    """Probes on raw latents and on an untrained autoencoder, where the options ask for baselines."""
     report: dict[str, dict[str, Any]]
     """Per attribute: the figures of `probe_metrics.score` on the test split, and the baselines' accuracies."""
 
@@ -79,18 +82,28 @@ def fit_linear_probes(
     test = [corpus.latents(file) for file in corpus.files("test")]
     for trainer in trainers:
         found |= trainer.predict(test, labels["test"])
-    baselines = {
+    titles = {
         "raw_latents": "raw_latents",
         "untrained_sae": "untrained_sae",
         "ablation": "without_log_rms" if options.log_rms else "with_log_rms",
     }
     report = {
-        name: _report(name, edges, found, labels["train"][:, column], labels["test"][:, column], baselines)
+        name: _report(name, edges, found, labels["train"][:, column], labels["test"][:, column], titles)
         for column, (name, edges) in enumerate(bins.items())
     }
     main = trainers[0]
     used = log_rms if options.log_rms else None
-    return FittedProbes(main.probes("probes"), main.probes("controls"), used, report)
+    return FittedProbes(
+        main.probes("probes"), main.probes("controls"), used, baselines_of(sae, trainers, options), report
+    )
+
+
+def baselines_of(sae: SparseAutoencoder, trainers: list[ProbeTrainer], options: ProbeOptions) -> Baselines | None:
+    """The probes of the second and third trainer, those on raw latents and on an untrained autoencoder."""
+    if not options.baselines:
+        return None
+    raw, untrained = trainers[1].probes("raw_latents"), trainers[2].probes("untrained_sae")
+    return Baselines(sae.cpu(), raw.cpu(), untrained.cpu(), options.seed + 1)
 
 
 def level_statistics(sae: SparseAutoencoder, sample: Tensor) -> tuple[float, float] | None:

@@ -14,17 +14,18 @@ from safetensors.torch import load_file, save
 
 from probes.attributes import Bins
 from probes.errors import InputError
+from probes.readout.baselines import Baselines
 from probes.readout.generic import GenericDirections
 from probes.readout.linear import LinearProbes
-from probes.sae import SAEConfig, make_sae
+from probes.sae import SAEConfig, SparseAutoencoder, make_sae
 from probes.support.files import read_json, write_json, write_whole
 
 if TYPE_CHECKING:
     from probes.readout.module import Readout
 
 KIND = "generation-tracer readout"
-EXTRAS = ("covariance", "generic")
-"""What a readout may bring in files of its own; those of version 0.1.0 have no generic directions."""
+EXTRAS = ("covariance", "generic", "baselines")
+"""What a readout may bring in files of its own; those of version 0.1.0 have a covariance at most."""
 SHIPPED = {"mini": Path(__file__).parents[1] / "weights" / "mini-readout"}
 
 
@@ -57,12 +58,15 @@ def describe(readout: Readout) -> dict[str, Any]:
 
 def fingerprint(readout: Readout) -> str:
     """Sixteen hex digits of a hash over what `describe` says and every weight."""
-    digest = hashlib.sha256(json.dumps(describe(readout), sort_keys=True).encode())
+    about = {name: value for name, value in describe(readout).items() if name != "baselines"}
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     tensors = readout.state_dict()
     if readout.covariance is not None:
         tensors["covariance"] = readout.covariance
     if readout.generic is not None:
         tensors |= {f"generic.{name}": value for name, value in readout.generic.tensors().items()}
+    # Baselines read beside the others and change nothing of theirs.
+    tensors = {name: value for name, value in tensors.items() if not name.startswith("baselines.")}
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
@@ -72,6 +76,7 @@ def fingerprint(readout: Readout) -> str:
 def write_readout(readout: Readout, folder: Path) -> None:
     """Write the files of a readout into a folder, each whole or not at all."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in readout.state_dict().items()}
+    baselines = {name: tensors.pop(name) for name in list(tensors) if name.startswith("baselines.")}
     write_whole(folder / "model.safetensors", save(tensors))
     if readout.covariance is not None:
         covariance = {"covariance": readout.covariance.detach().float().cpu().contiguous()}
@@ -79,6 +84,10 @@ def write_readout(readout: Readout, folder: Path) -> None:
     if readout.generic is not None:
         directions = {name: value.detach().cpu().contiguous() for name, value in readout.generic.tensors().items()}
         write_whole(folder / "generic.safetensors", save(directions))
+    if readout.baselines is not None:
+        seed = torch.tensor(readout.baselines.seed)
+        parts = {name.removeprefix("baselines."): value for name, value in baselines.items()}
+        write_whole(folder / "baselines.safetensors", save(parts | {"seed": seed}))
     config = describe(readout) | {"report": readout.report}
     write_json(folder / "config.json", config)
 
@@ -103,7 +112,7 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         "probes": LinearProbes(config["classes"], inputs),
         "controls": LinearProbes(config["classes"], inputs),
     }
-    covariance, generic = None, None
+    covariance, generic, baselines = None, None, None
     try:
         if config.get("covariance"):
             covariance = load_file(fetch("covariance.safetensors"))["covariance"].float()
@@ -120,6 +129,8 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         message = " ".join(str(error).split())
         raise InputError(f"{weights_path} does not hold the weights its config.json describes: {message}") from error
+    if config.get("baselines"):
+        baselines = read_baselines(fetch("baselines.safetensors"), parts["sae"], config["classes"])
     finite = all(bool(torch.isfinite(value).all()) for value in tensors.values())
     if not finite:
         raise InputError(f"{weights_path} holds weights that are not finite: train the readout again")
@@ -131,4 +142,25 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         "report": config.get("report"),
         "covariance": covariance,
         "generic": generic,
+        "baselines": baselines,
     }
+
+
+def read_baselines(path: Path, sae: torch.nn.Module, classes: dict[str, int]) -> Baselines:
+    """The probes on raw latents and on an untrained autoencoder.
+
+    Raises:
+        InputError: The file does not hold them.
+    """
+    assert isinstance(sae, SparseAutoencoder)
+    try:
+        tensors = load_file(path)
+        seed = int(tensors["seed"])
+        probes = {}
+        for kind, inputs in (("raw", sae.config.channels), ("untrained", sae.config.hidden)):
+            probes[kind] = LinearProbes(classes, inputs)
+            probes[kind].load_state_dict({name: tensors[f"{kind}.{name}"].float() for name in ("weight", "bias")})
+        return Baselines(sae, probes["raw"], probes["untrained"], seed)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        message = " ".join(str(error).split())
+        raise InputError(f"{path} does not hold the probes its config.json describes: {message}") from error

@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
 from probes.errors import InputError
+from probes.readout.baselines import Baselines
 from probes.readout.card import model_card
 from probes.readout.files import fingerprint, locate, read_parts, write_readout
 from probes.readout.generic import GenericDirections
@@ -68,6 +69,7 @@ class Readout(
         covariance: [C, C] of the training latents, raw units: in which directions latents really differ. Steering moves
             along these; None when it is not known.
         generic: Directions without a meaning, a control of emergence; None in a readout made before there were any.
+        baselines: Probes that do without the trained autoencoder; None likewise.
     """
 
     covariance: Tensor | None
@@ -83,6 +85,7 @@ class Readout(
         report: Mapping[str, Any] | None = None,
         covariance: Tensor | None = None,
         generic: GenericDirections | None = None,
+        baselines: Baselines | None = None,
     ) -> None:
         super().__init__()
         hidden, channels = sae.config.hidden, sae.config.channels
@@ -105,6 +108,7 @@ class Readout(
         self.report = dict(report or {})
         self.source: str | None = None
         self.generic = generic
+        self.baselines = baselines
         self.register_buffer("covariance", covariance, persistent=False)
         rows = [probes.weight, controls.weight]
         stacked = torch.cat([*(weight[:, :hidden] for weight in rows), sae.dictionary.t()])
@@ -147,7 +151,12 @@ class Readout(
 
     @torch.no_grad()
     def read(
-        self, latents: Tensor, mask: Tensor | None = None, keep: Sequence[str] = (), only_trained: bool = False
+        self,
+        latents: Tensor,
+        mask: Tensor | None = None,
+        keep: Sequence[str] = (),
+        only_trained: bool = False,
+        baselines: Sequence[str] = (),
     ) -> Reading:
         """Read everything that the tracer stores about latents, in one pass.
 
@@ -156,18 +165,23 @@ class Readout(
             mask: [B, F] bool, the frames that count; None for all.
             keep: Attributes whose distribution of every frame is returned too.
             only_trained: Leave out the controls and what the autoencoder makes of the latents.
+            baselines: "raw", "untrained" or both, to read with these probes too.
         """
         x, valid = self._inputs(latents, mask)
         items, frames = x.shape[:2]
         total = sum(self.probes.classes.values())
         sides = (TRAINED,) if only_trained else (TRAINED, SHUFFLED)
-        gathered = _Gathered(self, items, frames, sides, keep, x)
+        gathered = _Gathered(self, items, frames, (*sides, *baselines), keep, x)
         # Squared error, squared distance to the mean, active features.
         sums = x.new_zeros(items, 3, dtype=wide(x))
         for start, chunk in self._chunks(x):
             streamed = self._reader(chunk, total if only_trained else None, count=not only_trained)
             logits = self._finish(streamed.values[:, : len(sides) * total], streamed.rms)
-            gathered.add(logits, valid, start)
+            for side, part in zip(sides, logits.chunk(len(sides), dim=1)):
+                gathered.add(side, part, valid, start)
+            for side in baselines:
+                assert self.baselines is not None
+                gathered.add(side, self.baselines.logits(side, chunk), valid, start)
             if only_trained:
                 continue
             rebuilt = self.sae.restore(streamed.values[:, 2 * total :] + self.sae.decoder_bias)
@@ -273,7 +287,7 @@ class _Gathered:
     def __init__(
         self, readout: Readout, items: int, frames: int, sides: Sequence[str], keep: Sequence[str], like: Tensor
     ) -> None:
-        self.probes, self.sides, self.shape = readout.probes, sides, (items, frames)
+        self.probes, self.shape = readout.probes, (items, frames)
         kinds = self.probes.classes
 
         def empty(dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
@@ -287,18 +301,18 @@ class _Gathered:
         }
         self.scales = {name: torch.arange(count, device=like.device).float() for name, count in kinds.items()}
 
-    def add(self, logits: Tensor, valid: Tensor, start: int) -> None:
-        """Add logits [n, sides x K] of the frames from `start` on, all items laid end to end."""
+    def add(self, side: str, logits: Tensor, valid: Tensor, start: int) -> None:
+        """Add one kind of probe's logits [n, K] of the frames from `start` on, all items laid end to end."""
         part = slice(start, start + len(logits))
-        for side, stacked in zip(self.sides, logits.to(wide(logits)).chunk(len(self.sides), dim=1)):
-            shares = self.probes.probabilities(stacked)
-            _pool(self.pooled[side], shares, valid, start, self.shape[1])
-            for name, own in self.probes.split(shares).items():
-                self.values[side][name].view(-1)[part] = own @ self.scales[name].to(own)
-                if name in self.distributions[side]:
-                    self.distributions[side][name].flatten(0, 1)[part] = own
-            for name, own in self.probes.split(stacked).items():
-                self.classes[side][name].view(-1)[part] = own.argmax(-1).to(torch.uint8)
+        stacked = logits.to(wide(logits))
+        shares = self.probes.probabilities(stacked)
+        _pool(self.pooled[side], shares, valid, start, self.shape[1])
+        for name, own in self.probes.split(shares).items():
+            self.values[side][name].view(-1)[part] = own @ self.scales[name].to(own)
+            if name in self.distributions[side]:
+                self.distributions[side][name].flatten(0, 1)[part] = own
+        for name, own in self.probes.split(stacked).items():
+            self.classes[side][name].view(-1)[part] = own.argmax(-1).to(torch.uint8)
 
     def add_generic(self, generic: GenericDirections, x: Tensor) -> None:
         """Add what the generic directions read in latents [B, F, C]."""

@@ -62,6 +62,6 @@ def parsed(name: str, value: Any) -> Any:
     """What the options class takes, from what the command line gave."""
     if name == "options":
         return key_values(value)
-    if name == "views":
-        return tuple(view.strip() for view in value.split(","))
+    if name in ("views", "probes"):
+        return tuple(part.strip() for part in value.split(","))
     return tuple(value or ()) if name == "steer" else value

@@ -38,9 +38,11 @@ def draw_lockin(rows: Sequence[Mapping[str, Any]], emergence: Sequence[Mapping[s
         null = [row.get("heard_null", np.nan) for row in own]
         if np.isfinite(null).any():
             panel.plot(middle, null, color="black", lw=1.2, ls=LINES[1], label="linear flow, heard")
+            ends = ([row.get(f"heard_null_{side}", np.nan) for row in own] for side in ("low", "high"))
+            panel.fill_between(middle, *ends, color="black", alpha=0.08, lw=0)
         if "turned" in own[0]:
             panel.text(
-                0.02, 0.02, f"saturates: {own[0]['turned']:.0%} of the frames\nturn at the end already",
+                0.02, 0.02, f"saturates: editing the end turns\n{own[0]['turned']:.0%} of the frames",
                 transform=panel.transAxes, fontsize=6.5, va="bottom",
             )  # fmt: skip
         for level in (0, 1):

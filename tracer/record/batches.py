@@ -52,7 +52,7 @@ class StateReader:
         for view in self.options.ordered_views:
             latents = event.state if view == "state" else event.endpoint
             assert latents is not None
-            reading = self.session.readout.read(latents, event.mask, keep)
+            reading = self.session.readout.read(latents, event.mask, keep, baselines=self.options.baselines)
             self.buffer.add(view, event.index, event.t, event.logsnr, reading, event.mask)
             if self.options.ground_truth and view == "endpoint":
                 self.buffer.add_measured(view, measured_classes(self.session, self.clips, latents))

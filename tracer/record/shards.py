@@ -8,6 +8,7 @@ prompt     int32        position of the prompt in ``prompts.csv``
 seed       int32        number of the clip's noise among the run's seeds
 view       string       ``state`` (the latent as it is) or ``endpoint`` (the clean latent the model expects)
 probe      string       ``trained``; ``shuffled``: the probes that were trained on labels of other files;
+                        ``raw``, ``untrained``: without autoencoder, on an untrained one, where asked for;
                         ``measured``: the attribute measured on decoded audio, where that was asked for
 attribute  string       ``pitch``, ``loudness``, ...
 index      int32        state index, 0 (noise) to T (the finished latent)

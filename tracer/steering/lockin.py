@@ -9,11 +9,12 @@ divided by the share that a linear flow would show, which transports and knows n
 (`tracer.measures.linear_flow`). Above this null the model amplified the edit, between 0 and the null it undid a part.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -46,6 +47,17 @@ EDITS = (
     "loudness=+,alpha=2,hold=pitch+timbre",
     "timbre=+,alpha=2,hold=pitch+loudness",
 )
+
+
+class Watched(NamedTuple):
+    """Clips that were generated without edits."""
+
+    latents: Tensor
+    """Finished latents [B, F, C]."""
+    times: list[float]
+    """Flow time of every state."""
+    straight: bool
+    """Whether the flow is x = t data + (1 - t) noise, for which the null is built."""
 
 
 def run_lockin(
@@ -113,12 +125,17 @@ def run_lockin(
     with reporting(progress_bar) as report:
         report("prompts", done_count, total)
         for batch in session.batches(missing):
-            finished, times = watch(session, batch, folder / "states")
-            clips += lockin_batch(session, batch, specs, windows, finished, times)
+            watched = watch(session, batch, folder / "states")
+            clips += lockin_batch(session, batch, specs, windows, watched)
             write_csv(folder / "clips.csv", clips)  # last: what it holds is done
             done_count += len(batch)
             report("prompts", done_count, total)
     clips = read_csv(folder / "clips.csv")  # as written, so that resuming changes no digit
+    if not any("heard_null" in row for row in clips):
+        warnings.warn(
+            "no linear-flow null: it takes a readout that knows the covariance of its latents, and a straight flow",
+            stacklevel=2,
+        )
     notes = {spec: target_note(spec, session.readout) is not None for spec in specs}
     rows = [row for spec in specs for row in shares(clips, spec, windows, notes[spec])]
     write_csv(folder / "lockin.csv", rows)
@@ -135,13 +152,13 @@ def lockin_batch(
     prompts: Sequence[Prompt],
     specs: Sequence[EditSpec],
     windows: int,
-    finished: Tensor,
-    times: Sequence[float],
+    watched: Watched,
 ) -> list[Row]:
     """One row per prompt, edit and window (and for the finished latent, window "end") of a batch."""
+    finished, times = watched.latents, watched.times
     _, before = session.listen(prompts, finished, MEASURED)
     read_before = read(session, finished)
-    flow = linear_flow(session.readout)
+    flow = linear_flow(session.readout) if watched.straight else None
     rows = []
     for spec in specs:
         note = target_note(spec, session.readout)
@@ -200,17 +217,18 @@ def file_name(prompt: Prompt) -> str:
     return f"{prompt.index:05d}.npz"
 
 
-def watch(session: Session, prompts: Sequence[Prompt], folder: Path) -> tuple[Tensor, list[float]]:
-    """Generate without edits: latents and time grid. The classes at every state go into a file per prompt."""
+def watch(session: Session, prompts: Sequence[Prompt], folder: Path) -> Watched:
+    """Generate without edits. The classes at every state go into a file per prompt."""
     times: list[float] = []
+    scales: list[float] = []
     states: dict[str, list[np.ndarray]] = {}
 
     def sink(event: Event) -> None:
         assert event.endpoint is not None
         times.append(event.t)
-        for name, classes in (
-            session.readout.read(event.endpoint, event.mask, only_trained=True).classes[TRAINED].items()
-        ):
+        scales.append(event.scale)
+        reading = session.readout.read(event.endpoint, event.mask, only_trained=True)
+        for name, classes in reading.classes[TRAINED].items():
             states.setdefault(name, []).append(classes.cpu().numpy())
 
     latents = session.generate(prompts, sink=sink)
@@ -218,7 +236,7 @@ def watch(session: Session, prompts: Sequence[Prompt], folder: Path) -> tuple[Te
     for k, prompt in enumerate(prompts):
         own: dict[str, Any] = {name: np.stack([at[k] for at in classes]) for name, classes in states.items()}
         np.savez(folder / file_name(prompt), times=np.array(times), **own)
-    return latents, times
+    return Watched(latents, times, all(abs(scale - 1) < 1e-6 for scale in scales))
 
 
 def window_edit(spec: EditSpec, displace: Any, window: int, windows: int, times: Sequence[float]) -> Edit:

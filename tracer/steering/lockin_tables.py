@@ -77,14 +77,18 @@ def share_row(name: str, prefix: str, part: np.ndarray, whole: np.ndarray, draws
 
 
 def verdict(row: Mapping[str, Any]) -> str:
-    """What became of an edit beyond transport: "amplified", "kept", "undone in part", "undone" or "unknown"."""
+    """What became of an edit beyond transport, by the interval of its share over the null.
+
+    "amplified" above 1, "like the null" around 1, "undone in part" between 0 and 1, "undone" where it reaches 0;
+    "not told apart" where it holds both 0 and 1, "unknown" without an interval.
+    """
     low, high = row["heard_over_low"], row["heard_over_high"]
     if np.isnan([low, high]).any():
         return "unknown"
     if low > 1:
         return "amplified"
     if high >= 1:
-        return "kept"
+        return "like the null" if low > 0 else "not told apart"
     return "undone in part" if low > 0 else "undone"
 
 
@@ -94,7 +98,7 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def emergence_rows(files: Sequence[Path]) -> list[Row]:
-    """Agreement of the clean estimate with the finished clip, per attribute and state, mean over prompts."""
+    """Agreement of the clean estimate with the finished clip, per attribute and state, pooled over prompts."""
     with np.load(files[0]) as first:
         times, names = first["times"], [name for name in first.files if name != "times"]
     rows = []

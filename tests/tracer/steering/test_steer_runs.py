@@ -318,7 +318,7 @@ def lockin_clips(gain, null, prompts=12):
 
 @pytest.mark.parametrize(
     ("gain", "null", "says"),
-    [(3.0, 1.5, "amplified"), (1.5, 1.5, "kept"), (0.8, 1.6, "undone in part"), (-0.5, 1.5, "undone")],
+    [(3.0, 1.5, "amplified"), (1.5, 1.5, "like the null"), (0.8, 1.6, "undone in part"), (-0.5, 1.5, "undone")],
 )
 def test_a_share_is_read_beside_what_a_linear_flow_would_show(gain, null, says):
     rows = shares(lockin_clips(gain, null), parse_edit("loudness=+"), 2)

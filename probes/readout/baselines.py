@@ -1,0 +1,41 @@
+"""Probes that do without the trained autoencoder: on raw latents, and on the features of an untrained one.
+
+They answer whether the autoencoder matters for what a curve shows.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from probes.readout.linear import LinearProbes
+from probes.sae import SparseAutoencoder, make_sae
+from probes.sae.streaming import LinearReader
+
+
+class Baselines(nn.Module):
+    """Probes of the same attributes and classes as a readout's.
+
+    Args:
+        sae: The readout's autoencoder, whose standardisation the raw probes share.
+        raw: Probes on standardised latents [.., C].
+        untrained: Probes on the features of the untrained autoencoder [.., H].
+        seed: Seed of the untrained autoencoder, which has the config of the trained one.
+    """
+
+    def __init__(self, sae: SparseAutoencoder, raw: LinearProbes, untrained: LinearProbes, seed: int) -> None:
+        super().__init__()
+        if raw.weight.shape[1] != sae.config.channels or untrained.weight.shape[1] != sae.config.hidden:
+            raise ValueError("the baselines' probes do not fit the autoencoder")
+        self.raw, self.untrained, self.seed = raw, untrained, seed
+        self._sae = (sae,)  # in a tuple, so that it is not a submodule a second time
+        random = make_sae(sae.config, seed)
+        random.set_statistics(sae.mean, sae.std)
+        self._reader = LinearReader(random, untrained.weight)
+        self.requires_grad_(False)
+
+    def logits(self, kind: str, chunk: Tensor) -> Tensor:
+        """Stacked logits of latents [N, C] by the probes "raw" or "untrained"."""
+        if kind == "raw":
+            logits: Tensor = self.raw(self._sae[0].standardise(chunk))
+            return logits
+        return self._reader(chunk).values + self.untrained.bias
