@@ -24,7 +24,7 @@ from torch import Tensor
 from probes.attributes import get_attribute
 from probes.readout import Readout
 from probes.readout.linear import LinearProbes
-from probes.sae import SAEConfig, make_sae
+from probes.sae import ReluConfig, make_sae
 from tracer.generators import Generator, load_generator
 from tracer.generators.diffrhythm import DiTConfig
 from tracer.options import TraceOptions
@@ -72,7 +72,7 @@ def random_readout(space: str, hidden: int) -> Readout:
     """A readout of the paper's three attributes with random weights."""
     ranges = {"pitch": (30, 96), "loudness": (0.0, 0.5), "timbre": (200.0, 6000.0)}
     bins = {name: get_attribute(name).fit_bins(np.linspace(low, high, 500)) for name, (low, high) in ranges.items()}
-    sae = make_sae(SAEConfig(channels=64, hidden=hidden, architecture="relu", space=space))
+    sae = make_sae(ReluConfig(channels=64, hidden=hidden, space=space))
     sae.set_statistics(torch.zeros(64), torch.ones(64))
     classes = {name: len(edges) for name, edges in bins.items()}
     return Readout(sae, LinearProbes(classes, hidden), LinearProbes(classes, hidden), bins, (space,))

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 
 from probes.fit.sae_training import SAETrainer, TrainingOptions
-from probes.sae import SAEConfig
+from probes.sae import ReluConfig
 from probes.sae.base import SparseAutoencoder
 from probes.support.torchaudio_stub import ensure_torchaudio
 
@@ -26,7 +26,7 @@ STEPS = 10  # a round
 
 def ours(hidden: int, x: torch.Tensor, fused: bool, precision: str = "fp32") -> Callable[[], None]:
     options = TrainingOptions(steps=10**6, batch=len(x), precision=precision)
-    config = SAEConfig(channels=CHANNELS, hidden=hidden)
+    config = ReluConfig(channels=CHANNELS, hidden=hidden)
     trainer = SAETrainer(config, options, torch.zeros(CHANNELS), torch.ones(CHANNELS), device=x.device)
     if not fused:
         trainer.sae.backward = lambda *args: SparseAutoencoder.backward(trainer.sae, *args)

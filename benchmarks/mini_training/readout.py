@@ -15,7 +15,7 @@ from probes.corpus.job import EncodeOptions, encode_corpus
 from probes.fit.pipeline import fit_bins, fit_readout
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import TrainingOptions
-from probes.sae import SAEConfig
+from probes.sae import ReluConfig
 from probes.support.devices import pick_device
 from tracer.long_work import reporting
 
@@ -33,7 +33,7 @@ def main() -> None:
     with reporting() as report:
         encode_corpus(EncodeOptions(corpus, audio="rendered", crepe="tiny", hours=options.hours), report)
         opened = Corpus.open(corpus)
-        config = SAEConfig(channels=opened.channels, hidden=4096, lam=0.005)
+        config = ReluConfig(channels=opened.channels, hidden=4096, lam=0.005)
         training = TrainingOptions(steps=options.steps, precision="bf16")
         probes = ProbeOptions(precision="bf16")
         fit_readout(opened, options.out, config, training, probes, fit_bins(opened), pick_device("auto"), report)

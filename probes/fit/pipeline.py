@@ -16,7 +16,7 @@ from probes.errors import InputError
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import CHECKPOINT, SAETrainer, TrainingOptions, train
 from probes.readout import Readout
-from probes.sae.base import SparseAutoencoder
+from probes.sae import SparseAutoencoder, load_config
 from probes.sae.config import SAEConfig
 from probes.sae.metrics import dead_shares, evaluate
 from probes.support.files import plain_errors, read_json, write_json
@@ -99,7 +99,8 @@ def is_finished(out: Path, trainer: SAETrainer) -> bool:
     if not path.exists():
         return False
     made, wanted = read_json(path)["made_with"], trainer.made_with()
-    require_same(out, "an autoencoder", made["config"] | made["options"], wanted["config"] | wanted["options"])
+    there = load_config(made["config"]).to_dict() | made["options"]
+    require_same(out, "an autoencoder", there, wanted["config"] | wanted["options"])
     return True
 
 

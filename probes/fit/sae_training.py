@@ -15,7 +15,7 @@ from torch import Tensor
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
 from probes.fit.sae_starts import geometric_median, resample
-from probes.sae import SAEConfig, SparseAutoencoder, make_sae
+from probes.sae import SAEConfig, SparseAutoencoder, load_config, make_sae
 from probes.sae.base import StepLoss
 from probes.support.files import write_whole
 from probes.support.identity import require_same
@@ -132,7 +132,7 @@ class SAETrainer:
         """One optimiser step on raw latents [N, C]. Raises InputError when the loss is no longer finite."""
         options, config = self.options, self.sae.config
         x = x.to(self.since_fired.device, torch.float32)
-        lam = options.lam_at(self.steps_done, config.lam)
+        lam = options.lam_at(self.steps_done, config.penalty_weight)
         loss = self.sae.backward(x, self.dead(), lam, options.precision)
         if not torch.isfinite(loss.total):
             raise InputError(
@@ -208,7 +208,8 @@ class SAETrainer:
             raise InputError(f"{path} is not a readable checkpoint: delete it to start again") from error
         mine = self.made_with()
         made = {key: record[key] for key in mine}
-        require_same(path, "a checkpoint", made["config"] | made["options"], mine["config"] | mine["options"])
+        there = load_config(made["config"]).to_dict() | made["options"]
+        require_same(path, "a checkpoint", there, mine["config"] | mine["options"])
         own = {name.removeprefix("sae."): value for name, value in tensors.items() if name.startswith("sae.")}
         try:
             self.sae.load_state_dict(own)

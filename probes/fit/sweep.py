@@ -16,7 +16,7 @@ from probes.fit.pipeline import METRICS, fit_bins, held_out, is_finished, make_t
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import SAETrainer, TrainingOptions, train
 from probes.sae.base import SparseAutoencoder
-from probes.sae.config import SAEConfig
+from probes.sae.relu import ReluConfig
 from probes.support.files import read_json, write_json, write_whole
 from probes.support.workers import join_launch
 
@@ -36,12 +36,12 @@ class Grid:
 
     hidden: Sequence[int] = HIDDEN
     lambdas: Sequence[float] = LAMBDAS
-    config: SAEConfig = field(default_factory=lambda: SAEConfig(channels=1, hidden=1))
+    config: ReluConfig = field(default_factory=lambda: ReluConfig(channels=1, hidden=1))
     """Everything but channels, space, hidden and lambda."""
     training: TrainingOptions = field(default_factory=TrainingOptions)
     probes: ProbeOptions = field(default_factory=lambda: ProbeOptions(baselines=False))
 
-    def points(self) -> list[SAEConfig]:
+    def points(self) -> list[ReluConfig]:
         return [replace(self.config, hidden=size, lam=lam) for size in self.hidden for lam in self.lambdas]
 
 
@@ -86,17 +86,17 @@ def run_sweep(
     return rows
 
 
-def place(out: Path, point: SAEConfig) -> Path:
+def place(out: Path, point: ReluConfig) -> Path:
     """Folder of one point."""
     return out / "points" / f"h{point.hidden}-lambda{point.lam:g}"
 
 
 def groups(
-    waiting: list[tuple[SAEConfig, SAETrainer]], device: str, budget: int | None = None
-) -> list[list[tuple[SAEConfig, SAETrainer]]]:
+    waiting: list[tuple[ReluConfig, SAETrainer]], device: str, budget: int | None = None
+) -> list[list[tuple[ReluConfig, SAETrainer]]]:
     """Cut a list of trainers so that each group's weights, gradients and Adam moments fit into `budget` bytes."""
     budget = free_memory(device) // 2 if budget is None else budget
-    found: list[list[tuple[SAEConfig, SAETrainer]]] = []
+    found: list[list[tuple[ReluConfig, SAETrainer]]] = []
     used = budget + 1
     for entry in waiting:
         size = 16 * sum(parameter.numel() for parameter in entry[1].sae.parameters())
@@ -141,7 +141,7 @@ def judge_probes(
             progress("probes", number + 1, len(folders))
 
 
-def collect(out: Path, points: Sequence[SAEConfig]) -> list[Row]:
+def collect(out: Path, points: Sequence[ReluConfig]) -> list[Row]:
     """One row per finished point: hidden, lambda, the figures on held-out files, and per attribute the probes'."""
     rows = []
     for point in points:

@@ -17,7 +17,7 @@ from probes.errors import InputError
 from probes.readout.baselines import Baselines
 from probes.readout.generic import GenericDirections
 from probes.readout.linear import LinearProbes
-from probes.sae import SAEConfig, SparseAutoencoder, make_sae
+from probes.sae import SparseAutoencoder, load_config, make_sae
 from probes.support.files import read_json, write_json, write_whole
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 KIND = "generation-tracer readout"
 EXTRAS = ("covariance", "generic", "baselines")
 """What a readout may bring in files of its own; those of version 0.1.0 have a covariance at most."""
+FIELDS_OF_0_1 = {"lam": 0.05, "penalty": "pre_norm", "k": 32, "bandwidth": 0.1, "eps": 1e-8}
+"""Fields that config.json of version 0.1.0 held for every architecture: with them a fingerprint stays what it was."""
 SHIPPED = {"mini": Path(__file__).parents[1] / "weights" / "mini-readout"}
 
 
@@ -59,6 +61,7 @@ def describe(readout: Readout) -> dict[str, Any]:
 def fingerprint(readout: Readout) -> str:
     """Sixteen hex digits of a hash over what `describe` says and every weight."""
     about = {name: value for name, value in describe(readout).items() if name != "baselines"}
+    about["sae"] = FIELDS_OF_0_1 | about["sae"]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     tensors = readout.state_dict()
     if readout.covariance is not None:
@@ -105,7 +108,7 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
     config = read_json(config_path)
     if config.get("kind") != KIND:
         raise InputError(f"{config_path} does not describe a readout: give a folder that `trace fit readout` wrote")
-    sae_config = SAEConfig.from_dict(config["sae"])
+    sae_config = load_config(config["sae"])
     inputs = sae_config.hidden + (config["log_rms"] is not None)
     parts: dict[str, torch.nn.Module] = {
         "sae": make_sae(sae_config, seed=None),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,24 +26,60 @@ class StepLoss(NamedTuple):
     fired: Tensor  # [H] bool, features active in at least one frame of the batch
 
 
-_CLASSES: dict[str, type[SparseAutoencoder]] = {}
+_CLASSES: dict[str, tuple[type[SparseAutoencoder], type[SAEConfig]]] = {}
 
 Class = TypeVar("Class", bound="type[SparseAutoencoder]")
 
 
-def register(architecture: str) -> Callable[[Class], Class]:
-    """Decorator of a subclass: `config.architecture` names it from then on."""
+def register(config: type[SAEConfig]) -> Callable[[Class], Class]:
+    """Decorator of a subclass: the architecture that `config` names is made of it from then on."""
 
     def add(kind: Class) -> Class:
-        _CLASSES[architecture] = kind
+        _CLASSES[config.architecture] = kind, config
         return kind
 
     return add
 
 
 def architectures() -> tuple[str, ...]:
-    """Names that `SAEConfig.architecture` may have."""
+    """Names of the architectures."""
     return tuple(sorted(_CLASSES))
+
+
+def config_class(architecture: str) -> type[SAEConfig]:
+    """Config class of an architecture. Raises InputError when there is none of that name."""
+    if architecture not in _CLASSES:
+        raise InputError(f"architecture must be one of {', '.join(architectures())}, not {architecture!r}")
+    return _CLASSES[architecture][1]
+
+
+def make_config(architecture: str, **values: Any) -> SAEConfig:
+    """A config of an architecture.
+
+    Raises:
+        InputError: No such architecture, or a field that has no meaning or belongs to another architecture.
+    """
+    kind = config_class(architecture)
+    known = {field.name for field in fields(kind)}
+    for name in sorted(values.keys() - known):
+        owners = [one for one, (_, other) in sorted(_CLASSES.items()) if name in {own.name for own in fields(other)}]
+        told = f"belongs to {' and '.join(owners)}, not to {architecture}" if owners else "is no field of a config"
+        raise InputError(f"{name} {told}: leave it out")
+    return kind(**values)
+
+
+def load_config(values: Mapping[str, Any]) -> SAEConfig:
+    """The config in a config.json; fields of other architectures, which version 0.1.0 wrote too, are left out.
+
+    Raises:
+        InputError: It is not that of an autoencoder.
+    """
+    missing = {"channels", "hidden"} - set(values)
+    if missing:
+        raise InputError(f"this is not the config.json of a sparse autoencoder: {sorted(missing)} missing")
+    kind = config_class(str(values.get("architecture", "relu")))
+    known = {field.name for field in fields(kind)}
+    return kind(**{name: value for name, value in values.items() if name in known})
 
 
 class SparseAutoencoder(
@@ -53,19 +90,20 @@ class SparseAutoencoder(
 ):
     """x -> features -> x^, on raw latents of one space.
 
-    Subclasses give `activate`, `loss` and `sparsity`, and check their own fields of the config; `relu` adds its
+    Subclasses give `activate`, `loss` and `sparsity`, and register with a config class of their own; `relu` adds its
     RMSNorm. Parameters, with H features and C channels: encoder_weight [H, C], encoder_bias [H], dictionary [H, C]
     (row j is the atom of feature j), decoder_bias [C]; buffers mean [C] and std [C] of the training data, in raw units.
     """
 
     elementwise = True
     """Whether `activate` looks at one pre-activation at a time, so that features can be taken in blocks."""
+    eps = 0.0
+    """What is added to the mean square of h under the norm; 0 without one."""
     normed = False
     """Whether a frame's features are divided by rms(h): f_j = feature_gain_j * h_j / rms(h)."""
 
     def __init__(self, config: SAEConfig) -> None:
         super().__init__()
-        self.check(config)
         self.config = config
         hidden, channels = config.hidden, config.channels
         self.encoder_weight = nn.Parameter(torch.zeros(hidden, channels))
@@ -84,10 +122,6 @@ class SparseAutoencoder(
             f"{config.architecture} autoencoder of {config.space or 'unnamed'} latents{revision}: "
             f"{config.channels} channels to {config.hidden} features, {self.sparsity}"
         )
-
-    @classmethod
-    def check(cls, config: SAEConfig) -> None:
-        """Raise InputError when a field that only this architecture uses has no meaning."""
 
     @property
     def sparsity(self) -> str:
@@ -157,7 +191,7 @@ class SparseAutoencoder(
     def loss(self, x: Tensor, dead: Tensor | None = None, lam: float | None = None) -> StepLoss:
         """Training loss of raw latents [N, C].
 
-        dead: [H] bool, features for an auxiliary loss. lam: instead of config.lam, while it is warmed up.
+        dead: [H] bool, features for an auxiliary loss. lam: instead of config.penalty_weight, while it is warmed up.
         """
         raise NotImplementedError
 
@@ -201,21 +235,15 @@ class SparseAutoencoder(
         """
         source = str(pretrained_model_name_or_path)
         files = fetch_files(source, ("config.json", "model.safetensors"), revision=revision, **download)
-        sae = load_sae(SAEConfig.from_dict(read_json(files["config.json"])), files["model.safetensors"])
+        sae = load_sae(load_config(read_json(files["config.json"])), files["model.safetensors"])
         if not isinstance(sae, cls):
             raise InputError(f"{source} holds a {sae.config.architecture} autoencoder, not a {cls.__name__}")
         return sae
 
 
 def make_sae(config: SAEConfig, seed: int | None = 0) -> SparseAutoencoder:
-    """A new autoencoder of `config.architecture`; random from `seed`, or all zeros for None.
-
-    Raises:
-        InputError: No such architecture, or a field of the config that has no meaning for it.
-    """
-    if config.architecture not in _CLASSES:
-        raise InputError(f"architecture must be one of {', '.join(architectures())}, not {config.architecture!r}")
-    sae = _CLASSES[config.architecture](config)
+    """A new autoencoder of `config.architecture`; random from `seed`, or all zeros for None."""
+    sae = _CLASSES[config.architecture][0](config)
     if seed is not None:
         sae.initialise(seed)
     return sae

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from probes.sae.base import register
-from probes.sae.config import SAEConfig
-from probes.sae.topk import TopKSAE
+from probes.sae.topk import TopKConfig, TopKSAE
 
 MOMENTUM = 0.99  # of the running threshold
 
 
-@register("batchtopk")
+@dataclass(frozen=True)
+class BatchTopKConfig(TopKConfig):
+    """BatchTopK (Bussmann et al., arXiv 2412.06410); k is the mean number of active features of a frame."""
+
+    architecture: ClassVar[str] = "batchtopk"
+
+
+@register(BatchTopKConfig)
 class BatchTopKSAE(TopKSAE):
     """k active features a frame on average while training; afterwards a fixed threshold, so that a frame's features do
     not depend on the frames it came with. The threshold is the running mean of the smallest activation kept."""
 
     elementwise = True
 
-    def __init__(self, config: SAEConfig) -> None:
+    def __init__(self, config: BatchTopKConfig) -> None:
         super().__init__(config)
         self.register_buffer("threshold", torch.zeros(()))
         self.threshold: Tensor

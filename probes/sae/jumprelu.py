@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from probes.errors import InputError
 from probes.sae.base import SparseAutoencoder, StepLoss, register
 from probes.sae.config import SAEConfig
 
@@ -46,11 +49,35 @@ class _Step(torch.autograd.Function):
         return torch.zeros_like(pre), (-(1 / ctx.bandwidth) * near * upstream).sum(0), None
 
 
-@register("jumprelu")
+@dataclass(frozen=True)
+class JumpReLUConfig(SAEConfig):
+    """JumpReLU (Rajamanoharan et al., arXiv 2407.14435)."""
+
+    architecture: ClassVar[str] = "jumprelu"
+
+    lam: float = 0.05
+    """Weight of the L0 penalty, with L0 as a share of the features."""
+    bandwidth: float = 0.1
+    """Width of the kernel that passes a gradient to the thresholds."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_weight("lambda", self.lam)
+        if not 0 < self.bandwidth < math.inf:
+            raise InputError(f"bandwidth must be a positive number, not {self.bandwidth}")
+
+    @property
+    def penalty_weight(self) -> float:
+        return self.lam
+
+
+@register(JumpReLUConfig)
 class JumpReLUSAE(SparseAutoencoder):
     """h_j = pre_j where pre_j > theta_j > 0, else 0; theta = exp(log_threshold)."""
 
-    def __init__(self, config: SAEConfig) -> None:
+    config: JumpReLUConfig
+
+    def __init__(self, config: JumpReLUConfig) -> None:
         super().__init__(config)
         self.log_threshold = nn.Parameter(torch.full((config.hidden,), START_THRESHOLD).log())
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -10,19 +13,42 @@ from probes.sae.config import SAEConfig
 from probes.sae.fused import fused_backward
 
 
-@register("relu")
+@dataclass(frozen=True)
+class ReluConfig(SAEConfig):
+    """The paper's autoencoder (arXiv 2510.23802, Eq. 1 and 2)."""
+
+    architecture: ClassVar[str] = "relu"
+
+    lam: float = 0.05
+    """lambda of Eq. 1."""
+    penalty: str = "pre_norm"
+    """pre_norm: L1 of h, as in Eq. 1 (the decoder is blind to the scale of h, so training also lowers it by shrinking
+    the encoder). post_norm: L1 of f, in effect the ratio L1/L2 of h."""
+    eps: float = 1e-8
+    """Added to the mean square of h in RMSNorm. Small, since the pre_norm penalty drives rms(h) below 0.01."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("penalty", ("pre_norm", "post_norm"))
+        self.require_weight("lambda", self.lam)
+        self.require_weight("eps", self.eps)
+
+    @property
+    def penalty_weight(self) -> float:
+        return self.lam
+
+
+@register(ReluConfig)
 class ReluSAE(SparseAutoencoder):
     """f_j = gain_j * h_j / rms(h), with rms(h) = sqrt(mean_j h_j^2 + eps) over the features of a frame."""
 
     normed = True
+    config: ReluConfig
 
-    def __init__(self, config: SAEConfig) -> None:
+    def __init__(self, config: ReluConfig) -> None:
         super().__init__(config)
+        self.eps = config.eps
         self.gain = nn.Parameter(torch.ones(config.hidden))
-
-    @classmethod
-    def check(cls, config: SAEConfig) -> None:
-        config.require("penalty", ("pre_norm", "post_norm"))
 
     @property
     def sparsity(self) -> str:

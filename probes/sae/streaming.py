@@ -38,7 +38,7 @@ class LinearReader(nn.Module):
     def __init__(self, sae: SparseAutoencoder, weights: Tensor) -> None:
         super().__init__()
         self._sae = (sae,)  # in a tuple, so that it is not a submodule a second time
-        self.eps = sae.config.eps
+        self.eps = sae.eps
         self.normed = sae.normed
         encoder, bias = sae.encoder_weight.detach(), sae.encoder_bias.detach()
         if sae.config.standardise:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -13,16 +16,27 @@ from probes.sae.config import SAEConfig
 AUXILIARY_WEIGHT = 1 / 32  # of the squared error, as in the paper
 
 
-@register("topk")
+@dataclass(frozen=True)
+class TopKConfig(SAEConfig):
+    """TopK (Gao et al., arXiv 2406.04093)."""
+
+    architecture: ClassVar[str] = "topk"
+
+    k: int = 32
+    """Active features of each frame."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.k <= self.hidden:
+            raise InputError(f"k must lie between 1 and hidden = {self.hidden}, not {self.k}")
+
+
+@register(TopKConfig)
 class TopKSAE(SparseAutoencoder):
     """h_j = max(pre_j, 0) for the k largest pre-activations of a frame, 0 for the others."""
 
     elementwise = False
-
-    @classmethod
-    def check(cls, config: SAEConfig) -> None:
-        if not 1 <= config.k <= config.hidden:
-            raise InputError(f"k must lie between 1 and hidden = {config.hidden}, not {config.k}")
+    config: TopKConfig
 
     @property
     def sparsity(self) -> str:

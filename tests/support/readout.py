@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from support.sae import config_of
 
 from probes.attributes import Bins, get_attribute
 from probes.readout import Readout
 from probes.readout.linear import LinearProbes
-from probes.sae import SAEConfig, make_sae
+from probes.sae import make_sae
 
 RANGES = {"pitch": (30, 96), "loudness": (0.0, 0.5), "timbre": (200.0, 6000.0)}
 
@@ -29,7 +30,7 @@ def tiny_readout(
 ) -> Readout:
     """A readout of pitch (66), loudness (20) and timbre (20) with random weights; the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
-    config = SAEConfig(channels=channels, hidden=hidden, architecture=architecture, space=spaces[0], k=min(8, hidden))
+    config = config_of(architecture, channels=channels, hidden=hidden, space=spaces[0], k=min(8, hidden))
     sae = make_sae(config, seed)
     sae.set_statistics(torch.randn(channels, generator=generator), torch.rand(channels, generator=generator) + 0.5)
     with torch.no_grad():

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from probes.readout import Readout
 from probes.readout.linear import LinearProbes
-from probes.sae import SAEConfig, make_sae
+from probes.sae import make_config, make_sae
 from probes.spaces.base import Space
 from tracer.generators import Generator
 from tracer.generators.diffrhythm import DiffRhythm, DiTConfig
@@ -21,7 +21,7 @@ CHANNELS = 8
 def linear_readout(channels: int = CHANNELS, seed: int = 0, covariance: Tensor | None = None) -> Readout:
     """Features are the positive and the negative part of each channel, so that x is rebuilt exactly and without a norm;
     every reading is a linear function of x."""
-    config = SAEConfig(channels=channels, hidden=2 * channels, architecture="topk", k=2 * channels, standardise=False)
+    config = make_config("topk", channels=channels, hidden=2 * channels, k=2 * channels, standardise=False)
     sae = make_sae(config)
     with torch.no_grad():
         both = torch.cat([torch.eye(channels), -torch.eye(channels)])

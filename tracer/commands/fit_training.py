@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from probes.errors import InputError
 from tracer.commands import fit_options as given
 
 if TYPE_CHECKING:
@@ -21,9 +24,22 @@ def sae_command(
     out: given.Out,
     architecture: given.Architecture = "relu",
     hidden: given.Hidden = HIDDEN,
-    lam: given.Lam = LAMBDA,
-    k: given.K = 32,
-    penalty: given.Penalty = "pre_norm",
+    lam: Annotated[
+        float | None,
+        typer.Option("--lambda", help="Weight of the penalty: L1 (relu, Eq. 1) or L0 (jumprelu).", show_default="0.02"),
+    ] = None,
+    k: Annotated[
+        int | None,
+        typer.Option("--k", help="Active features of a frame (topk; batchtopk on average).", show_default="32"),
+    ] = None,
+    penalty: Annotated[
+        str | None,
+        typer.Option(
+            "--penalty",
+            help="relu: L1 of h (pre_norm, Eq. 1) or of f, after RMSNorm (post_norm).",
+            show_default="pre_norm",
+        ),
+    ] = None,
     reduction: given.Reduction = "sum",
     decoder: given.Decoder = "unit",
     standardise: given.Standardise = True,
@@ -50,7 +66,7 @@ def sae_command(
     from probes.corpus import Corpus
     from probes.fit.pipeline import add_audio_test, fit_sae, read_figures
     from probes.fit.sae_training import TrainingOptions
-    from probes.sae.config import SAEConfig
+    from probes.sae import make_config
     from probes.support.devices import pick_device, pick_precision
     from probes.support.paths import result_folder
     from tracer.commands.fit_tables import print_sae
@@ -58,16 +74,15 @@ def sae_command(
 
     result_folder(out)
     opened, place = Corpus.open(corpus), pick_device(device)
-    config = SAEConfig(
+    own = own_fields(architecture, {"--lambda": ("lam", lam), "--k": ("k", k), "--penalty": ("penalty", penalty)})
+    config = make_config(
+        architecture,
         channels=opened.channels,
         hidden=hidden,
-        architecture=architecture,
-        lam=lam,
-        k=k,
-        penalty=penalty,
         reduction=reduction,
         decoder=decoder,
         standardise=standardise,
+        **own,
     )
     training = TrainingOptions(
         steps=steps,
@@ -85,6 +100,29 @@ def sae_command(
         if audio_test:
             add_audio_test(opened, out, sae, place)
     print_sae(read_figures(out), as_json)
+
+
+def own_fields(architecture: str, given_values: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of one architecture alone that were given.
+
+    Args:
+        architecture: Name of the architecture.
+        given_values: Field and value of each flag; None where the flag was left out.
+
+    Raises:
+        InputError: No such architecture, or a flag that was given belongs to another one.
+    """
+    from probes.sae.base import config_class
+
+    known = {field.name for field in fields(config_class(architecture))}
+    found: dict[str, Any] = {"lam": LAMBDA} if "lam" in known else {}
+    for flag, (name, value) in given_values.items():
+        if value is None:
+            continue
+        if name not in known:
+            raise InputError(f"{flag} {value} has no meaning for --architecture {architecture}: leave it out")
+        found[name] = value
+    return found
 
 
 def probes_command(
@@ -195,7 +233,7 @@ def readout_command(
     from probes.fit.pipeline import fit_bins, fit_readout
     from probes.fit.probe_training import ProbeOptions
     from probes.fit.sae_training import TrainingOptions
-    from probes.sae.config import SAEConfig
+    from probes.sae import ReluConfig
     from probes.support.devices import pick_device, pick_precision
     from probes.support.paths import result_folder
     from tracer.commands.fit_tables import print_probes
@@ -206,7 +244,7 @@ def readout_command(
     with reporting(not as_json) as report:
         opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device, report)
     bins = fit_bins(opened, given.names(attributes), given.counts(classes), given.pairs(scale, "--scale"))
-    config = SAEConfig(channels=opened.channels, hidden=hidden, lam=lam, penalty=penalty)
+    config = ReluConfig(channels=opened.channels, hidden=hidden, lam=lam, penalty=penalty)
     training = TrainingOptions(steps=steps, learning_rate=lr, precision=pick_precision(precision, place), seed=seed)
     options = ProbeOptions(
         epochs, learning_rate=probe_lr, log_rms=log_rms, precision=pick_precision(precision, place), seed=seed
@@ -286,7 +324,7 @@ def sweep_command(
     from probes.fit.probe_training import ProbeOptions
     from probes.fit.sae_training import TrainingOptions
     from probes.fit.sweep import Grid, run_sweep
-    from probes.sae.config import SAEConfig
+    from probes.sae import ReluConfig
     from probes.support.devices import pick_device, pick_precision
     from probes.support.paths import result_folder
     from tracer.commands.fit_tables import print_sweep
@@ -298,7 +336,7 @@ def sweep_command(
     grid = Grid(
         given.whole_numbers(hidden, "--hidden"),
         given.numbers(lambdas, "--lambda"),
-        SAEConfig(1, 1, penalty=penalty, reduction=reduction, decoder=decoder, standardise=standardise),
+        ReluConfig(1, 1, penalty=penalty, reduction=reduction, decoder=decoder, standardise=standardise),
         TrainingOptions(
             steps=steps,
             batch=batch,

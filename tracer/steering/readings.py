@@ -110,7 +110,7 @@ class Features:
         self.h = sae.hidden(frames)
         self.f = sae.normalise(self.h)
         # mean h^2 + eps = rms(h)^2, where the architecture divides by it.
-        self.square = self.h.square().mean(-1, keepdim=True) + sae.config.eps if sae.normed else None
+        self.square = self.h.square().mean(-1, keepdim=True) + sae.eps if sae.normed else None
         self._logits: dict[str, Tensor] = {}
 
     def of(self, rows: Tensor) -> "Features":

@@ -16,9 +16,9 @@ from probes.fit.pipeline import METRICS, fit_bins, fit_probes, fit_readout, fit_
 from probes.fit.probe_fit import fit_linear_probes
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import CHECKPOINT, TrainingOptions
-from probes.sae import SAEConfig, SparseAutoencoder, make_sae
+from probes.sae import ReluConfig, SparseAutoencoder, make_sae
 
-CONFIG = SAEConfig(channels=12, hidden=96, lam=0.02)
+CONFIG = ReluConfig(channels=12, hidden=96, lam=0.02)
 TRAINING = TrainingOptions(steps=150, batch=128, learning_rate=3e-3)
 PROBES = ProbeOptions(epochs=12, batch=100, learning_rate=2e-2)
 COUNTS = {"pitch": 12, "loudness": 5}
@@ -91,7 +91,7 @@ def test_a_finished_autoencoder_is_not_trained_again_and_another_is_refused(fitt
     monkeypatch.setattr("probes.fit.sae_training.SAETrainer.step", None)
     fit_sae(corpus, folder / "sae", CONFIG, TRAINING)
     with pytest.raises(InputError, match=r"hidden \(96 there, 128 here\)"):
-        fit_sae(corpus, folder / "sae", SAEConfig(channels=12, hidden=128, lam=0.02), TRAINING)
+        fit_sae(corpus, folder / "sae", ReluConfig(channels=12, hidden=128, lam=0.02), TRAINING)
 
 
 def test_strong_features_of_a_class_name_that_class(fitted):
@@ -136,7 +136,7 @@ class OnARay:
 def test_log_rms_brings_back_a_level_that_the_norm_takes_away(tmp_path):
     """Without biases f is the same all along a ray: only rms(h) tells where on it a latent lies."""
     corpus = tiny_corpus(tmp_path / "corpus", attributes=("loudness",), frames=200)
-    sae = make_sae(SAEConfig(channels=12, hidden=64, space="mini", standardise=False))
+    sae = make_sae(ReluConfig(channels=12, hidden=64, space="mini", standardise=False))
     bins = fit_bins(corpus, counts={"loudness": 5})
     options = ProbeOptions(epochs=10, batch=64, learning_rate=0.05, baselines=True)
     fitted = fit_linear_probes(OnARay(corpus), sae, bins, options)

@@ -13,9 +13,9 @@ from probes.fit.probe_fit import fit_linear_probes
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import TrainingOptions
 from probes.fit.sweep import Grid, run_sweep
-from probes.sae import SAEConfig, make_sae
+from probes.sae import ReluConfig, make_sae
 
-CONFIG = SAEConfig(channels=12, hidden=32)
+CONFIG = ReluConfig(channels=12, hidden=32)
 TRAINING = TrainingOptions(steps=20, batch=64)
 PROBES = ProbeOptions(epochs=1, batch=64, baselines=False)
 

@@ -6,12 +6,13 @@ import signal
 import numpy as np
 import pytest
 import torch
+from support.sae import config_of
 
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
 from probes.fit.sae_starts import geometric_median, resample
 from probes.fit.sae_training import CHECKPOINT, SAETrainer, TrainingOptions, train
-from probes.sae import SAEConfig, architectures
+from probes.sae import architectures
 from probes.sae.metrics import evaluate
 
 
@@ -26,7 +27,7 @@ def sparse_data(frames: int = 3000, channels: int = 8, seed: int = 0) -> np.ndar
 
 
 def trainer_for(data: np.ndarray, lam: float = 0.02, hidden: int = 64, architecture: str = "relu", **options):
-    config = SAEConfig(channels=data.shape[1], hidden=hidden, lam=lam, architecture=architecture, k=4)
+    config = config_of(architecture, channels=data.shape[1], hidden=hidden, lam=lam, k=4)
     x = torch.from_numpy(data)
     return SAETrainer(config, TrainingOptions(**({"steps": 60, "batch": 128} | options)), x.mean(0), x.std(0), x)
 

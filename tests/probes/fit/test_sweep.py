@@ -17,7 +17,7 @@ from probes.fit.pipeline import METRICS, fit_sae
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import SAETrainer, TrainingOptions
 from probes.fit.sweep import Grid, collect, place, run_sweep
-from probes.sae import SAEConfig, SparseAutoencoder
+from probes.sae import ReluConfig, SparseAutoencoder
 from tracer.figures.sweep import draw_sweeps
 
 GRID = Grid(
@@ -42,7 +42,7 @@ def test_points_trained_together_equal_those_trained_alone(bare, tmp_path):
     assert [(row["hidden"], row["lambda"]) for row in rows] == [(16, 0.01), (16, 0.3), (24, 0.01), (24, 0.3)]
     for point in GRID.points():
         alone = tmp_path / f"alone-{point.hidden}-{point.lam}"
-        fit_sae(bare, alone, SAEConfig(channels=12, hidden=point.hidden, lam=point.lam), GRID.training)
+        fit_sae(bare, alone, ReluConfig(channels=12, hidden=point.hidden, lam=point.lam), GRID.training)
         assert same_weights(place(tmp_path / "sweep", point), alone)
 
 
@@ -101,7 +101,7 @@ def test_groups_fit_the_memory_and_leave_none_out(bare):
             parameter = type("P", (), {"numel": lambda self: numbers})()
             self.sae = type("S", (), {"parameters": lambda self: [parameter]})()
 
-    waiting = [(SAEConfig(1, 1), Sized(size)) for size in (10, 10, 10, 30, 5)]
+    waiting = [(ReluConfig(1, 1), Sized(size)) for size in (10, 10, 10, 30, 5)]
     found = sweep.groups(waiting, "cpu", budget=16 * 25)
     assert [len(group) for group in found] == [2, 1, 1, 1]
 

@@ -303,3 +303,11 @@ def test_a_readout_says_what_it_is(tmp_path):
     assert readout.bins["pitch"].summary.startswith("66 classes from ")
     readout.save_pretrained(tmp_path)
     assert repr(Readout.from_pretrained(tmp_path)) == text.replace("Readout of", f'Readout "{tmp_path}" of')
+
+
+def test_the_shipped_readout_is_the_one_of_version_0_1_0():
+    """Its weights have not changed since; only the generic directions came in, and probes to compare with do not
+    count."""
+    readout = Readout.from_pretrained("mini")
+    readout.generic = None
+    assert readout.fingerprint() == "4cb5678f47bfa45b"

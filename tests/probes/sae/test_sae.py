@@ -8,9 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.sae import config_of
 
 from probes.errors import InputError
-from probes.sae import SAEConfig, SparseAutoencoder, architectures, make_sae
+from probes.sae import ReluConfig, SparseAutoencoder, architectures, load_config, make_config, make_sae
 from probes.sae.auxiliary import auxiliary_error
 from probes.sae.metrics import evaluate
 from probes.sae.streaming import LinearReader
@@ -18,7 +19,7 @@ from probes.sae.streaming import LinearReader
 
 def random_sae(architecture: str = "relu", channels: int = 12, hidden: int = 150, **options) -> SparseAutoencoder:
     """Every tensor away from its starting value, so that no term of a formula is zero or one."""
-    sae = make_sae(SAEConfig(channels=channels, hidden=hidden, architecture=architecture, k=9, **options), seed=3)
+    sae = make_sae(config_of(architecture, channels=channels, hidden=hidden, k=9, **options), seed=3)
     sae.set_statistics(torch.randn(channels), torch.rand(channels) + 0.5)
     with torch.no_grad():
         sae.encoder_bias.normal_(std=0.3)
@@ -81,7 +82,7 @@ def test_input_is_raw_and_standardised_inside(architecture):
 
 
 def test_a_constant_channel_does_not_divide_by_zero():
-    sae = make_sae(SAEConfig(channels=3, hidden=8))
+    sae = make_sae(ReluConfig(channels=3, hidden=8))
     sae.set_statistics(torch.zeros(3), torch.tensor([1.0, 0.0, 2.0]))
     assert torch.isfinite(sae(torch.ones(2, 3))).all()
 
@@ -199,7 +200,32 @@ def test_saved_and_loaded_is_the_same(architecture, tmp_path):
 )
 def test_wrong_configurations_are_told(change, message):
     with pytest.raises(InputError, match=message):
-        make_sae(SAEConfig(**({"channels": 4, "hidden": 8} | change)))
+        make_config(**({"architecture": "relu", "channels": 4, "hidden": 8} | change))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "foreign"), [("relu", "k"), ("topk", "lam"), ("batchtopk", "penalty"), ("jumprelu", "eps")]
+)
+def test_a_field_of_another_architecture_is_refused(architecture, foreign):
+    with pytest.raises(InputError, match=f"{foreign} belongs to .*, not to {architecture}"):
+        make_config(architecture, channels=4, hidden=8, **{foreign: 1})
+
+
+@pytest.mark.parametrize("architecture", architectures())
+def test_configs_of_version_0_1_0_are_read(architecture):
+    """They held the fields of every architecture."""
+    written = {
+        "channels": 12, "hidden": 64, "architecture": architecture, "space": "mini", "revision": None, "lam": 0.02,
+        "penalty": "post_norm", "reduction": "sum", "decoder": "unit", "standardise": True, "k": 9, "bandwidth": 0.2,
+        "eps": 1e-8, "input": "[..., channels] float32",
+    }  # fmt: skip
+    config = load_config(written)
+    assert config.architecture == architecture
+    now = config.to_dict()
+    assert {name: value for name, value in now.items() if name != "input"}.items() <= written.items()
+    assert load_config(now) == config
+    own = {"relu": {"lam", "penalty", "eps"}, "jumprelu": {"lam", "bandwidth"}}.get(architecture, {"k"})
+    assert own == now.keys() & {"lam", "penalty", "eps", "k", "bandwidth"}
 
 
 def test_a_damaged_file_is_told(tmp_path):
@@ -242,7 +268,7 @@ def test_metrics_are_ratios_of_sums_over_the_data_set(architecture):
 
 def test_perfect_reconstruction_has_no_error():
     """Two one-sided atoms per channel, on standardised data of constant rms, rebuild the latent exactly."""
-    sae = make_sae(SAEConfig(channels=4, hidden=8, standardise=False, eps=0.0))
+    sae = make_sae(ReluConfig(channels=4, hidden=8, standardise=False, eps=0.0))
     with torch.no_grad():
         sae.encoder_weight.copy_(torch.cat([torch.eye(4), -torch.eye(4)]))
         sae.dictionary.copy_(sae.encoder_weight)
