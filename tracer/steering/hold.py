@@ -26,6 +26,8 @@ held one often strays before it comes home."""
 REACH = 0.5
 """Longest step, as a share of sqrt(C), the length of a latent in units of its spread: where a reading saturates its
 slope vanishes, and the solution would be far outside everything the model knows."""
+FLAT = 1e-5
+"""Share of what counts as landed by which a step must promise to move the raised reading: below, it is saturated."""
 GIVEN_UP = 1e4
 """Damping at which a frame stays where it is: no step along the slopes makes it better."""
 
@@ -79,7 +81,8 @@ def _solve(
             break
         here, rows = here.of(open_), rows[open_]
         readings = wanted_readings(raised, hold, {name: classes[rows] for name, classes in found.items()})
-        step = _step(here.slopes(readings), covariance, missing[rows], damping[rows])
+        slope = here.slopes(readings)
+        step = _step(slope, covariance, missing[rows], damping[rows])
         there = Features(readout, frames[rows] + moved[rows] + step)
         left = wanted[rows] - values(readings, there)
         miss = left.square().sum(1)
@@ -91,6 +94,9 @@ def _solve(
         if raised is not None:  # never further than was asked for
             nearer &= left[:, 0] * (1 if raised.signed > 0 else -1) > -OVERSHOOT * abs(raised.amount)
         best[rows[nearer]], least[rows[nearer]] = moved[rows[nearer]], miss[nearer]
+        if raised is not None:
+            moves = (slope[:, 0] * step).sum(1).abs()
+            damping[rows[(moves < FLAT * near) & (missing[rows, 0].abs() > near)]] = GIVEN_UP
         here = there.where(taken, here)
     return best
 
