@@ -96,6 +96,8 @@ class Campaign:
         told = signal.Signals(number).name
         self._report.count(f"{told}: exit code {end.code}")
         if end.code == 0:  # the signal came when all was written
+            if differences(contents(self._out), self._whole[name]):
+                self._report.finding(f"{told} is overheard", **about, err=end.err[-500:])
             return
         if end.traceback:
             self._report.finding(f"{told} ends in a traceback", **about, err=end.err[-3000:])

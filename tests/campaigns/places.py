@@ -11,13 +11,17 @@ from tests.campaigns.programme import trace
 SHORT = ("--steps", "3", "--seconds", "1")
 
 
-def audio_folder(folder: Path, files: int = 5, seconds: float = 1.0) -> Path:
-    """Tones of different pitch that swell and fade."""
+def audio_folder(folder: Path, files: int = 6, seconds: float = 1.0) -> Path:
+    """Tones of different pitch that swell and fade, and a manifest `files.csv` with their splits."""
     folder.mkdir(parents=True, exist_ok=True)
     time = np.arange(int(32000 * seconds)) / 32000
     for number in range(files):
-        tone = 0.2 * np.sin(2 * np.pi * 110 * 2 ** (number / 3) * time) * (1 + 0.5 * np.sin(6 * time + number))
+        phase = 2 * np.pi * 110 * 2 ** (number / 3) * time
+        tone = 0.1 * sum(np.sin(k * phase) / k for k in range(1, 6)) * (1 + 0.5 * np.sin(6 * time + number))
         soundfile.write(folder / f"{number}.wav", tone.astype(np.float32), 32000)
+    splits = ["train", "train", "val", "test"] + ["train"] * (files - 4)  # within the range of the training files
+    rows = "".join(f"{number}.wav,{split}\n" for number, split in enumerate(splits))
+    (folder / "files.csv").write_text("path,split\n" + rows)
     return folder
 
 
@@ -28,7 +32,7 @@ def commands(place: Path, out: Path) -> dict[str, list[str]]:
     classes = ("--classes", "pitch=12", "--classes", "loudness=5", "--classes", "timbre=5")
     return {
         "trace": ["--n", "3", "--batch-size", "2", "--save-latents", *SHORT, *to],
-        "fit encode": ["fit", "encode", "--audio", str(place / "audio"), "--crepe", "tiny", *to],
+        "fit encode": ["fit", "encode", "--audio", str(place / "audio" / "files.csv"), "--crepe", "tiny", *to],
         "fit sae": ["fit", "sae", "--corpus", corpus, "--hidden", "32", "--steps", "1200", *few, *to],
         "fit probes": ["fit", "probes", "--corpus", corpus, "--sae", sae, "--epochs", "2", *classes, *few, *to],
         "steer": ["steer", "--n", "2", "--edit", "loudness=+", "--alpha", "0.5", "--crepe", "tiny", *SHORT, *to],
