@@ -99,7 +99,7 @@ def fit_on_corpus(folder: Path) -> Figures:
 
     few = ["--batch", "64", "--corpus", str(folder / "corpus")]
     run_command(["fit", "sae", "--hidden", "32", "--steps", "5", *few, "--out", str(folder / "new-sae")])
-    classes = [part for name in ("pitch", "loudness", "timbre") for part in ("--classes", f"{name}=5")]
+    classes = ["--classes", "pitch=12", "--classes", "loudness=5", "--classes", "timbre=5"]
     run_command(
         ["fit", "probes", "--sae", str(folder / "new-sae"), "--epochs", "1", "--no-baselines", *classes, *few]
         + ["--out", str(folder / "new-readout")]
