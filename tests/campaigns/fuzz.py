@@ -282,7 +282,9 @@ class Campaign:
             return "FINDING hang"
         if code == 2:
             lines = [line for line in err.splitlines() if line.strip()]
-            return "refused" if lines and max(map(len, lines)) < LONGEST_LINE else "FINDING refused without a short line"
+            return (
+                "refused" if lines and max(map(len, lines)) < LONGEST_LINE else "FINDING refused without a short line"
+            )
         if code != 0:
             return f"FINDING exit code {code}"
         right = self._right[kind]

@@ -118,7 +118,13 @@ class Campaign:
 
 
 def run(
-    report: Report, kills: int, terms: int, interrupts: int, seed: int, per_round: int, names: tuple[str, ...]
+    report: Report,
+    kills: int,
+    terms: int = 0,
+    interrupts: int = 0,
+    seed: int = 0,
+    per_round: int = 4,
+    names: tuple[str, ...] = COMMANDS,
 ) -> None:
     """Deal the signals out to the commands in turn, some to a round."""
     source = random.Random(seed)

@@ -31,7 +31,22 @@ VALUES: tuple[Any, ...] = (
     {},
     [[1, 2], "a", None],
 )
-ODD_TEXT = ("\ud800", "\0", "\ufeff", "\u2028", "9" * 5000, "nan", "inf", "1e999", "-0", "99999dB", "\r", '"', "\t", "é́")
+ODD_TEXT = (
+    "\ud800",
+    "\0",
+    "\ufeff",
+    "\u2028",
+    "9" * 5000,
+    "nan",
+    "inf",
+    "1e999",
+    "-0",
+    "99999dB",
+    "\r",
+    '"',
+    "\t",
+    "é́",
+)
 MARKER = "code-was-run"
 
 
@@ -262,7 +277,9 @@ def parquet_table(path: Path, source: random.Random) -> str:
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             values = column.to_pylist()
             values[source.randrange(len(values))] = source.choice((0, 1, 3))
-            table = table.set_column(table.column_names.index(name), table.schema.field(name), pa.array(values, column.type))
+            table = table.set_column(
+                table.column_names.index(name), table.schema.field(name), pa.array(values, column.type)
+            )
         kind = f"values of {name}"
     pq.write_table(table, path, row_group_size=size)
     return kind
