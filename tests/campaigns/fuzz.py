@@ -101,8 +101,8 @@ def fit_on_corpus(folder: Path) -> Figures:
     run_command(["fit", "sae", "--hidden", "32", "--steps", "5", *few, "--out", str(folder / "new-sae")])
     classes = ["--classes", "pitch=12", "--classes", "loudness=5", "--classes", "timbre=5"]
     run_command(
-        ["fit", "probes", "--sae", str(folder / "new-sae"), "--epochs", "1", "--no-baselines", *classes, *few]
-        + ["--out", str(folder / "new-readout")]
+        ["fit", "probes", "--sae", str(folder / "new-sae"), "--epochs", "1", "--no-baselines", *classes, *few, "--out"]  # noqa: RUF005
+        + [str(folder / "new-readout")]
     )
     made = [(folder / name / "model.safetensors").read_bytes() for name in ("new-sae", "new-readout")]
     return {"figures": digest(*made), "identity": Corpus.open(folder / "corpus").fingerprint}

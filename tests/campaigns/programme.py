@@ -160,7 +160,7 @@ def _be_child(work: Callable[[], int | None], place: Path, before: Callable[[], 
             os.close(handle)
         # pytest puts its own objects there.
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
         # A shell that runs the campaign in the background has Ctrl-C ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
