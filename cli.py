@@ -5,6 +5,7 @@ Heavy imports happen inside the commands, so that `trace --help` answers at once
 
 import io
 import os
+import signal
 import sys
 import warnings
 from typing import Any
@@ -49,6 +50,7 @@ def main() -> None:
     warnings.filterwarnings("default", module=r"(tracer|probes|hooks)(\.|$)")
     warnings.formatwarning = lambda message, *_: f"trace: {message}\n"  # type: ignore[assignment]
     os.environ["MPLBACKEND"] = "agg"  # figures are written, not shown; a notebook's backend need not be installed here
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a queue's SIGTERM ends it as Ctrl-C does
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a code page without some letter is no reason to fail
             stream.reconfigure(errors="replace")

@@ -12,6 +12,7 @@ _ARGUMENTS = {
     "to": "stop",
     "edit": "edits",
 }
+LONGEST = 1000  # characters of a message
 _OPTION = re.compile(r"(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z]|n)\b( (?P<value>[A-Z0-9][\w.]*))?")
 
 
@@ -26,7 +27,9 @@ class InputError(ValueError):
     @property
     def on_command_line(self) -> str:
         """The message with the names of options."""
-        return str(self.args[0]) if self.args else ""
+        message = str(self.args[0]) if self.args else ""
+        # What was given may be long: its beginning, and the end, which says what to do.
+        return message if len(message) <= LONGEST else f"{message[:300]} ... {message[-300:]}"
 
     def __str__(self) -> str:
         parts = self.on_command_line.split("`")

@@ -1,0 +1,165 @@
+"""Kill the long commands at random moments, go on until they finish, and compare with a run that was left alone.
+
+Each round runs one command into a fresh folder: it is killed a few times at moments drawn between its start and its
+usual end, then started until it finishes. After every kill each file that is never written twice must be absent or
+byte for byte that of the uninterrupted run; at the end the whole folder must be, without a temporary file.
+
+    python -m tests.campaigns.kill --kills 1000 --terms 50 --interrupts 50
+"""
+
+import argparse
+import random
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.campaigns.places import commands, contents, differences, make_inputs
+from tests.campaigns.programme import Child, End, command, preload, trace
+from tests.campaigns.report import Report
+
+COMMANDS = ("trace", "fit encode", "fit sae", "fit probes", "steer")
+WRITTEN_ONCE = (".wav", ".parquet", ".safetensors", ".png", ".svg", ".npz", ".md")
+GROWING = ("checkpoint.safetensors",)
+EXIT_CODES = {signal.SIGINT: (130,), signal.SIGTERM: (130, 143)}
+
+
+class Campaign:
+    """References of the commands, and rounds against them.
+
+    Args:
+        place: Folder to work in.
+        report: Where counts and findings go.
+        source: Random numbers that decide when a signal comes.
+    """
+
+    def __init__(self, place: Path, report: Report, source: random.Random, names: tuple[str, ...] = COMMANDS) -> None:
+        self._place, self._report, self._source = place, report, source
+        self._out = place / "out"
+        make_inputs(place)
+        self._commands = commands(place, self._out)
+        self._whole: dict[str, dict[str, bytes]] = {}
+        self._usual: dict[str, float] = {}
+        for name in names:
+            self._reference(name)
+
+    def round(self, name: str, signals: list[int]) -> None:
+        """One run of a command that gets these signals and then goes on to its end."""
+        shutil.rmtree(self._out, ignore_errors=True)
+        moments = []
+        for number in signals:
+            after = self._source.uniform(0.0, self._usual[name])
+            child = Child(command(self._commands[name]), self._place / "child")
+            hit = child.kill(number, after)
+            end = child.wait()
+            moments.append(round(after, 3))
+            self._report.count(f"{name}: {signal.Signals(number).name}" if hit else f"{name}: ended before the signal")
+            self._judge_end(name, number if hit else None, end, moments)
+            self._judge_files(name, moments)
+            self._report.advance()
+        end = trace(self._commands[name], self._place / "child")
+        if end.code != 0:
+            self._report.finding("does not go on", command=name, moments=moments, code=end.code, err=end.err[-3000:])
+            return
+        there = contents(self._out)
+        left = [path for path in there if Path(path).name.startswith(".")]
+        if left:
+            self._report.finding("temporary files left", command=name, moments=moments, files=left)
+        visible = {path: data for path, data in there.items() if path not in left}
+        unlike = differences(visible, self._whole[name])
+        if unlike:
+            self._report.finding("result differs", command=name, moments=moments, files=unlike)
+        self._report.count(f"{name}: rounds")
+
+    def _reference(self, name: str) -> None:
+        ends, results = [], []
+        for _ in range(2):
+            shutil.rmtree(self._out, ignore_errors=True)
+            ends.append(trace(self._commands[name], self._place / "child"))
+            if ends[-1].code != 0:
+                raise RuntimeError(f"{name} fails when it is left alone: {ends[-1].err}")
+            results.append(contents(self._out))
+        unlike = differences(*results)
+        if unlike:
+            self._report.finding("two uninterrupted runs differ", command=name, files=unlike)
+        self._whole[name] = results[1]
+        self._usual[name] = ends[1].seconds
+
+    def _judge_end(self, name: str, number: int | None, end: End, moments: list[float]) -> None:
+        about = {"command": name, "moments": moments, "code": end.code}
+        if number is None or number == signal.SIGKILL:
+            expected: tuple[int, ...] = (0,) if number is None else (-signal.SIGKILL,)
+            if end.code not in expected:
+                self._report.finding("unexpected end", **about, err=end.err[-3000:])
+            return
+        told = signal.Signals(number).name
+        self._report.count(f"{told}: exit code {end.code}")
+        if end.code == 0:  # the signal came when all was written
+            if differences(contents(self._out), self._whole[name]):
+                self._report.finding(f"{told} is overheard", **about, err=end.err[-500:])
+            return
+        if end.traceback:
+            self._report.finding(f"{told} ends in a traceback", **about, err=end.err[-3000:])
+        elif end.code not in EXIT_CODES[signal.Signals(number)]:
+            self._report.finding(f"{told} ends without a word", **about, err=end.told())
+        elif not end.one_line:
+            self._report.finding(f"{told} ends without its line", **about, err=end.err[-500:])
+
+    def _judge_files(self, name: str, moments: list[float]) -> None:
+        if not self._out.exists():
+            return
+        for path, data in contents(self._out).items():
+            last = Path(path).name
+            if last.startswith(".") or last in GROWING or Path(path).suffix not in WRITTEN_ONCE:
+                continue
+            if data != self._whole[name].get(path):
+                self._report.finding("half a file after a kill", command=name, moments=moments, file=path)
+
+
+def run(
+    report: Report,
+    kills: int,
+    terms: int = 0,
+    interrupts: int = 0,
+    seed: int = 0,
+    per_round: int = 4,
+    names: tuple[str, ...] = COMMANDS,
+) -> None:
+    """Deal the signals out to the commands in turn, some to a round."""
+    source = random.Random(seed)
+    preload()
+    with tempfile.TemporaryDirectory(prefix="campaign-kill-") as place:
+        campaign = Campaign(Path(place), report, source, names)
+        rounds = 0
+        for number, count in ((signal.SIGKILL, kills), (signal.SIGTERM, terms), (signal.SIGINT, interrupts)):
+            left = count
+            while left > 0:
+                signals = [int(number)] * min(per_round, left)
+                campaign.round(names[rounds % len(names)], signals)
+                left -= len(signals)
+                rounds += 1
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=1000, help="number of SIGKILLs (default: 1000)")
+    parser.add_argument("--terms", type=int, default=50, help="number of SIGTERMs (default: 50)")
+    parser.add_argument("--interrupts", type=int, default=50, help="number of SIGINTs (default: 50)")
+    parser.add_argument("--per-round", type=int, default=4, help="signals before a run is let through (default: 4)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default: 0)")
+    parser.add_argument("--command", choices=COMMANDS, action="append", help="only this command; repeatable")
+    parser.add_argument("--summary", type=Path, default=Path("campaign-kill.json"), help="where the summary goes")
+    given = parser.parse_args()
+    report = Report("kill", given.kills + given.terms + given.interrupts, {"seed": given.seed})
+    names = tuple(given.command or COMMANDS)
+    try:
+        run(report, given.kills, given.terms, given.interrupts, given.seed, given.per_round, names)
+    except KeyboardInterrupt:
+        report.count("campaign interrupted")
+    return report.finish(given.summary)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

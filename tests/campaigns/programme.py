@@ -1,0 +1,180 @@
+"""The program in a forked child: every start costs a fork and not an import, and every end is seen from outside."""
+
+import importlib
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import cli
+from probes.support.torchaudio_stub import ensure_torchaudio
+
+# What the commands import when they need it.
+LATE = [
+    "librosa",
+    "librosa.feature",
+    "librosa.core.audio",
+    "matplotlib.pyplot",
+    "pandas",
+    "pyarrow.parquet",
+    "scipy.signal",
+    "scipy.spatial.distance",
+    "soundfile",
+    "torchcrepe",
+    "probes.attributes.pitch",
+    "tracer.tracing",
+    "tracer.session",
+    "tracer.run",
+    "tracer.record.batches",
+    "tracer.generators.mini.generator",
+    "tracer.steering.dose",
+    "tracer.steering.lockin",
+    "tracer.steering.audio_edit",
+    "tracer.figures.emergence",
+    "tracer.figures.dose",
+    "tracer.figures.leakage",
+    "probes.fit.pipeline",
+    "probes.fit.probe_fit",
+    "probes.corpus.job",
+    "probes.corpus.encoding",
+    "probes.spaces.mini.space",
+    "probes.readout.module",
+    "huggingface_hub",
+]
+
+
+@dataclass(frozen=True)
+class End:
+    """How a child ended: its exit code (negative: the signal that killed it), what it said, and how long it took."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def traceback(self) -> bool:
+        """Whether a traceback was printed."""
+        return "Traceback (most recent call last)" in self.err
+
+    @property
+    def one_line(self) -> bool:
+        """Whether exactly one line of the program's own ended it; warnings and progress may stand before it."""
+        lines = self.err.strip().splitlines()
+        return bool(lines) and lines[-1].startswith("trace: ") and not self.traceback
+
+    def told(self) -> str:
+        """The last line on standard error, shortened."""
+        lines = self.err.strip().splitlines()
+        return lines[-1][:300] if lines else ""
+
+
+def preload() -> None:
+    """Import everything once, with one thread, so that a fork starts at once."""
+    torch.set_num_threads(1)
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ["MPLBACKEND"] = "agg"
+    ensure_torchaudio()
+    for name in LATE:
+        importlib.import_module(name)
+
+
+class Child:
+    """One running child.
+
+    Args:
+        work: Called in the child; what it returns is the exit code (None: 0).
+        place: Folder for its standard output and standard error, and for its temporary files.
+        before: Called in the child first: limits, and files that fail.
+    """
+
+    def __init__(self, work: Callable[[], int | None], place: Path, before: Callable[[], None] | None = None) -> None:
+        self._place = place
+        self._begun = time.monotonic()
+        (place / "tmp").mkdir(parents=True, exist_ok=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _be_child(work, place, before)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended; a zombie counts as running until `wait`."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+    def kill(self, number: int, after: float) -> bool:
+        """Send a signal after so many seconds. False when the child has ended before."""
+        until = self._begun + after
+        while time.monotonic() < until and self.running:
+            time.sleep(min(0.002, max(0.0, until - time.monotonic())))
+        if not self.running:
+            return False
+        os.kill(self.pid, number)
+        return True
+
+    def wait(self, limit: float = 120.0) -> End:
+        """Its end; after `limit` seconds it is killed, and the code is -SIGKILL."""
+        until = self._begun + limit
+        while self.running:
+            if time.monotonic() > until:
+                os.kill(self.pid, signal.SIGKILL)
+                break
+            time.sleep(0.002)
+        _, status = os.waitpid(self.pid, 0)
+        seconds = time.monotonic() - self._begun
+        out, err = ((self._place / name).read_text(errors="replace") for name in ("out.txt", "err.txt"))
+        return End(os.waitstatus_to_exitcode(status), out, err, seconds)
+
+
+def command(arguments: Sequence[str]) -> Callable[[], int | None]:
+    """The work of a child: `trace` with these arguments."""
+
+    def run() -> int | None:
+        sys.argv = ["trace", *arguments]
+        cli.main()
+        return 0
+
+    return run
+
+
+def trace(arguments: Sequence[str], place: Path, before: Callable[[], None] | None = None) -> End:
+    """Run `trace` with these arguments to its end."""
+    return Child(command(arguments), place, before).wait()
+
+
+def _be_child(work: Callable[[], int | None], place: Path, before: Callable[[], None] | None) -> None:
+    code = 1
+    try:
+        for number, name in ((1, "out.txt"), (2, "err.txt")):
+            handle = os.open(place / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(handle, number)
+            os.close(handle)
+        # pytest puts its own objects there.
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+        # A shell that runs the campaign in the background has Ctrl-C ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.environ["TMPDIR"] = str(place / "tmp")
+        if before is not None:
+            before()
+        code = work() or 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
