@@ -37,6 +37,8 @@ from tracer.record.shards import PromptTrace, ShardPair, write_pair
 
 FORMAT = 2
 """Format of the folder; version 0.1.0 wrote 1, whose frames have no readings."""
+MOST = 10**8
+"""Prompts and seeds that a run can have."""
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError)
 
 
@@ -133,6 +135,7 @@ class RunReader:
         header = _read_header(self.path)
         self.options: dict[str, Any] = header["options"]
         self.about: dict[str, Any] = header["about"]
+        self._prompts_hash = header["prompts"]["hash"]
         self.seeds = int(self.options.get("seeds", 1))
         """Clips of each prompt."""
         self.planned = int(header["prompts"]["n"]) * self.seeds
@@ -196,11 +199,14 @@ class RunReader:
         """The prompts of the run, finished or not."""
         try:
             with open(self.path / "prompts.csv", newline="", encoding="utf-8") as file:
-                return [Prompt(int(row["index"]), row["id"], row["caption"]) for row in csv.DictReader(file)]
-        except (OSError, ValueError, KeyError) as error:
+                found = [Prompt(int(row["index"]), row["id"], row["caption"]) for row in csv.DictReader(file)]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{self.path / 'prompts.csv'} cannot be read: remove it and run the same trace command again"
             ) from error
+        if prompts_hash(found) != self._prompts_hash:
+            raise InputError(f"{self.path / 'prompts.csv'} was changed: remove it and run the same trace command again")
+        return found
 
     def _pair(self, number: int) -> ShardPair:
         # Two processes interleave their shards, so a handful stays open.
@@ -234,10 +240,13 @@ def _create(folder: Path, header: dict[str, Any]) -> None:
 def _read_header(folder: Path) -> dict[str, Any]:
     try:
         header = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        header["options"]["frames"], header["prompts"]["n"], header["prompts"]["hash"], header["about"]
+        header["options"]["frames"], header["prompts"]["hash"], header["about"]
+        sizes = header["prompts"]["n"], header["options"].get("seeds", 1)
+        if not all(type(size) is int and 0 < size <= MOST for size in sizes):
+            raise ValueError("counts that no run has")
     except FileNotFoundError as error:
         raise InputError(f"{folder} is not a run folder (no run.json): give the --out of a trace") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{folder / 'run.json'} cannot be read: trace again into another --out") from error
     if header.get("format") != FORMAT:
         raise InputError(

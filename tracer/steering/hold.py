@@ -26,7 +26,7 @@ held one often strays before it comes home."""
 REACH = 0.5
 """Longest step, as a share of sqrt(C), the length of a latent in units of its spread: where a reading saturates its
 slope vanishes, and the solution would be far outside everything the model knows."""
-FLAT = 1e-5
+FLAT = 1e-8
 """Share of what counts as landed by which a step must promise to move the raised reading: below, it is saturated."""
 GIVEN_UP = 1e4
 """Damping at which a frame stays where it is: no step along the slopes makes it better."""

@@ -448,3 +448,34 @@ def test_what_no_generation_leaves_is_put_aside(spoil, tmp_path):
     store.append([trace])
     with pytest.warns(UserWarning, match="damaged"):
         assert RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(1)).done == 0
+
+
+def test_a_prompt_list_that_was_changed_is_not_served(tmp_path):
+    folder = planted.write(tmp_path / "run", 3)
+    path = folder / "prompts.csv"
+    path.write_text(path.read_text().replace("caption 1", "caption 7"))
+    with pytest.raises(InputError, match="was changed"):
+        RunReader(folder).prompts()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, "[]", '{"format": 2}', "null", '{"options": 3, "prompts": 4, "about": 5}', "\ud800"],
+)
+def test_a_run_file_that_is_none_is_one_line(content, tmp_path):
+    planted.write(tmp_path / "run", 1)
+    (tmp_path / "run" / "run.json").write_text(content, encoding="utf-8", errors="surrogatepass")
+    with pytest.raises(InputError) as refused:
+        RunReader(tmp_path / "run")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("n", [-1, 0, 10**30, 2.5, "3", None])
+def test_counts_that_no_run_has_are_refused(n, tmp_path):
+    planted.write(tmp_path / "run", 1)
+    path = tmp_path / "run" / "run.json"
+    header = json.loads(path.read_text())
+    header["prompts"]["n"] = n
+    path.write_text(json.dumps(header))
+    with pytest.raises(InputError, match="cannot be read"):
+        RunReader(tmp_path / "run")
