@@ -20,6 +20,7 @@ from probes.sae.base import StepLoss
 from probes.support.files import write_whole
 from probes.support.identity import require_same
 from probes.support.interrupts import stop_request
+from probes.support.tensors import checksum
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG_EVERY = 100  # steps
@@ -183,11 +184,11 @@ class SAETrainer:
                 tensors[f"adam.{name}.{part}"] = value
         tensors["since_fired"] = self.since_fired
         tensors["generator"] = self.generator.get_state()
-        record = self.made_with() | {"steps_done": self.steps_done, "history": self.history}
-        data = save(
-            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-            {"record": json.dumps(record)},
-        )
+        held = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        record = self.made_with() | {
+            "steps_done": self.steps_done, "history": self.history, "checksum": checksum(held)
+        }  # fmt: skip
+        data = save(held, {"record": json.dumps(record)})
         write_whole(folder / CHECKPOINT, data)
 
     def resume(self, folder: Path) -> bool:
@@ -204,7 +205,9 @@ class SAETrainer:
             with safe_open(path, framework="pt") as file:
                 record = json.loads((file.metadata() or {})["record"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, ValueError) as error:
+            if record.get("checksum", checksum(tensors)) != checksum(tensors):
+                raise ValueError("its tensors are not those that were written")
+        except (SafetensorError, KeyError, ValueError, OSError, RecursionError, AttributeError) as error:
             raise InputError(f"{path} is not a readable checkpoint: delete it to start again") from error
         mine = self.made_with()
         made = {key: record[key] for key in mine}

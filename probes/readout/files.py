@@ -18,7 +18,8 @@ from probes.readout.baselines import Baselines
 from probes.readout.generic import GenericDirections
 from probes.readout.linear import LinearProbes
 from probes.sae import SparseAutoencoder, load_config, make_sae
-from probes.support.files import read_json, write_json, write_whole
+from probes.support.files import read_json, require_fields, write_json, write_whole
+from probes.support.tensors import require_covariance, require_finite_weights
 
 if TYPE_CHECKING:
     from probes.readout.module import Readout
@@ -106,6 +107,11 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
     """
     config_path, weights_path = fetch("config.json"), fetch("model.safetensors")
     config = read_json(config_path)
+    if config.get("kind") == KIND:
+        shapes: dict[str, type | tuple[type, ...]] = {
+            "spaces": list, "attributes": dict, "classes": dict, "log_rms": (list, type(None)), "sae": dict,
+        }  # fmt: skip
+        require_fields(config_path, config, shapes)
     if config.get("kind") != KIND:
         raise InputError(f"{config_path} does not describe a readout: give a folder that `trace fit readout` wrote")
     sae_config = load_config(config["sae"])
@@ -118,7 +124,9 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
     covariance, generic, baselines = None, None, None
     try:
         if config.get("covariance"):
-            covariance = load_file(fetch("covariance.safetensors"))["covariance"].float()
+            path = fetch("covariance.safetensors")
+            covariance = load_file(path)["covariance"].float()
+            require_covariance(path, covariance)
         if config.get("generic"):
             generic = GenericDirections(list(config["attributes"]), **load_file(fetch("generic.safetensors")))
         tensors = load_file(weights_path)
@@ -134,9 +142,7 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         raise InputError(f"{weights_path} does not hold the weights its config.json describes: {message}") from error
     if config.get("baselines"):
         baselines = read_baselines(fetch("baselines.safetensors"), parts["sae"], config["classes"])
-    finite = all(bool(torch.isfinite(value).all()) for value in tensors.values())
-    if not finite:
-        raise InputError(f"{weights_path} holds weights that are not finite: train the readout again")
+    require_finite_weights(weights_path, tensors)
     return {
         **parts,
         "bins": {name: Bins.from_dict(values) for name, values in config["attributes"].items()},

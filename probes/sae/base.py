@@ -15,6 +15,7 @@ from probes.errors import InputError
 from probes.sae.config import SAEConfig
 from probes.support.files import read_json, write_json, write_whole
 from probes.support.hub import fetch_files
+from probes.support.tensors import require_finite_weights
 
 
 class StepLoss(NamedTuple):
@@ -260,8 +261,10 @@ def load_sae(config: SAEConfig, path: Path) -> SparseAutoencoder:
 
     sae = make_sae(config, seed=None)
     try:
-        sae.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+        tensors = load_file(path)
+        sae.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError, OSError) as error:
         message = " ".join(str(error).split())
         raise InputError(f"{path} does not hold the weights its config.json describes: {message}") from error
+    require_finite_weights(path, tensors)
     return sae

@@ -6,7 +6,7 @@ Each architecture adds fields of its own in its own file; `probes.sae.base.make_
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 from probes.errors import InputError
@@ -15,6 +15,18 @@ INPUT_LAYOUT = (
     "[..., channels] float32, one latent frame per row, raw values as the space's encode() returns them "
     "(no scaling factor); the per-channel mean and std in model.safetensors are applied inside"
 )
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "str | None": (str, type(None)),
+}  # fmt: skip
+
+
+def check_type(name: str, value: object, kind: str) -> None:
+    """Raise InputError when a field's value is not of the kind that its annotation names."""
+    kinds = KINDS.get(kind)
+    if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+        raise InputError(f"{name} must be of type {kind}, not {type(value).__name__}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,8 @@ class SAEConfig:
     after the decoder. The loss is taken on standardised values, every reported figure on raw ones."""
 
     def __post_init__(self) -> None:
+        for own in fields(self):
+            check_type(own.name, getattr(self, own.name), str(own.type))
         self.require("reduction", ("sum", "mean"))
         self.require("decoder", ("unit", "free"))
         if self.channels < 1 or self.hidden < 1:

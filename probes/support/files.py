@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,48 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises InputError when it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
+    except (ValueError, RecursionError, OSError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InputError(f"{path} is not valid JSON: {reason}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} does not hold a JSON object")
     return content
+
+
+def require_fields(path: Path, content: Mapping[str, Any], fields: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Check that a JSON object has these fields, of these types; a whole number stands for a float too.
+
+    Raises:
+        InputError: One is missing or of another type; one line that names the file.
+    """
+    for name, kind in fields.items():
+        if name not in content:
+            raise InputError(f"{path} has no {name!r}: it is damaged, or the file of something else")
+        value = content[name]
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        fits = isinstance(value, (*kinds, int) if float in kinds else kinds)
+        if not fits or (isinstance(value, bool) and bool not in kinds):
+            wanted = " or ".join("null" if one is type(None) else one.__name__ for one in kinds)
+            raise InputError(f"{path}: {name!r} must be of type {wanted}, not {type(value).__name__}")
+
+
+_OURS = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")
+
+
+def sweep_temporary(folder: Path) -> None:
+    """Remove what `whole_file` left in a folder and the folders in it when its process was killed."""
+    for path in [*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")]:
+        found = _OURS.fullmatch(path.name)
+        if found and not _runs(int(found["process"])):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine runs."""
+    import psutil
+
+    return bool(psutil.pid_exists(process))
 
 
 def _sync_file(path: Path) -> None:

@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 from probes.errors import InputError
+from probes.support.files import sweep_temporary
 
 
 def result_folder(path: str | os.PathLike[str], option: str = "--out") -> Path:
-    """The folder, which need not exist yet. Nothing is created.
+    """The folder, which need not exist yet. Nothing is created; what killed processes left in it is removed.
 
     Args:
         path: Where results are to lie.
@@ -34,4 +35,6 @@ def result_folder(path: str | os.PathLike[str], option: str = "--out") -> Path:
         raise InputError(f"{option} {str(folder)[:80]}... has a name of {longest} bytes, more than 255: shorten it")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f"{option} {folder} cannot be written (no permission in {parent}): choose another folder")
+    if folder.is_dir():
+        sweep_temporary(folder)
     return folder

@@ -3,7 +3,7 @@
 import hashlib
 import pickle
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +83,30 @@ def raw_bytes(tensor: Tensor) -> Any:
     """The bytes of a tensor's numbers."""
     flat = tensor.detach().cpu().contiguous().flatten()
     return flat.view(torch.uint8).numpy() if flat.numel() else b""
+
+
+def require_finite_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise InputError when a weights file holds NaN or infinity."""
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise InputError(f"{path} holds weights that are not finite ({name}): train or download it again")
+
+
+def require_covariance(path: Path, matrix: Tensor) -> None:
+    """Raise InputError unless a matrix can be a covariance: square, finite, symmetric, no negative eigenvalue."""
+    fine = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and bool(torch.isfinite(matrix).all())
+    if fine:
+        size = float(matrix.abs().max())
+        fine = bool((matrix - matrix.t()).abs().max() <= 1e-4 * size)
+        fine = fine and float(torch.linalg.eigvalsh(matrix.double()).min()) >= -1e-4 * size
+    if not fine:
+        raise InputError(f"{path} does not hold a covariance (symmetric, finite, no negative eigenvalue)")
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """Sixteen hex digits over every byte of some tensors and their names."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(raw_bytes(value))
+    return digest.hexdigest()

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from probes.errors import InputError
+from probes.support.files import write_whole
 
 CONTROL_COLOUR = "#8C8C8C"
 CONTROL_LABEL = "shuffled labels"
@@ -164,13 +164,11 @@ class Drawing(Figure):
         stem = Path(path)
         paths = [stem] if stem.suffix in FORMATS else [stem.with_name(stem.name + kind) for kind in FORMATS[:2]]
         dates = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}, ".pdf": {"CreationDate": None}}
-        try:
-            stem.parent.mkdir(parents=True, exist_ok=True)
-            with figure_style():
-                for each in paths:
-                    self.savefig(each, metadata=dates[each.suffix])
-        except OSError as error:
-            raise InputError(f"{stem.parent} cannot be written ({error.strerror}): choose another --out") from error
+        with figure_style():
+            for each in paths:
+                drawn = io.BytesIO()
+                self.savefig(drawn, format=each.suffix[1:], metadata=dates[each.suffix])
+                write_whole(each, drawn.getvalue())
         return paths
 
     def _repr_png_(self) -> bytes:

@@ -200,7 +200,7 @@ class RunReader:
         try:
             with open(self.path / "prompts.csv", newline="", encoding="utf-8") as file:
                 found = [Prompt(int(row["index"]), row["id"], row["caption"]) for row in csv.DictReader(file)]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise InputError(
                 f"{self.path / 'prompts.csv'} cannot be read: remove it and run the same trace command again"
             ) from error

@@ -117,6 +117,17 @@ def test_a_checkpoint_of_other_options_is_refused_with_their_names(tmp_path):
     assert not trainer_for(data).resume(tmp_path / "elsewhere")
 
 
+def test_a_checkpoint_with_a_changed_number_is_not_trained_on(tmp_path):
+    data = sparse_data(300)
+    trainer = trainer_for(data)
+    trainer.save(tmp_path)
+    whole = bytearray((tmp_path / CHECKPOINT).read_bytes())
+    whole[-40] ^= 1  # one bit of a tensor
+    (tmp_path / CHECKPOINT).write_bytes(whole)
+    with pytest.raises(InputError, match="delete it to start again"):
+        trainer_for(data).resume(tmp_path)
+
+
 def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     trainer = trainer_for(sparse_data(300))
     trainer.save(tmp_path)

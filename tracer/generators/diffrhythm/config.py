@@ -14,6 +14,10 @@ from probes.errors import InputError
 IGNORED = {"heads", "dim_head", "dropout"}
 
 
+MOST = 10**6
+"""Largest number that a key may have."""
+
+
 @dataclass(frozen=True)
 class DiTConfig:
     """Shape of the diffusion transformer. The defaults are the released 1.1-billion-parameter model."""
@@ -57,9 +61,9 @@ class DiTConfig:
                     raise InputError(f"config key 'causal' must be true or false, got {value!r}")
                 continue
             lowest = 0 if field.name == "conv_layers" else 1
-            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+            if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= MOST:
                 raise InputError(
-                    f"config key '{field.name}' must be a whole number of at least {lowest}, got {value!r}"
+                    f"config key '{field.name}' must be a whole number from {lowest} to {MOST}, got {str(value)[:20]}"
                 )
         if self.dim % (2 * self.attention_heads):
             raise InputError(
@@ -88,7 +92,7 @@ def read_config(
     if isinstance(source, str | Path):
         try:
             values: Any = json.loads(Path(source).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"cannot read the model config {source}: {error}") from None
     else:
         values = {} if source is None else source

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
-from probes.support.tensors import fingerprint, read_safetensors
+from probes.support.tensors import fingerprint, first_line, read_safetensors
 from tracer.generators.base import Generator
 from tracer.generators.diffrhythm.config import DiTConfig
 from tracer.generators.diffrhythm.model import DiffRhythm, check_names
@@ -114,14 +114,22 @@ def load(weights: str | None = None, device: str = "cpu", dtype: str = "auto") -
     try:
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         network, vocabulary = DiTConfig(**settings["network"]), settings["text"]["vocabulary"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{folder / 'config.json'} does not describe a mini model: {error}") from error
     tensors = {name: tensor.float() for name, tensor in read_safetensors(folder / "model.safetensors").items()}
-    model, text = DiffRhythm(network), TextEncoder(vocabulary)
+    try:
+        model, text = DiffRhythm(network), TextEncoder(vocabulary)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{folder / 'config.json'} does not describe a mini model: {error}") from error
     network_part = {name: tensor for name, tensor in tensors.items() if name.startswith("transformer.")}
     check_names(model, network_part, str(folder))
     model.load_state_dict(network_part)
-    text.load_state_dict({name[5:]: tensor for name, tensor in tensors.items() if name.startswith("text.")})
+    try:
+        text.load_state_dict({name[5:]: tensor for name, tensor in tensors.items() if name.startswith("text.")})
+    except RuntimeError as error:
+        raise InputError(
+            f"{folder} does not hold the weights its config.json describes: {first_line(error)}"
+        ) from error
     model = model.to(device=device, dtype=DTYPES[dtype])
     return MiniGenerator(
         model.eval().requires_grad_(False),
