@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.errors import InputError
-from probes.support.files import write_whole
 from tracer.curves import TRAINED, VIEWS, Curve
 from tracer.gathering import MEASURES
 from tracer.measures.committing import CommitmentMap
 from tracer.measures.progress import THRESHOLD, THRESHOLDS
-from tracer.measures.truth import against_audio
 from tracer.prompts import Prompt
 from tracer.record.store import RunReader
 from tracer.results import Results, compute_progress, is_computed, load_results
+from tracer.truth_files import write_truth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -376,7 +375,8 @@ def _written(figure: Drawing, path: str | Path | None) -> Drawing:
 def finish_run(folder: str | os.PathLike[str]) -> Run:
     """Compute a run's curves anew and draw them: the tables, `emergence.*`, `progress.*` and, of seeds, `parts.*`.
 
-    Where the attributes were measured on decoded audio too, `ground-truth.*` says how well the probes follow.
+    Where the attributes were measured on decoded audio too, `ground-truth.*` says how well the probes
+    follow, and `validity.*` whether they are right.
 
     Returns:
         The run, with the curves that were computed.
@@ -390,19 +390,5 @@ def finish_run(folder: str | os.PathLike[str]) -> Run:
     run.plot_progress(run.path / "progress")
     if not run.results.parts.empty:
         run.plot_parts(run.path / "parts")
-    _write_truth(run)
+    write_truth(run)
     return run
-
-
-def _write_truth(run: Run) -> None:
-    """Write `ground-truth.csv`, .png and .svg, if the run's attributes were measured on audio."""
-    rows = against_audio(run.results.progress)
-    if not rows:
-        return
-    import pandas as pd
-
-    from tracer.figures.truth import draw_truth
-
-    table = pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_whole(run.path / "ground-truth.csv", table.encode())
-    draw_truth(run.results, rows).write(run.path / "ground-truth")

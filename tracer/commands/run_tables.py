@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracer.commands.tables import Column, print_columns
+from tracer.commands.truth_tables import print_validity
 from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED
 from tracer.measures.progress import THRESHOLD
 from tracer.measures.truth import against_audio
+from tracer.truth_files import load_validity
 
 if TYPE_CHECKING:
     from tracer.comparing import Comparison
@@ -49,17 +51,18 @@ def print_run(run: Run, as_json: bool) -> None:
     if measured:
         print()
         print_columns("probes beside the decoded audio, mean agreement curves", measured)
+        print_validity(run)
     print(f"curves, clips and readings: {run.path}")
 
 
 def run_json(run: Run) -> dict[str, Any]:
     """What a run came to, for machines: folder, finished prompts, threshold and the rows of `Run.summary`.
 
-    A run with ground truth has the rows of `against_audio` too.
+    A run with ground truth has the rows of `against_audio` and of `validity.csv` too.
     """
     content: dict[str, Any] = {"run": str(run.path), "n": run.n, "threshold": THRESHOLD, "settled": run.summary()}
     rows = against_audio(run.results.progress)
-    return content | ({"ground_truth": rows} if rows else {})
+    return content | ({"ground_truth": rows, "validity": finite(load_validity(run).to_dict("records"))} if rows else {})
 
 
 def settled_columns(run: Run) -> list[Column]:

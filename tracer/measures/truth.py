@@ -1,17 +1,27 @@
-"""How well the probes' curves follow what was measured on the decoded audio of the same states (`--ground-truth`)."""
+"""Whether the probes are right on what they read: beside the decoded audio of the same states (`--ground-truth`).
+
+`Validity` compares classes frame by frame and state by state. `against_audio` compares mean curves, which says less:
+any two curves that rise correlate.
+"""
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracer.curves import MEASURED, SHUFFLED, TRAINED
+from tracer.curves import MEASURED, NO_CLASS, SHUFFLED, TRAINED
+from tracer.measures.contrast import ratio
+from tracer.measures.progress import Bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MEASURES = ("agreement", "paper", "l1", "js")
+SCORES = ("accuracy", "within_one", "octave_folded", "bias")
+"""What is said of a probe at a state: share of frames in the measured class, at most one class away, and a multiple of
+twelve classes away (octaves where classes are semitones); mean of read minus measured class."""
 
 
 def against_audio(progress: pd.DataFrame) -> list[dict[str, Any]]:
@@ -51,3 +61,85 @@ def against_audio(progress: pd.DataFrame) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+class Validity:
+    """How right a probe is at every state, gathered prompt by prompt; memory does not grow with the prompts.
+
+    Every score is a ratio of sums over prompts, so that a prompt weighs as much as it has frames.
+
+    Args:
+        prompts: Number of prompts that will be added.
+        circle: Number of classes where the last is a neighbour of the first, as in chroma: differences are then taken
+            the short way round. None where classes are a scale.
+    """
+
+    def __init__(self, prompts: int, circle: int | None = None) -> None:
+        self.circle = circle
+        self.n = np.zeros(0, dtype=np.int64)
+        """Prompts with a frame to compare, int [states]."""
+        self._sums = np.zeros((0, 0))
+        self._measured = np.zeros((0, NO_CLASS), dtype=np.int64)
+        self._bootstrap = Bootstrap(prompts)
+
+    def add(self, read: np.ndarray, measured: np.ndarray, valid: np.ndarray | None = None) -> None:
+        """Add one prompt.
+
+        Args:
+            read: Class that the probe reads in every frame, uint8 [states, frames]; frames of several clips of the
+                prompt stand side by side.
+            measured: Class measured on the decoded audio, the same shape; 255 where nothing was measured.
+            valid: Frames that count, bool [frames]; all when None. A frame counts at the states at which it has a
+                measured class.
+
+        Raises:
+            ValueError: Shapes that differ, or more prompts than were announced.
+        """
+        if np.shape(read) != np.shape(measured):
+            raise ValueError(f"read {np.shape(read)} and measured {np.shape(measured)} are not of one shape")
+        both = np.asarray(measured) != NO_CLASS
+        if valid is not None:
+            both &= np.asarray(valid, dtype=bool)
+        sums = _sums(np.asarray(read), np.asarray(measured), both, self.circle)
+        if not len(self.n):
+            self.n, self._sums = np.zeros(len(both), dtype=np.int64), np.zeros_like(sums)
+            self._measured = np.zeros((len(both), NO_CLASS), dtype=np.int64)
+        self.n += both.any(axis=1)
+        self._sums += sums
+        states, frames = np.nonzero(both)
+        np.add.at(self._measured, (states, np.asarray(measured)[states, frames]), 1)
+        self._bootstrap.add(sums)
+
+    @property
+    def n_frames(self) -> np.ndarray:
+        """Frames with both a read and a measured class, over all prompts, int [states]."""
+        return self._sums[0].astype(np.int64)
+
+    @property
+    def majority(self) -> np.ndarray:
+        """Share of these frames in the commonest measured class, float64 [states]: what a constant answer gets."""
+        return ratio(self._measured.max(axis=1).astype(np.float64), self._sums[0])
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Each of `SCORES` as float64 [3, states]: the value, and low and high of its 95 % bootstrap interval.
+
+        The interval is over prompts: it is NaN at a state at which fewer than two have a frame to compare. The value is
+        NaN where none has.
+        """
+        drawn = self._bootstrap.means()
+        replicates = ratio(drawn[:, 1:], np.broadcast_to(drawn[:, :1], drawn[:, 1:].shape))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # states without a frame
+            bounds = np.nanpercentile(replicates, [2.5, 97.5], axis=0)
+        bounds[:, :, self.n < 2] = np.nan
+        values = ratio(self._sums[1:], np.broadcast_to(self._sums[:1], self._sums[1:].shape))
+        return {score: np.stack([values[k], *bounds[:, k]]) for k, score in enumerate(SCORES)}
+
+
+def _sums(read: np.ndarray, measured: np.ndarray, both: np.ndarray, circle: int | None) -> np.ndarray:
+    """Number of frames that count, and what each of `SCORES` sums over them, float64 [1 + scores, states]."""
+    away = read.astype(np.int64) - measured.astype(np.int64)
+    if circle is not None:
+        away = (away + circle // 2) % circle - circle // 2
+    terms = (np.ones_like(away), away == 0, np.abs(away) <= 1, away % 12 == 0, away)
+    return np.stack([np.where(both, term, 0).sum(axis=1) for term in terms]).astype(np.float64)

@@ -67,8 +67,10 @@ EVERY_FIGURE = """
     from tracer.figures.parts import draw_parts
     from tracer.figures.sweep import draw_sweeps
     from tracer.figures.truth import draw_truth
+    from tracer.figures.validity import draw_validity
     from tracer.measures.truth import against_audio
     from tracer.run import finish_run
+    from tracer.truth_files import load_validity
 
     runs = [finish_run(planted.write(f"{sys.argv[1]}/{i}", 2, measured=True)) for i in range(2)]
     results = runs[0].results
@@ -81,6 +83,7 @@ EVERY_FIGURE = """
         "commitment": runs[0].plot_commitment(),
         "autoencoder": runs[0].plot_autoencoder(),
         "truth": draw_truth(results, against_audio(results.progress)),
+        "validity": draw_validity(load_validity(runs[0]), results.attributes),
         "dose": draw_dose(figure_data.dose()),
         "leakage": draw_leakage(figure_data.leakage(), 5),
         "lockin": draw_lockin(*figure_data.lockin()),
