@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import re
@@ -64,6 +65,12 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object, indented, as `whole_file` does."""
     write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def file_checksum(path: Path) -> str:
+    """32 hex digits over a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.diffrhythm import released_folder, settings
 from support.readout import tiny_readout
@@ -252,3 +253,18 @@ def test_a_run_goes_on_with_another_batch_size_and_path(traced: Callable[..., Ru
     first = traced(tmp_path / "run", batch_size=3)
     again = traced(tmp_path / "." / "run", batch_size=1, device="cpu")
     assert again.n == first.n
+
+
+def test_a_clip_that_was_changed_is_made_again_and_one_that_was_removed_is_not(
+    traced: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = traced(tmp_path / "run", save_latents=True, batch_size=1)
+    first, second = (tmp_path / "run" / "latents" / f"0000{index}.safetensors" for index in range(2))
+    whole = first.read_bytes()
+    first.write_bytes(whole[:-4] + b"abcd")
+    second.unlink()
+    with pytest.warns(UserWarning, match=r"latents/00000\.safetensors is not what was written"):
+        again = traced(tmp_path / "run", save_latents=True, batch_size=1)
+    assert first.read_bytes() == whole
+    assert not second.exists()
+    pd.testing.assert_frame_equal(run.progress(), again.progress())

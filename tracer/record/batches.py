@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from hooks import Edit, Event
-from probes.support.files import write_whole
+from probes.support.files import file_checksum, write_whole
 from tracer.long_work import reporting
 from tracer.measures.linear_flow import LinearFlow
 from tracer.options import TraceOptions
@@ -94,18 +94,26 @@ def trace_batch(
     tell_idle_edits(options.steer, edits, reader.times)
     if options.frames:
         read_linear_flow(session, options, reader, latents)
+    files: list[dict[str, str]] = [{} for _ in clips]
     if options.save_latents:
-        for clip, latent in zip(clips, latents):
+        for clip, latent, held in zip(clips, latents, files):
             data = save({"latent": latent.cpu().contiguous()})
-            write_whole(store.path / "latents" / f"{clip.stem}.safetensors", data)
+            path = store.path / "latents" / f"{clip.stem}.safetensors"
+            write_whole(path, data)
+            held[path.relative_to(store.path).as_posix()] = file_checksum(path)
     if options.save_audio:
         voiced = reads_voiced_pitch(session, options)
         audio, tracks = session.listen(clips, latents, ["pitch"] if voiced else [])
-        for clip, sound in zip(clips, audio):
-            session.write_clip(store.path / "audio" / f"{clip.stem}.wav", sound)
+        for clip, sound, held in zip(clips, audio, files):
+            path = store.path / "audio" / f"{clip.stem}.wav"
+            session.write_clip(path, sound)
+            held[path.relative_to(store.path).as_posix()] = file_checksum(path)
         if voiced:
             buffer.restrict("pitch", np.stack([own.valid["pitch"] for own in tracks]))
-    return buffer.traces()
+    traces = buffer.traces()
+    for trace, held in zip(traces, files):
+        trace.files = held
+    return traces
 
 
 def read_linear_flow(session: Session, options: TraceOptions, reader: StateReader, latents: Tensor) -> None:

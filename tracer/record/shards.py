@@ -34,6 +34,7 @@ valid      list<bool>   on the rows of the last state: whether the frame counts 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +90,7 @@ class PromptTrace:
         fvu: For each view, float32 [T+1].
         l0: For each view, float32 [T+1].
         seed: Number of its noise among the run's seeds.
+        files: Checksum of each further file of the clip (audio, latent), by its path in the run folder.
     """
 
     prompt: int
@@ -101,6 +103,7 @@ class PromptTrace:
     fvu: dict[str, np.ndarray] = field(default_factory=dict)
     l0: dict[str, np.ndarray] = field(default_factory=dict)
     seed: int = 0
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def write_pair(folder: Path, name: str, traces: Sequence[PromptTrace], frames: bool, run: str) -> None:
@@ -112,7 +115,8 @@ def write_pair(folder: Path, name: str, traces: Sequence[PromptTrace], frames: b
     if frames:
         schema = FRAMES_SCHEMA.with_metadata(about)
         _write_tables(folder / "frames" / f"{name}.parquet", schema, (_frames_table(t) for t in traces))
-    schema = SHARD_SCHEMA.with_metadata(about)
+    files = {name: checksum for trace in traces for name, checksum in trace.files.items()}
+    schema = SHARD_SCHEMA.with_metadata(about | {"files": json.dumps(files)})
     _write_tables(folder / "shards" / f"{name}.parquet", schema, (_shard_table(t) for t in traces))
 
 
@@ -232,6 +236,12 @@ class ShardPair:
         """
         for group in range(len(self.clips)):
             check_trace(self.read(group))
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Checksums of the clips' further files, by their path in the run folder."""
+        held = (self._shard.schema_arrow.metadata or {}).get(b"files")
+        return dict(json.loads(held)) if held else {}
 
     def close(self) -> None:
         self._shard.close()

@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 
 from probes.errors import InputError
-from probes.support.files import plain_errors, sync_folder, write_json, write_whole
+from probes.support.files import file_checksum, plain_errors, sync_folder, write_json, write_whole
 from probes.support.identity import require_same
 from tracer.prompts import Prompt, prompts_hash
 from tracer.record.shards import PromptTrace, ShardPair, write_pair
@@ -293,7 +293,10 @@ def _clean(folder: Path, frames: bool, run: str) -> None:
         try:
             pair = ShardPair(folder, name, frames, run)
             pair.verify()
+            changed = [file for file, checksum in pair.files.items() if _changed(folder / file, checksum)]
             pair.close()
+            if changed:
+                raise pa.ArrowInvalid(f"{changed[0]} is not what was written beside it")
         except _READ_ERRORS as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # too many open files, no permission, a failing disk: that says nothing of the shard
@@ -306,6 +309,11 @@ def _clean(folder: Path, frames: bool, run: str) -> None:
     for path in (path for kind in kinds for path in (folder / kind).glob("*.parquet")):
         if path.stem not in whole:  # its partner was never finished
             path.unlink()
+
+
+def _changed(path: Path, checksum: str) -> bool:
+    """Whether a clip's file is there with other bytes. One that was removed is the user's affair."""
+    return path.exists() and file_checksum(path) != checksum
 
 
 def _damaged(folder: Path, name: str, error: BaseException) -> str:
