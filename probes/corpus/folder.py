@@ -27,6 +27,7 @@ import numpy as np
 
 from probes.corpus.split import SPLITS, assign
 from probes.errors import InputError
+from probes.support.files import require_fields
 
 FORMAT = 1
 
@@ -131,7 +132,11 @@ class Corpus:
             has = ", ".join(self.attributes) or "no labels: it was made from ready latents"
             raise InputError(f"the corpus {self.path} has no labels of {attribute!r}; it has {has}")
         rows = self._rows(file, attribute)
-        return np.array(rows[:, 0]), np.array(rows[:, 1])
+        values, confidence = np.array(rows[:, 0]), np.array(rows[:, 1])
+        # A frame without a value has confidence 0 and may hold NaN.
+        if not np.isfinite(confidence).all() or not np.isfinite(values[confidence > 0]).all():
+            raise InputError(f"the corpus {self.path} is damaged: labels of {attribute} of {file.name} are not finite")
+        return values, confidence
 
     def train_values(self, attribute: str) -> np.ndarray:
         """Valid values of the train split, for fitting bins."""
@@ -173,7 +178,16 @@ class Corpus:
                 self._arrays[key] = np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError, EOFError) as error:
                 raise InputError(f"the corpus {self.path} is damaged: {path.name} in shard {file.shard}") from error
-        return self._arrays[key][file.start : file.start + file.frames]
+            width = self.channels if name == "latents" else 2
+            found = self._arrays[key]
+            if found.ndim != 2 or found.shape[1] != width or found.dtype.kind != "f":
+                raise InputError(
+                    f"the corpus {self.path} is damaged: {path.name} in shard {file.shard} is not [frames, {width}]"
+                )
+        rows = self._arrays[key][file.start : file.start + file.frames]
+        if len(rows) != file.frames:
+            raise InputError(f"the corpus {self.path} is damaged: {name}.npy in shard {file.shard} is too short")
+        return rows
 
 
 def shard_folder(corpus: Path, shard: int) -> Path:
@@ -189,11 +203,16 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     try:
         config = json.loads((path / "corpus.json").read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a corpus (no corpus.json): make one with `trace fit encode`") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path / 'corpus.json'} does not hold a JSON object")
     if config.get("format") != FORMAT:
         raise InputError(f"the corpus {path} has format {config.get('format')}, this version reads {FORMAT}")
-    return dict(config)
+    require_fields(path / "corpus.json", config, {"space": dict, "attributes": dict})
+    space = {"name": str, "channels": int, "frame_rate": float}
+    require_fields(path / "corpus.json", config["space"], space)
+    return config
 
 
 def read_index(path: Path) -> list[dict[str, Any]]:

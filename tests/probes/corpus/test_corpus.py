@@ -263,3 +263,47 @@ def test_the_songs_of_diffrhythm(shared: Path, tmp_path: Path) -> None:
     assert isinstance(corpus.files("test")[0], CorpusFile)
     _, std = corpus.statistics()
     assert 0.6 < std.min() < std.max() < 1.4
+
+
+def read_all(corpus):
+    for file in corpus.files():
+        corpus.latents(file)
+        for attribute in corpus.attributes:
+            corpus.labels(file, attribute)
+
+
+def spoil(folder, name, change):
+    path = folder / "shards" / "00000" / f"{name}.npy"
+    np.save(path, change(np.load(path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("latents", lambda rows: rows[:, :5], r"latents\.npy .* is not \[frames, 12\]"),
+        ("latents", lambda rows: rows.astype(np.int32), "is not"),
+        ("latents", lambda rows: rows[:-1], "too short"),
+        ("pitch", lambda rows: rows[:, :1], r"pitch\.npy .* is not \[frames, 2\]"),
+        ("pitch", lambda rows: rows[:40], "too short"),
+        ("loudness", lambda rows: np.where(rows > 0.4, np.inf, rows), "labels of loudness .* not finite"),
+        ("loudness", lambda rows: np.full_like(rows, np.nan), "not finite"),
+    ],
+)
+def test_arrays_that_are_not_those_of_the_file_table_are_refused(name, change, says, tmp_path):
+    from support.corpus import tiny_corpus
+
+    tiny_corpus(tmp_path / "corpus")
+    spoil(tmp_path / "corpus", name, change)
+    corpus = Corpus.open(tmp_path / "corpus")
+    with pytest.raises(InputError, match=says):
+        read_all(corpus)
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, "[]", '{"format": 1}', '{"format": 1, "space": {}, "attributes": {}}']
+)
+def test_a_corpus_file_that_is_none_is_one_line(content, tmp_path):
+    (tmp_path / "corpus.json").write_text(content)
+    with pytest.raises(InputError) as refused:
+        Corpus.open(tmp_path)
+    assert "\n" not in str(refused.value)
