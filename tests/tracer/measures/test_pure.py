@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[3] / "tracer" / "measures"
-ALLOWED = {"__future__", "collections", "dataclasses", "typing", "math", "itertools", "numpy", "scipy", "pandas"}
+ALLOWED = {
+    "__future__",
+    "warnings",
+    "collections",
+    "dataclasses",
+    "typing",
+    "math",
+    "itertools",
+    "numpy",
+    "scipy",
+    "pandas",
+}
 OURS = ("probes", "tracer.curves", "tracer.measures")
 
 
