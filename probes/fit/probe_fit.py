@@ -76,7 +76,11 @@ def fit_linear_probes(
             f"no labelled frame of {', '.join(unchecked)} in the validation split: its probes keep their last weights",
             stacklevel=2,
         )
-    _train(trainers, sampler, tables, lambda: _labelled(validation, labels["val"], device), options, progress)
+    own_lengths = [file.frames for file in corpus.files("val")]
+    by_table = {"labels": labels["val"], "shuffled": labels["val"]}
+    if len(own_lengths) > 1:
+        by_table["shuffled"] = shuffled_labels(labels["val"], own_lengths, options.seed)
+    _train(trainers, sampler, tables, lambda: _labelled(validation, by_table, device), options, progress)
 
     found: dict[tuple[str, str], Predictions] = {}
     test = [corpus.latents(file) for file in corpus.files("test")]
@@ -145,7 +149,7 @@ def _train(
     trainers: list[ProbeTrainer],
     sampler: FrameSampler,
     tables: Mapping[str, Tensor],
-    validation: Callable[[], Iterator[tuple[Tensor, Tensor]]],
+    validation: Callable[[], Iterator[tuple[Tensor, dict[str, Tensor]]]],
     options: ProbeOptions,
     progress: Callable[[int, int], None] | None,
 ) -> None:
@@ -171,13 +175,16 @@ def _train(
             break
 
 
-def _labelled(arrays: list[np.ndarray], labels: np.ndarray, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def _labelled(
+    arrays: list[np.ndarray], tables: Mapping[str, np.ndarray], device: torch.device
+) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
     row = 0
     for array in arrays:
         for start in range(0, len(array), FRAMES):
             x = torch.from_numpy(np.array(array[start : start + FRAMES], np.float32))
-            y = torch.from_numpy(labels[row : row + len(x)]).long()
-            yield x.to(device), y.to(device)
+            part = slice(row, row + len(x))
+            y = {name: torch.from_numpy(table[part]).long().to(device) for name, table in tables.items()}
+            yield x.to(device), y
             row += len(x)
 
 
@@ -198,6 +205,9 @@ def _report(
     result["unlabelled"] = float(np.mean(test < 0))
     controls = found["controls", name]
     result["shuffled"] = accuracy(controls.labels, controls.classes)
+    for name_of, predictions in (("margin", main), ("shuffled_margin", controls)):
+        assert predictions.margin is not None
+        result[name_of] = float(np.median(predictions.margin))
     result["shuffled_commonest_share"] = float(np.bincount(controls.classes).max() / len(controls.classes))
     for block, title in baselines.items():
         if (block, name) in found:

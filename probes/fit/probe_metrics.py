@@ -17,6 +17,7 @@ class Predictions(NamedTuple):
     classes: Classes  # [N] most probable class
     confidence: NDArray[np.float64]  # [N] its probability
     files: Classes  # [N] number of the file each frame is from
+    margin: NDArray[np.float64] | None = None  # [N] gap of the two largest logits
 
 
 def accuracy(labels: Classes, classes: Classes) -> float:

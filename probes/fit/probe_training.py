@@ -95,7 +95,7 @@ class ProbeTrainer:
 
     Each attribute of each block minimises its own mean cross-entropy over its labelled frames; rows of different
     attributes and blocks share nothing but the inputs and the steps, so each one's best weights on the validation
-    data are kept by themselves. A block on shuffled labels has no meaningful validation loss and keeps its last.
+    data are kept by themselves. A block on shuffled labels is selected by shuffled validation labels.
     """
 
     def __init__(
@@ -152,17 +152,23 @@ class ProbeTrainer:
         self.optimiser.step()
 
     @torch.no_grad()
-    def validate(self, chunks: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> bool:
-        """Validation losses; keep the weights of each attribute that got better. True when any of them did.
+    def validate(self, chunks: Callable[[], Iterable[tuple[Tensor, dict[str, Tensor]]]]) -> bool:
+        """Validation losses; keep the weights of each attribute that got better.
 
-        chunks gives (raw latents [N, C], labels [N, attributes]).
+        Probes of shuffled labels are selected by shuffled validation labels, as the others are by theirs.
+
+        Args:
+            chunks: Gives raw latents [N, C] and for each table of labels [N, attributes].
+
+        Returns:
+            Whether a probe of true labels got better.
         """
         losses: dict[tuple[str, int], float] = {}
         counts: dict[tuple[str, int], int] = {}
         for x, labels in chunks():
             logits = self._scaled(x) @ self.weight.t() + self.bias
             for block, column, part in self._parts(logits):
-                wanted = labels[:, column]
+                wanted = labels[block.table][:, column]
                 loss = torch.nn.functional.cross_entropy(part, wanted, ignore_index=-1, reduction="sum")
                 key = (block.name, column)
                 losses[key] = losses.get(key, 0.0) + float(loss)
@@ -174,13 +180,13 @@ class ProbeTrainer:
                 key = (block.name, column)
                 mean = losses[key] / counts[key] if counts[key] else float("nan")
                 improved = mean < block.best.get(name, float("inf"))
-                # Without a validation loss, or with one that means nothing, the last weights are kept.
-                if improved or block.table == "shuffled" or not counts[key]:
+                # Without a validation loss the last weights are kept.
+                if improved or not counts[key]:
                     for kept, now in zip(self.kept, (self.weight, self.bias)):
                         kept[start : start + count] = now[start : start + count]
-                if improved and block.table != "shuffled":
+                if improved:
                     block.best[name] = mean
-                    better = True
+                    better = better or block.table != "shuffled"
                 start += count
         return better
 
@@ -206,16 +212,18 @@ class ProbeTrainer:
             logits = self._scaled(x) @ weight.t() + bias
             for block, column, part in self._parts(logits):
                 confidence, classes = part.softmax(-1).max(-1)
+                best = part.topk(min(2, part.shape[-1]), dim=-1).values
+                margin = best[:, 0] - best[:, -1]
                 key = (block.name, list(self.classes)[column])
-                found.setdefault(key, []).append(torch.stack([classes.float(), confidence]).cpu().numpy())
+                found.setdefault(key, []).append(torch.stack([classes.float(), confidence, margin]).cpu().numpy())
         files = np.repeat(np.arange(len(arrays)), [len(array) for array in arrays])
         result = {}
         for (block_name, attribute), parts in found.items():
-            classes, confidence = np.concatenate(parts, axis=1)
+            classes, confidence, margin = np.concatenate(parts, axis=1)
             truth = labels[:, list(self.classes).index(attribute)].astype(np.int64)
             valid = truth >= 0
             result[block_name, attribute] = Predictions(
-                truth[valid], classes[valid].astype(np.int64), confidence[valid], files[valid]
+                truth[valid], classes[valid].astype(np.int64), confidence[valid], files[valid], margin[valid]
             )
         return result
 

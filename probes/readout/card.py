@@ -22,6 +22,8 @@ ROWS = (
     ("untrained_sae", "probe on an untrained autoencoder"),
     ("with_log_rms", "with log rms(h) as one more input"),
     ("without_log_rms", "without log rms(h)"),
+    ("margin", "median gap of the two largest logits"),
+    ("shuffled_margin", "the same of shuffled labels"),
     ("shuffled_commonest_share", "share of the commonest prediction with shuffled labels"),
     ("unlabelled", "share of frames without a label (unvoiced, silent)"),
     ("frames", "labelled frames"),
