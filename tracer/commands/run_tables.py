@@ -25,6 +25,8 @@ _COLUMNS = {
     "paper": "Eq. 4",
     "l1": "ratio of sums",
 }
+FEW = 8
+"""Prompts below which a bootstrap over them says little."""
 _NOTE = f"settled: within {THRESHOLD:g} of its end from there on"
 _NULLS = {
     GENERIC: ("generic directions", "any quantity of the latent with the same spread and classes"),
@@ -95,6 +97,8 @@ def print_verdicts(run: Run) -> None:
     table = table[table["measure"] == "closeness"]
     if not table.empty:
         print_columns("by closeness, settled earlier, like or later than (states, 95 % interval)", verdict_columns(run))
+        if run.n < FEW:
+            print(f"fewer than {FEW} prompts: these intervals are rough")
         for null in dict.fromkeys(table["null"]):
             print(f"{_NULLS[null][0]}: {_NULLS[null][1]}")
     if run.results.missing and run.options.get("frames"):
