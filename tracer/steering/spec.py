@@ -54,6 +54,10 @@ class EditSpec:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        if self.vector == "closed" and abs(self.alpha) > MOST:
+            raise InputError(
+                f"alpha {self.alpha:g} is no dose of the closed form, which counts {self.unit_of_alpha}: at most {MOST:g}"
+            )
         if self.attribute in self.hold:
             raise InputError(f"an edit of {self.attribute} cannot hold {self.attribute}: leave it out of hold=")
         if self.vector == "closed" and self.unit == "std":
@@ -105,6 +109,8 @@ class EditSpec:
 
 DEFAULT_DOSES = {"vector": 0.02, "direction": 1.0, "class": 10.0}
 """Dose of an edit that names none, by its form."""
+MOST = 1000.0
+"""Largest dose of the closed form; a readout's axis is shorter, and odds are beyond everything there."""
 USUAL_DOSES = {
     "vector": (0.002, 0.005, 0.01, 0.03),
     "direction": (0.5, 1.0, 2.0, 3.0),
