@@ -56,7 +56,7 @@ class EditSpec:
                 raise InputError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
         if self.vector == "closed" and abs(self.alpha) > MOST:
             raise InputError(
-                f"alpha {self.alpha:g} is no dose of the closed form, which counts {self.unit_of_alpha}: at most {MOST:g}"
+                f"alpha {self.alpha:g} is no dose of the closed form: it counts {self.unit_of_alpha}, at most {MOST:g}"
             )
         if self.attribute in self.hold:
             raise InputError(f"an edit of {self.attribute} cannot hold {self.attribute}: leave it out of hold=")
