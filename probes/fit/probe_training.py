@@ -220,6 +220,12 @@ class ProbeTrainer:
         result = {}
         for (block_name, attribute), parts in found.items():
             classes, confidence, margin = np.concatenate(parts, axis=1)
+            if not np.isfinite(confidence).all():
+                number = int(files[np.flatnonzero(~np.isfinite(confidence))[0]])
+                raise InputError(
+                    f"latents of file {number} of the test split are beyond every scale: the corpus is damaged, encode"
+                    " it again"
+                )
             truth = labels[:, list(self.classes).index(attribute)].astype(np.int64)
             valid = truth >= 0
             result[block_name, attribute] = Predictions(

@@ -36,6 +36,7 @@ def draw_leakage(matrix: Sequence[Mapping[str, Any]], prompts: int) -> Drawing:
     panel.set_yticks(range(len(matrix)), [row["target"] for row in matrix])
     panel.set_xlabel("measured: |shift| / spread between prompts")
     panel.set_ylabel("steered")
-    few = f"\nfewer than {FEW} prompts: says little" if prompts < FEW else ""
-    panel.set_title(f"leakage at equal effect, {prompts} prompts{few}", fontsize=8)
+    few = f", fewer than {FEW}: says little" if prompts < FEW else ""
+    title = f"leakage at equal effect, {prompts} prompts{few}\nrandom: pushes as long as the strongest dose"
+    panel.set_title(title, fontsize=8)
     return figure

@@ -90,7 +90,7 @@ class RunStore:
             _require_same(folder, header)
             for name in ("shards", "frames") if frames else ("shards",):
                 (folder / name).mkdir(exist_ok=True)
-            if not (folder / "prompts.csv").exists():
+            if not _holds(folder / "prompts.csv", prompts):
                 _write_prompts(folder / "prompts.csv", prompts)
             run = run_identity(_read_header(folder))
             if clean:
@@ -146,7 +146,10 @@ class RunReader:
         self._names: list[str] = []
         self._file = np.full(self.planned, -1, dtype=np.int32)
         self._group = np.zeros(self.planned, dtype=np.int32)
-        for name in _shard_names(self.path, self.frames):
+        for name in sorted(_shard_names(self.path, False) - _shard_names(self.path, self.frames)):
+            told = f"shard {name} of {self.path} has no frames beside it: its clips are left out"
+            warnings.warn(f"{told}; run the same trace command again to redo them", stacklevel=2)
+        for name in sorted(_shard_names(self.path, self.frames)):
             try:
                 pair = ShardPair(self.path, name, self.frames, self._run)
             except _READ_ERRORS as error:
@@ -266,17 +269,28 @@ def _require_same(folder: Path, header: dict[str, Any]) -> None:
 
 def _write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["index", "id", "caption"])
-    writer.writerows([prompt.index, prompt.id, prompt.caption] for prompt in prompts)
+    _prompt_table(text, prompts)
     write_whole(path, text.getvalue().encode())
 
 
-def _shard_names(folder: Path, frames: bool) -> list[str]:
+def _prompt_table(text: io.StringIO, prompts: Sequence[Prompt]) -> None:
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["index", "id", "caption"])
+    writer.writerows([prompt.index, prompt.id, prompt.caption] for prompt in prompts)
+
+
+def _holds(path: Path, prompts: Sequence[Prompt]) -> bool:
+    """Whether a file is the prompt list, unchanged."""
+    text = io.StringIO()
+    _prompt_table(text, prompts)
+    return path.exists() and path.read_bytes() == text.getvalue().encode()
+
+
+def _shard_names(folder: Path, frames: bool) -> set[str]:
     def stems(kind: str) -> set[str]:
         return {path.stem for path in (folder / kind).glob("*.parquet") if not path.name.startswith(".")}
 
-    return sorted(stems("shards") & stems("frames") if frames else stems("shards"))
+    return stems("shards") & stems("frames") if frames else stems("shards")
 
 
 def run_identity(header: Mapping[str, Any]) -> str:
@@ -289,7 +303,7 @@ def _clean(folder: Path, frames: bool, run: str) -> None:
     kinds = ("shards", "frames") if frames else ("shards",)
     for leftover in (path for kind in kinds for path in (folder / kind).glob(".*.tmp")):
         leftover.unlink(missing_ok=True)
-    for name in _shard_names(folder, frames):
+    for name in sorted(_shard_names(folder, frames)):
         try:
             pair = ShardPair(folder, name, frames, run)
             pair.verify()
@@ -305,7 +319,7 @@ def _clean(folder: Path, frames: bool, run: str) -> None:
             for path in (folder / kind / f"{name}.parquet" for kind in kinds):
                 if path.exists():
                     path.replace(path.with_name(f"{path.name}.damaged"))
-    whole = set(_shard_names(folder, frames))
+    whole = _shard_names(folder, frames)
     for path in (path for kind in kinds for path in (folder / kind).glob("*.parquet")):
         if path.stem not in whole:  # its partner was never finished
             path.unlink()

@@ -79,7 +79,8 @@ class EditResult:
 
     path: Path
     summary: pd.DataFrame
-    """A row per version: pitch, level, centroid, voiced share, clipped share."""
+    """A row per version: pitch, level, centroid, voiced and clipped share, and the change of the voiced share and the
+    log-mel distance against alpha 0."""
     curves: pd.DataFrame
     """A row per version and latent frame."""
 

@@ -479,3 +479,18 @@ def test_counts_that_no_run_has_are_refused(n, tmp_path):
     path.write_text(json.dumps(header))
     with pytest.raises(InputError, match="cannot be read"):
         RunReader(tmp_path / "run")
+
+
+def test_a_changed_prompt_list_is_written_again_when_a_run_goes_on(tmp_path):
+    folder = planted.write(tmp_path / "run", 3)
+    whole = (folder / "prompts.csv").read_bytes()
+    (folder / "prompts.csv").write_bytes(whole.replace(b"caption 1", b"caption 7"))
+    planted.write(folder, 3)
+    assert (folder / "prompts.csv").read_bytes() == whole
+
+
+def test_a_shard_without_its_frames_is_told(tmp_path):
+    folder = planted.write(tmp_path / "run", 4, batch=2)
+    next(iter(sorted((folder / "frames").glob("*.parquet")))).unlink()
+    with pytest.warns(UserWarning, match="has no frames beside it: its clips are left out"):
+        assert RunReader(folder).indices.tolist() == [2, 3]
