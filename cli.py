@@ -61,6 +61,8 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
+        if out_of_memory(error):
+            leave("trace: out of memory: free some, or take a smaller --batch-size; what was finished is kept", 1)
         shown: Any = getattr(error, "format_message", None)
         if shown is None:
             raise
@@ -69,6 +71,13 @@ def main() -> None:
     if code == INTERRUPTED:
         leave("trace: interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the system had no memory left, as Python, numpy, torch and the loader of libraries say it."""
+    text = str(error).lower()
+    told = ("allocate memory", "not enough memory", "out of memory", "failed to map segment", "bad_alloc")
+    return isinstance(error, MemoryError) or any(words in text for words in told)
 
 
 def leave(message: str, code: int) -> None:

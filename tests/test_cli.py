@@ -1,10 +1,13 @@
 """The command line as a user meets it: help that teaches, and mistakes answered in one line with exit code 2."""
 
 import re
+import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -195,3 +198,39 @@ def test_help_imports_nothing_heavy() -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
     assert time.monotonic() - start < 30
+
+
+@contextmanager
+def failing(monkeypatch, error):
+    """The command line, whose command fails; what `main` sets for the process is undone."""
+
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")],
+)
+def test_no_memory_left_is_one_line(error, monkeypatch, capsys):
+    with failing(monkeypatch, error), pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == (
+        "trace: out of memory: free some, or take a smaller --batch-size; what was finished is kept\n"
+    )
+
+
+def test_other_errors_keep_their_traceback(monkeypatch):
+    with failing(monkeypatch, RuntimeError("ours")), pytest.raises(RuntimeError, match="ours"):
+        cli.main()
