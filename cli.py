@@ -15,10 +15,12 @@ import typer
 import tracer  # noqa: F401  first of ours: it finds our packages where files of the user bear their names
 from probes.errors import InputError
 from tracer.commands.fit import app as fit_app
+from tracer.commands.from_options import with_bare_values
 from tracer.commands.models import models_command, styles_command
 from tracer.commands.runs import compare_command, plot_command
 from tracer.commands.steering import edit_command, steer_command
 from tracer.commands.tracing import trace_command
+from tracer.commands.viewing import view_command
 
 INTERRUPTED = 130
 
@@ -34,6 +36,7 @@ app.callback(invoke_without_command=True)(trace_command)
 for name, command in {
     "plot": plot_command,
     "compare": compare_command,
+    "view": view_command,
     "steer": steer_command,
     "edit": edit_command,
     "models": models_command,
@@ -55,7 +58,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a code page without some letter is no reason to fail
             stream.reconfigure(errors="replace")
     try:
-        code = app(standalone_mode=False)
+        code = app(with_bare_values(sys.argv[1:]), standalone_mode=False)
     except InputError as error:
         leave(f"trace: {' '.join(error.on_command_line.split())}", 2)
     except (KeyboardInterrupt, typer.Abort):

@@ -10,6 +10,7 @@ import numpy as np
 from probes.attributes import get_attribute
 from probes.support.audio_files import to_mono
 from probes.support.files import write_whole
+from probes.support.ogg import write_ogg
 
 MEASURED = ("pitch", "loudness", "timbre")
 UNITS = {"pitch": "semitones", "loudness": "dB", "timbre": "octaves"}
@@ -76,8 +77,14 @@ def measure_clip(
 
 
 def write_clip(path: Path, audio: np.ndarray, sample_rate: int) -> None:
-    """Write audio [channels, samples] as 24-bit WAV: not normalised, so that levels compare; clipped at full scale."""
+    """Write audio [channels, samples]: not normalised, so that levels compare; clipped at full scale.
+
+    As Ogg Vorbis where the name ends in .ogg, otherwise as 24-bit WAV.
+    """
     import soundfile
+
+    if path.suffix == ".ogg":
+        return write_ogg(path, audio, sample_rate)
 
     sound = io.BytesIO()
     soundfile.write(sound, np.clip(audio, -1, 1).T, sample_rate, subtype="PCM_24", format="WAV")

@@ -21,7 +21,15 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 CREPE_SIZES = ("full", "tiny")
 
 
-def option(default: Any, help: str, *, flags: str | None = None, typed: Any = None, shown: str | None = None) -> Any:
+def option(
+    default: Any,
+    help: str,
+    *,
+    flags: str | None = None,
+    typed: Any = None,
+    shown: str | None = None,
+    bare: str | None = None,
+) -> Any:
     """A field of an options class.
 
     Args:
@@ -30,8 +38,10 @@ def option(default: Any, help: str, *, flags: str | None = None, typed: Any = No
         flags: Names on the command line, separated by spaces; None is the field's own name.
         typed: Its type on the command line; None is the type of the default.
         shown: What `--help` shows as the default; None is the default itself, "" nothing.
+        bare: Value of the flag where it is given without one; None where it must have one.
     """
-    return field(default=default, metadata={"help": help, "flags": flags, "typed": typed, "shown": shown})
+    about = {"help": help, "flags": flags, "typed": typed, "shown": shown, "bare": bare}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +145,17 @@ class TraceOptions(SessionOptions):
         "Decode and keep each clip; pitch is then read on its voiced frames alone.",
         flags="--save-audio/--no-save-audio",
     )
+    listen: int | None = option(
+        None,
+        "Keep what the endpoint sounds like at this many states, first and last among them, for `trace view`; 11 where "
+        "no number is given.",
+        typed=int,
+        shown="",
+        bare="11",
+    )
+    listen_state: bool = option(
+        False, "With --listen: keep what the noisy state sounds like too.", flags="--listen-state"
+    )
     save_latents: bool = option(False, "Keep each final latent (.safetensors).", flags="--save-latents")
     frames: bool = option(
         True, "Keep class and reading of every frame; agreement and closeness need them.", flags="--frames/--no-frames"
@@ -151,6 +172,10 @@ class TraceOptions(SessionOptions):
             raise InputError(
                 f"--probes takes trained, and raw or untrained with a comma, got {','.join(self.probes)!r}"
             )
+        if self.listen is not None and self.listen < 2:
+            raise InputError(f"--listen takes 2 states (the first and the last) or more, got {self.listen}")
+        if self.listen_state and self.listen is None:
+            raise InputError("--listen-state goes with --listen, which says at how many states")
         unknown = [view for view in self.views if view not in VIEWS]
         if unknown or not self.views:
             raise InputError(f"--views takes state, endpoint or both with a comma, got {','.join(self.views)!r}")
@@ -165,9 +190,17 @@ class TraceOptions(SessionOptions):
         """The probes to read with beside the trained ones."""
         return [probe for probe in (RAW, UNTRAINED) if probe in self.probes]
 
+    @property
+    def heard_views(self) -> list[str]:
+        """The views whose sound is kept at some states, the state first."""
+        if self.listen is None:
+            return []
+        return list(VIEWS) if self.listen_state else ["endpoint"]
+
     def kept(self) -> dict[str, Any]:
         """Options that decide about the readings and files of a prompt; compared when a run is continued."""
-        return {
+        heard = {"listen": self.listen, "listen_state": self.listen_state} if self.listen is not None else {}
+        return heard | {
             "seeds": self.seeds,
             "views": self.ordered_views,
             "probes": [TRAINED, *self.baselines],

@@ -37,6 +37,8 @@ def trace(
     steer: Sequence[str] = (),
     ground_truth: bool = False,
     save_audio: bool = True,
+    listen: int | None = None,
+    listen_state: bool = False,
     save_latents: bool = False,
     frames: bool = True,
     out: str | Path | None = None,
@@ -69,6 +71,8 @@ def trace(
         steer: Control vectors, such as "pitch=C5,alpha=10,from=0.3,to=0.7".
         ground_truth: Also decode the endpoint at every state and measure the attributes on that audio.
         save_audio: Decode and keep each clip; pitch is then read on its voiced frames alone.
+        listen: Keep what the endpoint sounds like at this many states, first and last among them; None is none.
+        listen_state: Keep what the noisy state sounds like at these states too.
         save_latents: Keep each final latent.
         frames: Keep class and reading of every frame; agreement and closeness need them.
         out: Run folder; None is runs/GENERATOR-PROMPTS.
@@ -106,7 +110,11 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     folder = run_folder(options, session.generator.name)
     about = {
         "weights": options.weights,
+        "readout": session.readout.source if options.readout is not None else None,
         "prompts": options.source,
+        "balanced": options.balanced,
+        "frame_rate": session.generator.frame_rate,
+        "bins": {name: bins.to_dict() for name, bins in session.readout.bins.items()},
         "set": dict(sorted((options.options or {}).items())),
         "dtype": options.dtype,
         "batch_size": session.batch_size,

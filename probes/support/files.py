@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,12 +107,12 @@ _OURS = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")
 
 
 def sweep_temporary(folder: Path) -> None:
-    """Remove what `whole_file` left in a folder and the folders in it when its process was killed."""
+    """Remove what was being written in a folder and the folders in it when its process was killed."""
     for path in [*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")]:
         found = _OURS.fullmatch(path.name)
         if found and not _runs(int(found["process"])):
             with contextlib.suppress(OSError):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _runs(process: int) -> bool:

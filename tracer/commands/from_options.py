@@ -1,14 +1,14 @@
 """Commands whose flags are the fields of an options class, so that a flag, its help and its default stand once."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
 from typing import Annotated, Any
 
 import typer
 
 from probes.support.pairs import key_values
-from tracer.options import PromptOptions, SteerOptions
+from tracer.options import PromptOptions, SteerOptions, TraceOptions
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
@@ -56,6 +56,19 @@ def flag(entry: "Field[Any]") -> inspect.Parameter:
     info = typer.Option(*names, help=about["help"], show_default=shown or (shown is None and default is not None))
     annotation: Any = Annotated[kind, info]
     return inspect.Parameter(entry.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def with_bare_values(arguments: Sequence[str]) -> list[str]:
+    """Command line arguments, with the value that a flag stands for where it is given without one.
+
+    Only flags that may stand alone are looked at, such as --listen; a value that follows them is a number.
+    """
+    bare = {f"--{entry.name}": entry.metadata["bare"] for entry in fields(TraceOptions) if entry.metadata["bare"]}
+    filled = []
+    for argument, following in zip(arguments, [*arguments[1:], ""]):
+        alone = argument in bare and not following.lstrip("-").isdigit()
+        filled.append(f"{argument}={bare[argument]}" if alone else argument)
+    return filled
 
 
 def parsed(name: str, value: Any) -> Any:

@@ -3,7 +3,8 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,9 +18,13 @@ from tracer.measures.linear_flow import LinearFlow
 from tracer.options import TraceOptions
 from tracer.prompts import Prompt
 from tracer.record.buffer import TraceBuffer
+from tracer.record.listening import heard_states, sound_path
 from tracer.record.shards import PromptTrace
 from tracer.record.store import RunStore
 from tracer.session import Session
+
+if TYPE_CHECKING:
+    from tracer.clips import Tracks
 
 LINEAR_FLOW_PROMPTS = 16
 """Prompts whose clips, of the first seed, are read along a linear flow too."""
@@ -34,9 +39,13 @@ class StateReader:
         options: TraceOptions,
         clips: Sequence[Prompt],
         buffer: TraceBuffer,
+        folder: Path,
         edits: Sequence[Edit] = (),
     ) -> None:
         self.session, self.options, self.clips, self.buffer, self.edits = session, options, clips, buffer, edits
+        self.folder = folder
+        self.files: list[dict[str, str]] = [{} for _ in clips]
+        """Checksums of each clip's files, by their path in the run folder."""
         self.times: list[float] = []
         """Flow time of every state that was seen."""
         self.levels: list[tuple[float, float]] = []
@@ -54,8 +63,29 @@ class StateReader:
             assert latents is not None
             reading = self.session.readout.read(latents, event.mask, keep, baselines=self.options.baselines)
             self.buffer.add(view, event.index, event.t, event.logsnr, reading, event.mask)
-            if self.options.ground_truth and view == "endpoint":
-                self.buffer.add_measured(view, measured_classes(self.session, self.clips, latents))
+        for view, latents in (("state", event.state), ("endpoint", event.endpoint)):
+            assert latents is not None
+            self.hear(view, event.index, event.last, latents)
+
+    def hear(self, view: str, index: int, last: int, latents: Tensor) -> None:
+        """Decode latents [B, F, C] of a state where they are measured or their sound is kept."""
+        session, options = self.session, self.options
+        measured = options.ground_truth and view == "endpoint" and view in options.views
+        kept = view in options.heard_views and index in heard_states(last + 1, options.listen or 0)
+        if not measured and not kept:
+            return
+        audio, tracks = session.listen(self.clips, latents, session.readout.attributes if measured else [])
+        if measured:
+            self.buffer.add_measured(view, measured_classes(session, tracks))
+        if kept:
+            for row, (clip, sound) in enumerate(zip(self.clips, audio)):
+                path = sound_path(self.folder, clip.stem, view, index)
+                session.write_clip(path, sound)
+                self.wrote(row, path)
+
+    def wrote(self, row: int, path: Path) -> None:
+        """Record a file of the clip at `row` of the batch."""
+        self.files[row][path.relative_to(self.folder).as_posix()] = file_checksum(path)
 
 
 def reads_voiced_pitch(session: Session, options: TraceOptions) -> bool:
@@ -89,29 +119,28 @@ def trace_batch(
 ) -> list[PromptTrace]:
     """Generate and read one batch; audio and latents are written here, the readings are returned."""
     buffer = TraceBuffer(clips)
-    reader = StateReader(session, options, clips, buffer, edits)
+    reader = StateReader(session, options, clips, buffer, store.path, edits)
     latents = session.generate(clips, edits, reader)
     tell_idle_edits(options.steer, edits, reader.times)
     if options.frames:
         read_linear_flow(session, options, reader, latents)
-    files: list[dict[str, str]] = [{} for _ in clips]
     if options.save_latents:
-        for clip, latent, held in zip(clips, latents, files):
+        for row, (clip, latent) in enumerate(zip(clips, latents)):
             data = save({"latent": latent.cpu().contiguous()})
             path = store.path / "latents" / f"{clip.stem}.safetensors"
             write_whole(path, data)
-            held[path.relative_to(store.path).as_posix()] = file_checksum(path)
+            reader.wrote(row, path)
     if options.save_audio:
         voiced = reads_voiced_pitch(session, options)
         audio, tracks = session.listen(clips, latents, ["pitch"] if voiced else [])
-        for clip, sound, held in zip(clips, audio, files):
+        for row, (clip, sound) in enumerate(zip(clips, audio)):
             path = store.path / "audio" / f"{clip.stem}.wav"
             session.write_clip(path, sound)
-            held[path.relative_to(store.path).as_posix()] = file_checksum(path)
+            reader.wrote(row, path)
         if voiced:
             buffer.restrict("pitch", np.stack([own.valid["pitch"] for own in tracks]))
     traces = buffer.traces()
-    for trace, held in zip(traces, files):
+    for trace, held in zip(traces, reader.files):
         trace.files = held
     return traces
 
@@ -148,10 +177,9 @@ def tell_idle_edits(texts: Sequence[str], edits: Sequence[Edit], times: Sequence
             )
 
 
-def measured_classes(session: Session, prompts: Sequence[Prompt], latents: Tensor) -> dict[str, Any]:
-    """Classes [B, F] of each attribute on the decoded latents, -1 where there is no value."""
+def measured_classes(session: Session, tracks: Sequence["Tracks"]) -> dict[str, Any]:
+    """Classes [B, F] of each attribute that was measured on decoded clips, -1 where there is no value."""
     readout = session.readout
-    _, tracks = session.listen(prompts, latents, readout.attributes)
     return {
         name: np.stack([np.where(own.valid[name], readout.bins[name].classes(own.values[name]), -1) for own in tracks])
         for name in readout.attributes

@@ -56,8 +56,8 @@ def edit_audio(
         start, stop: seconds between which frames are edited; None is the beginning and the end.
         hold: attributes to hold in every edit that does not aim at them.
         crepe: CREPE's size, full or tiny.
-        out: folder for alpha-*.wav (the input's sample rate and channels), curves.csv (per frame), summary.csv,
-            edit.png and edit.json; None is runs/edit-NAME.
+        out: folder for original.wav and alpha-*.wav (the input's sample rate and channels), curves.csv (per frame),
+            summary.csv, edit.png and edit.json; None is runs/edit-NAME.
 
     Raises:
         InputError: no such file, unknown space, attribute or target, or seconds outside the recording.
@@ -91,6 +91,7 @@ def edit_audio(
     latents = codec.encode(as_items(samples, codec), sample_rate)
     window = (np.floor(first * codec.frame_rate), np.ceil(last * codec.frame_rate))
     versions = {"original": samples}
+    write_clip(folder / "original.wav", samples, sample_rate)
     for alpha in [0.0, *(alpha for alpha in alphas if alpha != 0)]:
         edited = edit_latents(latents, [spec.at(alpha) for spec in specs], reader, (int(window[0]), int(window[1])))
         versions[f"alpha {alpha:g}"] = as_recording(codec.decode(edited), codec, samples, sample_rate)

@@ -1,0 +1,80 @@
+"""Write a page: what `trace view` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probes.errors import InputError
+from tracer.page.compare_data import compare_data
+from tracer.page.folder import page_folder, write_data, write_page
+from tracer.page.run_data import run_data
+from tracer.page.song_data import write_songs
+from tracer.page.steering_data import steering_kind, write_steering
+from tracer.run import Run
+
+if TYPE_CHECKING:
+    from tracer.long_work import Report
+
+
+def write_view(
+    folders: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str] | None = None,
+    prompts: Sequence[int] | None = None,
+    report: Report = lambda stage, done, total: None,
+) -> Path:
+    """Write a page with sound, which opens from the disk.
+
+    Args:
+        folders: A run, several runs to compare, or the folder of one steering run or edited recording.
+        out: Folder of the page; None is `page` in the first folder. An older page there is replaced.
+        prompts: Indices of the prompts of runs to show; None for all.
+        report: Told how far it is.
+
+    Returns:
+        The page's index.html.
+
+    Raises:
+        InputError: No folder, one that holds nothing of ours, a prompt that is not finished, or an `out` that holds
+            something else.
+    """
+    if not folders:
+        raise InputError("nothing to show: give the folder of a run")
+    kinds = [steering_kind(Path(folder)) for folder in folders]
+    steering = next((kind for kind in kinds if kind), None)
+    if steering and len(folders) > 1:
+        raise InputError("several folders are shown together only where all are runs of `trace`: give one at a time")
+    if steering and prompts is not None:
+        raise InputError("--prompts goes with runs of `trace`: leave it out for steering")
+    opened = [] if steering else [Run(folder) for folder in folders]
+    target = Path(out) if out is not None else Path(folders[0]) / "page"
+    with page_folder(target) as folder:
+        if steering:
+            write_steering(Path(folders[0]), steering, folder, lambda done, total: report("prompts", done, total))
+            write_page(folder, "steering", ("steering",))
+        elif len(opened) == 1:
+            write_run(opened[0], folder, prompts, lambda done, total: report("clips", done, total))
+        else:
+            write_runs(opened, folder, prompts, report)
+    return target / "index.html"
+
+
+def write_run(
+    run: Run, folder: Path, prompts: Sequence[int] | None, report: Callable[[int, int], None], root: str = ""
+) -> None:
+    """Write the page of one run, in a folder whose scripts lie at `root`."""
+    write_data(folder, "run", run_data(run) | {"others": bool(root)})
+    write_songs(run, folder, prompts, report)
+    write_page(folder, "run", ("song", "run"), root)
+
+
+def write_runs(runs: Sequence[Run], folder: Path, prompts: Sequence[int] | None, report: Report) -> None:
+    """Write the page that compares runs, and the page of each below it."""
+    names = [f"runs/{number}" for number in range(len(runs))]
+    write_data(folder, "compare", compare_data(runs, [f"{name}/index.html" for name in names]))
+    write_page(folder, "compare", ("compare",))
+    for number, (run, name) in enumerate(zip(runs, names), 1):
+        stage = f"clips of run {number}"
+        write_run(run, folder / name, prompts, lambda done, total, stage=stage: report(stage, done, total), "../../")  # type: ignore[misc]
