@@ -114,10 +114,9 @@ def command(run: Run) -> str:
     options, about = run.options, run.reader.about
     prompts = about["prompts"] if about["prompts"] != "captions" else run.path / "prompts.csv"
     words = ["trace", "--model", options["model"], "--prompts", prompts, "--n", run.reader.planned // run.reader.seeds]
+    given = {name: value for name, value in options.items() if (name, value) != ("seeds", 1)}
     for name, flag in FLAGS.items():
-        words += (
-            [flag, options[name]] if options.get(name) is not None and (name, options[name]) != ("seeds", 1) else []
-        )
+        words += [flag, given[name]] if given.get(name) is not None else []
     for name in ("weights", "readout"):
         words += [f"--{name}", about[name]] if about.get(name) else []
     words += ["--dtype", about["dtype"]] if about.get("dtype", "auto") != "auto" else []

@@ -79,7 +79,7 @@ def version(source: Path, folder: Path, row: dict[str, Any], edits: list[str]) -
     plain = row["kind"] == "plain"
     name = "plain" if plain else f"{row['edit']}-{row['kind']}-{row['alpha']:g}"
     path = source / "audio" / f"{int(row['prompt']):05d}-{name}.wav"
-    own = {key: row[key] for key in ("edit", "alpha", "kind", "voiced")}
+    own = {key: row.get(key) for key in ("edit", "alpha", "kind", "voiced")}
     own |= {key: row[key] for name in SHOWN for key in (name, f"shift_{name}") if key in row}
     if not path.is_file():
         return own
@@ -100,7 +100,7 @@ def edit_data(source: Path, folder: Path) -> dict[str, Any]:
         path = source / f"{name.replace(' ', '-')}.wav"
         own = {**row, "curves": {}}
         for key in ("seconds", "pitch_midi", "rms", "centroid_hz"):
-            column = [found[key] for found in curves if found["version"] == name]
+            column = [found.get(key) for found in curves if found["version"] == name]
             own["curves"][key] = [value if isinstance(value, float | int) else None for value in column]
         if path.is_file():
             own["sound"] = f"audio/{path.stem}.ogg"

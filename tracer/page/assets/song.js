@@ -23,7 +23,7 @@ function ticks(attribute, [low, high]) {
 class Songs {
   constructor(run) {
     Object.assign(this, { run, list: null, clip: null, view: null, state: run.t.length - 1, seconds: 0, sounds: {},
-      kept: new Map(), shown: SHOWN, asked: 0 });
+      playing: false, kept: new Map(), shown: SHOWN, asked: 0 });
   }
 
   async start() {
@@ -84,7 +84,7 @@ class Songs {
     this.kept.delete(clip.stem);
     this.kept.set(clip.stem, data);
     if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
-    const playing = this.playing();
+    const playing = this.playing;
     this.drop();
     Object.assign(this, { clip, data, seconds: 0 });
     history.replaceState(null, "", `#song=${clip.stem}`);
@@ -101,7 +101,7 @@ class Songs {
     fillSelect(byId("map-of"), attributes.map((name) => [name, name]), attributes.includes(chosen) ? chosen : attributes[0]);
     this.duration = data.frames / data.frame_rate || 0;
     byId("time").max = this.duration || 1;
-    this.changeSound(false);
+    this.changeSound();
     if (playing) this.play();
     this.draw();
   }
@@ -119,11 +119,10 @@ class Songs {
     return states.length ? states.reduce((a, b) => (Math.abs(b - this.state) < Math.abs(a - this.state) ? b : a)) : null;
   }
 
-  changeSound(keepPlaying = true) {
+  changeSound() {
     const state = this.heard();
     const name = state === null ? null : `${this.view}-${state}`;
     if (this.current && this.current.dataset.name === name) return;
-    const playing = keepPlaying && this.playing();
     const at = this.current ? this.current.currentTime : this.seconds;
     if (this.current) this.current.pause();
     this.current = name === null ? null : this.element(name, state);
@@ -132,7 +131,7 @@ class Songs {
     const go = () => {
       if (sound !== this.current) return;
       sound.currentTime = Math.min(at, Math.max(0, sound.duration - 0.01));
-      if (playing) this.play();
+      if (this.playing) this.play();
     };
     if (sound.readyState >= 1) go(); else sound.addEventListener("loadedmetadata", go, { once: true });
   }
@@ -158,15 +157,17 @@ class Songs {
     this.showPlaying(false);
   }
 
-  playing() { return Boolean(this.current) && !this.current.paused; }
   play() {
     if (!this.current) return;
     if (this.current.ended) this.current.currentTime = 0;
-    this.current.play().then(() => this.showPlaying(true), () => this.showPlaying(false));
+    this.showPlaying(true);
+    this.current.play().catch((error) => { if (error.name !== "AbortError") this.showPlaying(false); });
   }
   pause() { if (this.current) this.current.pause(); this.showPlaying(false); }
-  toggle() { if (this.playing()) this.pause(); else this.play(); }
+  toggle() { if (this.playing) this.pause(); else this.play(); }
+  /* `playing` is what was asked for: between two states nothing sounds for a moment. */
   showPlaying(playing) {
+    this.playing = playing;
     byId("play").textContent = playing ? "Pause" : "Play";
     byId("play").setAttribute("aria-pressed", playing);
   }
@@ -199,7 +200,7 @@ class Songs {
   }
 
   tick() {
-    if (!this.playing()) return;
+    if (!this.playing || this.current.paused) return;
     this.seconds = this.current.currentTime;
     this.place();
   }

@@ -6,15 +6,15 @@ const NAMES = { steered: "dose", random: "random push", "random-data": "random p
 /* Plays one of several versions; a change goes on at the same second. */
 class Switch {
   constructor() {
-    Object.assign(this, { versions: [], chosen: 0, elements: [], seconds: 0, onChange: () => {} });
+    Object.assign(this, { versions: [], chosen: 0, elements: [], seconds: 0, playing: false, onChange: () => {} });
     byId("play").addEventListener("click", () => this.toggle());
     byId("time").addEventListener("input", () => this.seek(Number(byId("time").value)));
     document.addEventListener("keydown", (event) => this.key(event));
-    setInterval(() => { if (this.playing()) { this.seconds = this.current().currentTime; this.place(); } }, 60);
+    setInterval(() => { if (this.playing && !this.current().paused) { this.seconds = this.current().currentTime; this.place(); } }, 60);
   }
 
   show(versions) {
-    const playing = this.playing();
+    const playing = this.playing;
     for (const sound of this.elements) { if (sound) { sound.pause(); sound.removeAttribute("src"); sound.load(); sound.remove(); } }
     Object.assign(this, { versions, elements: versions.map(() => null), chosen: Math.min(this.chosen, versions.length - 1) });
     const legend = byId("versions").firstElementChild;
@@ -24,13 +24,13 @@ class Switch {
       button.addEventListener("click", () => this.choose(place));
       return button;
     }));
-    this.choose(this.chosen, playing);
+    this.showPlaying(playing);
+    this.choose(this.chosen);
   }
 
   current() { return this.elements[this.chosen]; }
-  playing() { return Boolean(this.current()) && !this.current().paused; }
 
-  choose(place, play = this.playing()) {
+  choose(place) {
     const at = this.current() ? this.current().currentTime : this.seconds;
     if (this.current()) this.current().pause();
     this.chosen = place;
@@ -51,15 +51,20 @@ class Switch {
       sound.currentTime = Math.min(at, Math.max(0, sound.duration - 0.01));
       this.seconds = sound.currentTime;
       this.place();
-      if (play) this.play();
+      if (this.playing) this.play();
     };
     if (sound.readyState >= 1) go(); else sound.addEventListener("loadedmetadata", go, { once: true });
   }
 
-  play() { if (this.current()) this.current().play().then(() => this.showPlaying(true), () => this.showPlaying(false)); }
+  play() {
+    if (!this.current()) return;
+    this.showPlaying(true);
+    this.current().play().catch((error) => { if (error.name !== "AbortError") this.showPlaying(false); });
+  }
   pause() { if (this.current()) this.current().pause(); this.showPlaying(false); }
-  toggle() { if (this.playing()) this.pause(); else this.play(); }
+  toggle() { if (this.playing) this.pause(); else this.play(); }
   showPlaying(playing) {
+    this.playing = playing;
     byId("play").textContent = playing ? "Pause" : "Play";
     byId("play").setAttribute("aria-pressed", playing);
   }
@@ -146,8 +151,9 @@ function drawDoses(data) {
   }
   const rows = data.leakage;
   const z = rows.map((row) => attributes.map((name) => (typeof row[name] === "number" ? row[name] : null)));
+  const most = Math.max(1, ...z.flat().map(Math.abs));
   chart(byId("leakage"), "Leakage of each target attribute into each measured one", [{ type: "heatmap", z, x: attributes,
-    y: rows.map((row) => row.target), colorscale: "RdBu", zmid: 0, showscale: false, hoverinfo: "skip", texttemplate: "%{text}",
+    y: rows.map((row) => row.target), colorscale: [[0, "#0072B2"], [0.5, colour("--panel")], [1, "#D55E00"]], zmin: -most, zmax: most, showscale: false, hoverinfo: "skip", texttemplate: "%{text}",
     text: z.map((row) => row.map((value) => (value === null ? "-" : value.toFixed(2)))) }], {
     xaxis: { title: { text: "measured" } }, yaxis: { title: { text: "steered" }, autorange: "reversed" },
     margin: { l: 90, r: 10, t: 10, b: 40 } });

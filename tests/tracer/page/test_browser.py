@@ -1,0 +1,172 @@
+"""Pages in a real browser, opened from the disk with the network cut."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import page_run
+from support.browser import Watched, launched
+
+from tracer.page.viewing import write_view
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    yield from launched()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of one run."""
+    return write_view([page_run.write_run(tmp_path_factory.mktemp("runs") / "run").path])
+
+
+@pytest.fixture
+def watched(browser: Any) -> Iterator[Callable[..., Watched]]:
+    """Opens pages; what they complained of fails the test."""
+    opened: list[Watched] = []
+
+    def make(**options: Any) -> Watched:
+        opened.append(Watched(browser, **options))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+PLAYING = "() => { const s = [...document.querySelectorAll('#sounds audio')].find((a) => !a.paused); " \
+          "return s ? {name: s.dataset.name, at: s.currentTime} : null; }"  # fmt: skip
+
+
+def test_nothing_leaves_the_folder(watched: Callable[..., Watched], page: Path) -> None:
+    one = watched()
+    shown = one.open(page)
+    shown.click("#tab-song")
+    shown.wait_for_selector("#map .main-svg")
+    assert one.requests
+    assert not one.outside(page.parent)
+
+
+def test_curves_follow_the_choices(watched: Callable[..., Watched], page: Path) -> None:
+    shown = watched().open(page)
+    assert shown.locator("#curves .chart").count() == 3
+    label = shown.locator("#curves .chart").first.get_attribute("aria-label")
+    shown.select_option("#measure", "agreement")
+    shown.select_option("#view", "state")
+    shown.select_option("#axis", "logsnr")
+    changed = shown.locator("#curves .chart").first.get_attribute("aria-label")
+    assert label != changed
+    assert "agreement" in changed
+    assert "log-SNR" in changed
+    assert shown.locator("#verdicts tbody tr").count() == 12
+    assert "earlier" in shown.locator("#verdicts").inner_text()
+
+
+def test_a_change_of_state_plays_another_sound_at_the_same_second(watched: Callable[..., Watched], page: Path) -> None:
+    shown = watched().open(page, "#song")
+    shown.wait_for_selector("#map .main-svg")
+    shown.keyboard.press("ArrowRight")
+    shown.keyboard.press("Space")
+    shown.wait_for_function(f"() => {{ const p = ({PLAYING})(); return p && p.at > 1.2; }}")
+    first = shown.evaluate(PLAYING)
+    assert first["name"] == "endpoint-11"
+    for _ in range(3):
+        shown.keyboard.press("ArrowDown")
+    shown.wait_for_function(f"() => {{ const p = ({PLAYING})(); return p && p.name === 'endpoint-8' && p.at > 0.1; }}")
+    second = shown.evaluate(PLAYING)
+    assert first["at"] <= second["at"] < first["at"] + 1.5
+    assert "state 8 of 11" in shown.locator("#where").inner_text()
+    shown.keyboard.press("ArrowDown")
+    assert "the nearest sound is that of state" in shown.locator("#where").inner_text()
+    shown.keyboard.press("Space")
+    assert shown.evaluate(PLAYING) is None
+    at = shown.evaluate("Number(document.getElementById('time').value)")
+    shown.keyboard.press("ArrowLeft")
+    assert shown.evaluate("Number(document.getElementById('time').value)") == pytest.approx(at - 1, abs=0.05)
+
+
+def test_the_scrubber_does_the_same_and_the_view_changes_the_sound(watched: Callable[..., Watched], page: Path) -> None:
+    shown = watched().open(page, "#song")
+    shown.wait_for_selector("#map .main-svg")
+    shown.click("#play")
+    shown.wait_for_function(f"() => ({PLAYING})()")
+    shown.focus("#state")
+    shown.keyboard.press("Home")
+    shown.wait_for_function(f"() => {{ const p = ({PLAYING})(); return p && p.name === 'endpoint-0'; }}")
+    shown.select_option("#song-view", "state")
+    shown.wait_for_function(f"() => {{ const p = ({PLAYING})(); return p && p.name === 'state-0'; }}")
+
+
+def test_a_click_on_the_map_jumps(watched: Callable[..., Watched], page: Path) -> None:
+    shown = watched().open(page, "#song")
+    shown.wait_for_selector("#map .main-svg")
+    box = shown.locator("#map .nsewdrag").bounding_box()
+    shown.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 0.5 * box["height"])
+    shown.wait_for_function("() => Number(document.getElementById('state').value) !== 11")
+    assert shown.evaluate("Number(document.getElementById('time').value)") == pytest.approx(3, abs=0.15)
+    assert 5 <= shown.evaluate("Number(document.getElementById('state').value)") <= 6
+    cursor = shown.locator("#cursor").bounding_box()
+    assert cursor["x"] == pytest.approx(box["x"] + 0.75 * box["width"], abs=12)
+
+
+def test_a_caption_is_text(watched: Callable[..., Watched], page: Path) -> None:
+    shown = watched().open(page, "#song=00001")
+    shown.wait_for_selector("#map .main-svg")
+    assert shown.locator("#caption").inner_text() == page_run.HOSTILE
+    assert shown.locator("img").count() == 0
+    assert "broken" not in shown.title()
+    shown.click("#tab-run")
+    shown.click("summary")
+    assert "<i>2</i>" in shown.locator("#made").inner_text()
+
+
+def test_prompts_are_searched_and_sorted(watched: Callable[..., Watched], page: Path) -> None:
+    shown = watched().open(page, "#song")
+    shown.wait_for_selector("#map .main-svg")
+    shown.fill("#search", "number 2 quiet")
+    assert shown.locator("#clips button").count() == 1
+    assert shown.locator("#count").inner_text() == "1 of 3"
+    shown.fill("#search", "")
+    shown.select_option("#sort", "caption")
+    first = shown.locator("#clips button").first.inner_text()
+    assert first.startswith("<img")
+    shown.select_option("#sort", "pitch")
+    states = [int(text.split("pitch ")[1].split(",")[0]) for text in shown.locator("#clips small").all_inner_texts()]
+    assert states == sorted(states)
+    shown.locator("#clips button").nth(2).click()
+    shown.wait_for_function("() => document.querySelector('#clips [aria-current=true]')")
+    assert "#song=" in shown.url
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("part", ["#run", "#song"])
+def test_accessible_and_never_wider_than_the_screen(
+    watched: Callable[..., Watched], page: Path, scheme: str, width: int, part: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed (the dev extra)")
+    shown = watched(width=width, scheme=scheme).open(page, part)
+    shown.wait_for_timeout(300)
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(shown, options={"preload": False}).response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert not [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in serious]
+
+
+def test_the_page_of_two_runs_leads_to_each(watched: Callable[..., Watched], page: Path, tmp_path: Path) -> None:
+    other = page_run.write_run(tmp_path / "o<b>ther", 3, guidance=0.0)
+    both = write_view([page.parent.parent, other.path], tmp_path / "page")
+    one = watched()
+    shown = one.open(both)
+    assert shown.locator("#curves .main-svg:visible").count() >= 3
+    boxes = [shown.locator("#curves .chart").nth(k).bounding_box() for k in range(3)]
+    charts = [shown.locator("#curves .plot-container").nth(k).bounding_box() for k in range(3)]
+    assert all(abs(box["width"] - chart["width"]) < 2 for box, chart in zip(boxes, charts))
+    assert shown.locator("#pairs tbody tr").count() == 6
+    assert "o<b>ther" in shown.locator("#runs").inner_text()
+    shown.locator("#runs a").nth(1).click()
+    shown.wait_for_selector("#curves .main-svg")
+    assert shown.locator("#back").is_visible()
+    assert not one.outside(both.parent)
