@@ -33,7 +33,7 @@ def explain_text(readout: Readout, corpus: Corpus, text: str, top: int = 10) -> 
         return feature_classes(readout, corpus, int(text), top)
     attribute, separator, target = text.partition("=")
     if not separator or attribute.strip() not in readout.attributes:
-        raise InputError(f"--explain takes a feature's number or ATTRIBUTE=CLASS such as pitch=C4, got {text!r}")
+        raise InputError(f"--of takes a feature's number or ATTRIBUTE=CLASS such as pitch=C4, got {text!r}")
     attribute = attribute.strip()
     return class_features(readout, corpus, attribute, readout.bins[attribute].parse(target), top)
 

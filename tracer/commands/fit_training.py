@@ -128,12 +128,7 @@ def own_fields(architecture: str, given_values: Mapping[str, tuple[str, Any]]) -
 def probes_command(
     corpus: given.Corpus,
     out: given.Out,
-    sae: Annotated[
-        str | None,
-        typer.Option(
-            "--sae", help="Folder or hub id of the autoencoder.", show_default="none: explain what --out holds"
-        ),
-    ] = None,
+    sae: Annotated[str, typer.Option(help="Folder or hub id of the autoencoder.")],
     attributes: given.Attributes = None,
     classes: given.Classes = None,
     scale: given.Scales = None,
@@ -144,14 +139,6 @@ def probes_command(
     log_rms: given.LogRms = True,
     baselines: given.Baselines = True,
     precision: given.Precision = "fp32",
-    explain: Annotated[
-        str | None,
-        typer.Option(
-            help="A class (pitch=C4) for its strongest features, or a feature (123) for its classes.",
-            show_default=False,
-        ),
-    ] = None,
-    top: Annotated[int, typer.Option(help="Number of rows that --explain prints.")] = 10,
     seed: given.Seed = 0,
     device: given.Device = "auto",
     as_json: given.AsJson = False,
@@ -161,35 +148,24 @@ def probes_command(
     For example: [b]trace fit probes --corpus corpora/songs --sae saes/songs --out readouts/songs[/b]
     """
     from probes.corpus import Corpus
-    from probes.errors import InputError
-    from probes.fit.explain import explain_text
     from probes.fit.pipeline import fit_bins, fit_probes, read_figures
     from probes.fit.probe_training import ProbeOptions
-    from probes.readout import Readout
     from probes.sae.base import SparseAutoencoder
     from probes.support.devices import pick_device, pick_precision
     from probes.support.paths import result_folder
-    from tracer.commands.fit_tables import print_contributions, print_probes
+    from tracer.commands.fit_tables import print_probes
     from tracer.long_work import reporting
 
     result_folder(out)
     opened, place = Corpus.open(corpus), pick_device(device)
-    if sae is None:
-        if explain is None:
-            raise InputError("give --sae FOLDER to train probes, or --explain to look into the readout in --out")
-        readout = Readout.from_pretrained(out)
-    else:
-        bins = fit_bins(opened, given.names(attributes), given.counts(classes), given.pairs(scale, "--scale"))
-        options = ProbeOptions(
-            epochs, batch, probe_lr, patience, log_rms, baselines, pick_precision(precision, place), seed
-        )
-        trained = SparseAutoencoder.from_pretrained(sae).to(place)
-        with reporting(not as_json) as report:
-            readout = fit_probes(opened, trained, out, bins, options, read_figures(Path(sae)), report)
-        if explain is None or not as_json:
-            print_probes(readout.report["probes"], as_json)
-    if explain is not None:
-        print_contributions(explain_text(readout, opened, explain, top), as_json)
+    bins = fit_bins(opened, given.names(attributes), given.counts(classes), given.pairs(scale, "--scale"))
+    options = ProbeOptions(
+        epochs, batch, probe_lr, patience, log_rms, baselines, pick_precision(precision, place), seed
+    )
+    trained = SparseAutoencoder.from_pretrained(sae).to(place)
+    with reporting(not as_json) as report:
+        readout = fit_probes(opened, trained, out, bins, options, read_figures(Path(sae)), report)
+    print_probes(readout.report["probes"], as_json)
 
 
 def readout_command(

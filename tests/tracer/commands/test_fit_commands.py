@@ -43,11 +43,9 @@ def test_sae_then_probes_then_explain(corpus, tmp_path):
         *BINS, "--epochs", "3", "--json",
     )  # fmt: skip
     assert set(report) == {"pitch", "loudness"}
-    found = run(
-        "probes", "--corpus", corpus, "--out", tmp_path / "readout", "--explain", "pitch=C3", "--top", "4", "--json"
-    )
+    found = run("explain", tmp_path / "readout", "--corpus", corpus, "--of", "pitch=C3", "--top", "4", "--json")
     assert len(found) == 4
-    back = run("probes", "--corpus", corpus, "--out", tmp_path / "readout", "--explain", found[0]["feature"], "--json")
+    back = run("explain", tmp_path / "readout", "--corpus", corpus, "--of", found[0]["feature"], "--json")
     assert {one["attribute"] for one in back} <= {"pitch", "loudness"}
     readout = Readout.from_pretrained(tmp_path / "readout")
     assert readout.sae.config.architecture == "topk"
