@@ -193,6 +193,11 @@ def fit_probes(
             f"channels), the corpus {corpus.path} holds {corpus.space} ({corpus.channels} channels)"
         )
 
+    if sae.config.source is not None and not sae.config.standardise:
+        # An imported one brings no statistics. Its features do without; its FVU is relative to the mean latent.
+        mean, std = corpus.statistics("train")
+        sae.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
+
     def epochs(done: int, of: int) -> None:
         if progress:
             progress("probes", done, of)
