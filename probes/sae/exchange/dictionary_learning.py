@@ -76,7 +76,7 @@ def read(config_path: Path, weights_path: Path) -> Folded:
     if trainer.get("dict_class") not in list(named):
         raise InputError(
             f"{config_path} describes the class {trainer.get('dict_class')!r}: of dictionary_learning, "
-            f"{', '.join(named)} have a counterpart here"
+            f"{', '.join(named)} are converted"
         )
     architecture = named[trainer["dict_class"]]
     channels, hidden = (whole_number(config_path, trainer, name) for name in ("activation_dim", "dict_size"))

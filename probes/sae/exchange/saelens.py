@@ -74,7 +74,7 @@ def read(config_path: Path, weights_path: Path) -> Folded:
     if architecture not in ("topk", "jumprelu"):
         raise InputError(
             f"{config_path} describes the architecture {architecture!r}: of SAELens, topk and jumprelu (a BatchTopK "
-            "saved for inference is one) have a counterpart here"
+            "saved for inference is one) are converted"
         )
     flags = {"apply_b_dec_to_input": bool, "normalize_activations": str, "reshape_activations": str}
     require_fields(config_path, config, flags)

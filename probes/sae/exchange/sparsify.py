@@ -69,7 +69,7 @@ def read(config_path: Path, weights_path: Path) -> Folded:
     config = read_json(config_path)
     if config.get("activation", "topk") != "topk":
         raise InputError(
-            f"{config_path} describes the activation {config['activation']!r}: of sparsify, topk has a counterpart here"
+            f"{config_path} describes the activation {config['activation']!r}: of sparsify, topk is converted"
         )
     for name, meaning in CHANGING.items():
         if config.get(name):
