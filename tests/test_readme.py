@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 OWN = {"cli", "tracer", "hooks", "probes", "tests", "support", "benchmarks", "sampler"}
 NAMES = {
     "PIL": "pillow", "huggingface_hub": "huggingface-hub", "muq": "muq", "sklearn": "scikit-learn", "yaml": "pyyaml",
-    "sae_lens": "sae-lens", "pretty_midi": "pretty-midi",
+    "sae_lens": "sae-lens", "pretty_midi": "pretty-midi", "sparsify": "eai-sparsify",
 }  # fmt: skip
 """Import name -> name of the distribution, where they differ."""
 OPTIONAL = {

@@ -47,6 +47,8 @@ class Run:
         several = f", {self.reader.seeds} seeds each" if self.reader.seeds > 1 else ""
         model = self.options.get("model", "unknown model")
         lines = [f"Run {self.path}: {model}, {self.n} of {planned} prompts finished{several}"]
+        if self.autoencoder:
+            lines.append("  autoencoder imported from {library}, {origin}".format(**self.autoencoder))
         if self.n and not ("results" in self.__dict__ or is_computed(self.reader)):
             lines.append("  curves are not computed yet: progress(), settled() and plot() compute them")
         elif self.n:
@@ -73,6 +75,11 @@ class Run:
     def options(self) -> dict[str, Any]:
         """The options that the run was made with."""
         return self.reader.options
+
+    @property
+    def autoencoder(self) -> dict[str, str | None] | None:
+        """Whose autoencoder read the run: library, origin and revision; None for one trained here."""
+        return self.reader.about.get("autoencoder")
 
     @property
     def n(self) -> int:

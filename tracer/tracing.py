@@ -121,6 +121,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         "device": place,
         "processes": workers.num_processes,
         "versions": versions(),
+        "autoencoder": session.readout.sae.config.source,
     }
     identity = session.identity(options.save_audio or options.ground_truth) | options.kept()
     with workers.main_process_first():

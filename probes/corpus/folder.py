@@ -21,13 +21,16 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from probes.corpus.split import SPLITS, assign
 from probes.errors import InputError
 from probes.support.files import require_fields
+
+if TYPE_CHECKING:
+    from probes.spaces.base import Space
 
 FORMAT = 1
 
@@ -163,6 +166,20 @@ class Corpus:
         if not count:
             raise InputError(f"the corpus {self.path} has no file in its {split} split: add files")
         return mean, squares / count
+
+    def open_space(self, device: str = "cpu", weights: str | None = None) -> "Space":
+        """The codec that made the latents, loaded again.
+
+        Args:
+            device: Device to compute on.
+            weights: Path or hub id of its weights; None is what the corpus was encoded with.
+        """
+        from probes.spaces import load_space
+
+        info = self.space_info
+        made_with, revision = info.get("weights"), info.get("revision")
+        pinned = f"{made_with}@{revision}" if made_with and revision else made_with
+        return load_space(self.space, weights or pinned, device, **(info.get("options") or {}))
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -197,13 +197,13 @@ class _Gathered:
 
 
 def nearest(dictionary: Tensor, count: int = NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` nearest columns of each column of a dictionary [C, H] by cosine, and their cosines, [H, count]."""
-    unit = torch.nn.functional.normalize(dictionary.detach().float(), dim=0)
-    hidden = unit.shape[1]
+    """The `count` nearest atoms of each atom of a dictionary [H, C] by cosine, and their cosines, [H, count]."""
+    unit = torch.nn.functional.normalize(dictionary.detach().float(), dim=1)
+    hidden = len(unit)
     count = min(count, hidden - 1)
     indices, cosines = [], []
     for start in range(0, hidden, 1024):
-        part = unit[:, start : start + 1024].t() @ unit
+        part = unit[start : start + 1024] @ unit.t()
         part[torch.arange(len(part)), torch.arange(start, start + len(part))] = -torch.inf
         best = part.topk(count, dim=1)
         indices.append(best.indices)

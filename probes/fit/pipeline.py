@@ -131,10 +131,8 @@ def read_figures(folder: Path) -> dict[str, Any]:
 def add_audio_test(corpus: Corpus, folder: Path, sae: SparseAutoencoder, device: str) -> None:
     """Decode held-out latents and their reconstructions, compare them, and add the result to the folder's figures."""
     from probes.fit.sae_audio import audio_test
-    from probes.spaces import load_space
 
-    info = corpus.space_info
-    space = load_space(corpus.space, info.get("weights"), device, **(info.get("options") or {}))
+    space = corpus.open_space(device)
     arrays = [corpus.latents(file) for file in corpus.files(held_out(corpus))]
     content = read_json(folder / METRICS)
     content["figures"]["audio"] = audio_test(sae, space, arrays)
@@ -192,6 +190,11 @@ def fit_probes(
             f"the autoencoder was trained on {sae.config.space or 'an unnamed space'} ({sae.config.channels} "
             f"channels), the corpus {corpus.path} holds {corpus.space} ({corpus.channels} channels)"
         )
+
+    if sae.config.source is not None and not sae.config.standardise:
+        # An imported one brings no statistics. Its features do without; its FVU is relative to the mean latent.
+        mean, std = corpus.statistics("train")
+        sae.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
 
     def epochs(done: int, of: int) -> None:
         if progress:

@@ -66,7 +66,8 @@ def body(readout: Readout) -> str:
         "",
         f"Architecture `{config.architecture}`, {config.hidden} features; {readout.sae.sparsity}; "
         f"dictionary atoms {'of norm 1' if config.decoder == 'unit' else 'unconstrained'}; input "
-        f"{'standardised per channel' if config.standardise else 'not standardised'}.",
+        f"{'standardised per channel' if config.standardise else 'not standardised'}."
+        + (f" Not trained here: {config.owner}." if config.owner else ""),
         "",
         *_table(readout.report.get("sae", {})),
         "## The probes",

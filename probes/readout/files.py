@@ -62,7 +62,8 @@ def describe(readout: Readout) -> dict[str, Any]:
 def fingerprint(readout: Readout) -> str:
     """Sixteen hex digits of a hash over what `describe` says and every weight."""
     about = {name: value for name, value in describe(readout).items() if name != "baselines"}
-    about["sae"] = FIELDS_OF_0_1 | about["sae"]
+    # Whose the autoencoder is changes nothing that is read.
+    about["sae"] = {name: value for name, value in (FIELDS_OF_0_1 | about["sae"]).items() if name != "source"}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     tensors = readout.state_dict()
     if readout.covariance is not None:

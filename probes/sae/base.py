@@ -122,7 +122,7 @@ class SparseAutoencoder(
         return (
             f"{config.architecture} autoencoder of {config.space or 'unnamed'} latents{revision}: "
             f"{config.channels} channels to {config.hidden} features, {self.sparsity}"
-        )
+        ) + (f", {config.owner}" if config.owner else "")
 
     @property
     def sparsity(self) -> str:

@@ -19,6 +19,7 @@ INPUT_LAYOUT = (
 
 KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "str | None": (str, type(None)),
+    "dict[str, str | None] | None": (dict, type(None)),
 }  # fmt: skip
 
 
@@ -57,6 +58,8 @@ class SAEConfig:
     standardise: bool = True
     """Subtract the training data's per-channel mean and divide by its std before the encoder; the inverse
     after the decoder. The loss is taken on standardised values, every reported figure on raw ones."""
+    source: dict[str, str | None] | None = None
+    """Whose it is, where it was trained elsewhere: library, origin (a folder or a hub id) and revision."""
 
     def __post_init__(self) -> None:
         for own in fields(self):
@@ -65,6 +68,16 @@ class SAEConfig:
         self.require("decoder", ("unit", "free"))
         if self.channels < 1 or self.hidden < 1:
             raise InputError(f"channels and hidden must be at least 1, not {self.channels} and {self.hidden}")
+        if self.source is not None and not self.source.keys() >= {"library", "origin", "revision"}:
+            raise InputError(f"source must have library, origin and revision, not {sorted(self.source)}")
+
+    @property
+    def owner(self) -> str:
+        """Whose it is, in a few words; empty for one trained here."""
+        if self.source is None:
+            return ""
+        at = f" at {self.source['revision']}" if self.source["revision"] else ""
+        return f"imported from {self.source['library']}, {self.source['origin']}{at}"
 
     @property
     def penalty_weight(self) -> float:
@@ -83,4 +96,5 @@ class SAEConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of config.json."""
-        return {"architecture": self.architecture} | asdict(self) | {"input": INPUT_LAYOUT}
+        values = {name: value for name, value in asdict(self).items() if name != "source" or value is not None}
+        return {"architecture": self.architecture} | values | {"input": INPUT_LAYOUT}

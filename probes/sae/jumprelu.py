@@ -83,6 +83,8 @@ class JumpReLUSAE(SparseAutoencoder):
 
     @property
     def sparsity(self) -> str:
+        if self.config.source is not None:  # nobody's file says how it was trained
+            return "a threshold for each feature"
         return f"L0 penalty with weight {self.config.lam:g}"
 
     def activate(self, pre: Tensor) -> Tensor:

@@ -79,6 +79,8 @@ def test_a_run_leaves_what_the_design_says(traced: Callable[..., Run], tmp_path:
     assert about["options"]["seed"] == 0
     assert about["options"]["steps"] == 4
     assert about["about"]["versions"]["torch"]
+    assert about["about"]["autoencoder"] is None  # trained here
+    assert run.autoencoder is None
     table = run.progress(view="endpoint", measure="agreement")
     assert list(table.columns) == ["attribute", "index", "t", "logsnr", "mean", "std", "low", "high", "n"]
     assert set(table["attribute"]) == {"pitch", "loudness", "timbre"}

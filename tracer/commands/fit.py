@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tracer.commands.fit_exchange import export_command, import_command
 from tracer.commands.fit_explain import explain_command
 from tracer.commands.fit_training import probes_command, readout_command, sae_command, sweep_command
 from tracer.commands.from_options import AsJson, help_of
@@ -97,3 +98,5 @@ app.command("probes")(probes_command)
 app.command("readout")(readout_command)
 app.command("sweep")(sweep_command)
 app.command("explain")(explain_command)
+app.command("export")(export_command)
+app.command("import")(import_command)

@@ -52,12 +52,9 @@ def explain_command(
     opened, reader = Corpus.open(corpus), Readout.from_pretrained(readout).to(place)
     if what is not None:
         return print_contributions(explain_text(reader, opened, what, top), as_json)
-    from probes.spaces import load_space
-    from tracer.page.features_data import write_features
+    from tracer.page.features_page import write_features
 
-    about = opened.space_info
-    made_with = about["weights"] + (f"@{about['revision']}" if about.get("revision") else "")
-    space = load_space(opened.space, weights or made_with, place, **about.get("options", {}))
+    space = opened.open_space(place, weights)
     with reporting(not as_json) as report:
         index = write_features(reader, opened, space, out or corpus / "features", report)
     typer.echo(index)

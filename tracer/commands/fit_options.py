@@ -14,6 +14,7 @@ from tracer.commands.from_options import help_of
 
 Corpus = Annotated[Path, typer.Option("--corpus", help="Corpus folder that `trace fit encode` made.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the result; the same command goes on where it stopped.")]
+NewOut = Annotated[Path, typer.Option("--out", help="Folder for the result.")]
 Architecture = Annotated[str, typer.Option("--architecture", help="relu (the paper's), topk, batchtopk or jumprelu.")]
 Hidden = Annotated[int, typer.Option("--hidden", help="Number of features.")]
 Lam = Annotated[float, typer.Option("--lambda", help="Weight of the sparsity penalty (relu: L1, Eq. 1; jumprelu: L0).")]

@@ -54,6 +54,8 @@ def print_run(run: Run, as_json: bool) -> None:
         print()
         print_columns("probes beside the decoded audio, mean agreement curves", measured)
         print_validity(run)
+    if run.autoencoder:
+        print("read by an autoencoder imported from {library}, {origin}".format(**run.autoencoder))
     print(f"curves, clips and readings: {run.path}")
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.errors import InputError
-from tracer.page.compare_data import compare_data
+from tracer.page.comparison_page import compare_data
 from tracer.page.folder import page_folder, write_data, write_page
-from tracer.page.run_data import run_data
-from tracer.page.song_data import write_songs
-from tracer.page.steering_data import steering_kind, write_steering
+from tracer.page.run_page import run_data
+from tracer.page.songs_page import write_songs
+from tracer.page.steering_page import steering_kind, write_steering
 from tracer.run import Run
 
 if TYPE_CHECKING:

@@ -8,29 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.sae import config_of
+from support.sae import random_sae
 
 from probes.errors import InputError
 from probes.sae import ReluConfig, SparseAutoencoder, architectures, load_config, make_config, make_sae
 from probes.sae.auxiliary import auxiliary_error
 from probes.sae.metrics import evaluate
 from probes.sae.streaming import LinearReader
-
-
-def random_sae(architecture: str = "relu", channels: int = 12, hidden: int = 150, **options) -> SparseAutoencoder:
-    """Every tensor away from its starting value, so that no term of a formula is zero or one."""
-    sae = make_sae(config_of(architecture, channels=channels, hidden=hidden, k=9, **options), seed=3)
-    sae.set_statistics(torch.randn(channels), torch.rand(channels) + 0.5)
-    with torch.no_grad():
-        sae.encoder_bias.normal_(std=0.3)
-        sae.decoder_bias.normal_()
-        if architecture == "relu":
-            sae.gain.mul_(torch.randn(hidden) + 1)
-        if architecture == "batchtopk":
-            sae.threshold.fill_(0.9)
-        if architecture == "jumprelu":
-            sae.log_threshold.add_(torch.rand(hidden) * 2)
-    return sae
 
 
 def test_relu_is_the_papers_formula():

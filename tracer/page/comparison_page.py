@@ -9,7 +9,7 @@ from tracer.comparing import compare_runs, run_names
 from tracer.curves import TRAINED
 from tracer.figures.emergence import MEASURE_LABELS
 from tracer.figures.palette import VIEW_TITLES
-from tracer.page.run_data import curves, rounded, summary, table
+from tracer.page.run_page import curves, rounded, summary, table
 
 if TYPE_CHECKING:
     from tracer.run import Run
