@@ -23,6 +23,13 @@ def launched() -> Iterator[Any]:
         chromium.close()
 
 
+PLAYING = """() => {
+  const sound = [...document.querySelectorAll('#sounds audio')].find((one) => !one.paused);
+  return sound ? {name: sound.dataset.name, at: sound.currentTime} : null;
+}"""
+"""Which sound plays on a page, and where; null while none does."""
+
+
 class Watched:
     """A page opened from the disk with the network cut, and what went wrong on it."""
 
@@ -34,8 +41,12 @@ class Watched:
         self.complaints: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.complaints.append(f"not loaded: {request.url}"))
+        self.page.on("requestfailed", self._not_loaded)
         self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+
+    def _not_loaded(self, request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # a sound that was left for another one
+            self.complaints.append(f"not loaded: {request.url}")
 
     def open(self, index: Path, part: str = "") -> Any:
         """Go to a page and wait until its first chart is drawn."""

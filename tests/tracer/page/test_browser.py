@@ -1,43 +1,19 @@
 """Pages in a real browser, opened from the disk with the network cut."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import page_run
-from support.browser import Watched, launched
+from support.browser import PLAYING, Watched
 
 from tracer.page.viewing import write_view
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from launched()
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of one run."""
     return write_view([page_run.write_run(tmp_path_factory.mktemp("runs") / "run").path])
-
-
-@pytest.fixture
-def watched(browser: Any) -> Iterator[Callable[..., Watched]]:
-    """Opens pages; what they complained of fails the test."""
-    opened: list[Watched] = []
-
-    def make(**options: Any) -> Watched:
-        opened.append(Watched(browser, **options))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        one.close()
-
-
-PLAYING = "() => { const s = [...document.querySelectorAll('#sounds audio')].find((a) => !a.paused); " \
-          "return s ? {name: s.dataset.name, at: s.currentTime} : null; }"  # fmt: skip
 
 
 def test_nothing_leaves_the_folder(watched: Callable[..., Watched], page: Path) -> None:

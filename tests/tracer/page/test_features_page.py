@@ -1,0 +1,71 @@
+"""The page of features: quick with thousands, with sound, and every feature has an address."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.browser import Watched
+from support.corpus import tiny_corpus
+from support.readout import tiny_readout
+
+from probes.spaces import load_space
+from tracer.page.features_page import write_features
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("features")
+    corpus = tiny_corpus(folder / "corpus", frames=90, channels=64, splits=("train", "test"))
+    return write_features(tiny_readout(64, 4096), corpus, load_space("mini"), folder / "page", lambda *_: None)
+
+
+def test_features_are_found_opened_and_heard(watched: Callable[..., Watched], page: Path) -> None:
+    one = watched()
+    shown = one.open(page, "#feature=12")
+    assert shown.locator("#which").inner_text() == "Feature 12"
+    assert shown.locator("#list button").count() == 100
+    shown.click("#more")
+    assert shown.locator("#list button").count() == 200
+    shown.fill("#search", "4000")
+    assert shown.locator("#list button").count() == 1
+    shown.locator("#list button").first.click()
+    shown.wait_for_function("() => document.getElementById('which').textContent === 'Feature 4000'")
+    assert shown.url.endswith("#feature=4000")
+    shown.fill("#search", "c4")
+    assert 0 < shown.locator("#list button").count() < 200
+    seconds = shown.evaluate(
+        "() => new Promise((done) => { const a = document.querySelector('#moments audio'); "
+        "a.addEventListener('loadedmetadata', () => done(a.duration)); a.preload = 'metadata'; a.load(); })"
+    )
+    assert 0 < seconds <= 2.1
+    neighbour = shown.locator("#neighbours a").first
+    number = neighbour.inner_text()
+    neighbour.click()
+    shown.wait_for_function(f"() => document.getElementById('which').textContent === 'Feature {number}'")
+    assert not one.outside(page.parent)
+
+
+def test_sorting_thousands_is_quick(watched: Callable[..., Watched], page: Path) -> None:
+    shown = watched().open(page)
+    took = shown.evaluate(
+        "() => { const s = document.getElementById('sort'); const t = performance.now(); "
+        "for (const value of ['density', 'number', 'maximum', 'density']) { s.value = value; "
+        "s.dispatchEvent(new Event('change')); } return (performance.now() - t) / 4; }"
+    )
+    assert took < 500  # milliseconds on a busy core; a tenth of that when quiet
+
+
+def test_classes_lead_to_their_features(watched: Callable[..., Watched], page: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed (the dev extra)")
+    shown = watched(width=390).open(page)
+    shown.click("#tab-class")
+    shown.select_option("#attribute", "loudness")
+    assert shown.locator("#classes tbody tr").count() == 20
+    found = axe.Axe().run(shown, options={"preload": False}).response["violations"]
+    assert not [one["id"] for one in found if one["impact"] in ("serious", "critical")]
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+    link = shown.locator("#classes a").first
+    number = link.inner_text()
+    link.click()
+    shown.wait_for_function(f"() => document.getElementById('which').textContent === 'Feature {number}'")
+    assert shown.locator("#part-feature").is_visible()

@@ -1,0 +1,50 @@
+"""The page of steering: versions on one switch, and the charts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from support import steering_folders
+from support.browser import PLAYING, Watched
+
+from tracer.page.viewing import write_view
+
+
+def test_doses_are_on_one_switch_at_the_same_second(watched: Callable[..., Watched], tmp_path: Path) -> None:
+    page = write_view([steering_folders.write_dose(tmp_path / "steer")])
+    one = watched()
+    shown = one.open(page)
+    shown.select_option("#prompt", "4")
+    shown.wait_for_function("() => document.getElementById('caption').textContent.includes('hostile')")
+    assert shown.locator("#caption").inner_text() == steering_folders.CAPTION
+    assert shown.locator("#versions button").all_inner_texts() == [
+        "plain", "dose 0.01", "random push 0.01", "dose 0.05", "random push 0.05",
+    ]  # fmt: skip
+    shown.keyboard.press("Space")
+    shown.wait_for_function(f"() => {{ const p = ({PLAYING})(); return p && p.at > 0.8; }}")
+    first = shown.evaluate(PLAYING)
+    assert first["name"] == "plain"
+    shown.locator("#versions button").nth(3).click()
+    shown.wait_for_function(f"() => {{ const p = ({PLAYING})(); return p && p.name === 'dose 0.05'; }}")
+    assert first["at"] - 0.1 <= shown.evaluate(PLAYING)["at"] < first["at"] + 1.5
+    assert "loudness -2.00 dB" in shown.locator("#told").inner_text()
+    shown.keyboard.press("ArrowDown")
+    shown.wait_for_function(f"() => {{ const p = ({PLAYING})(); return p && p.name === 'random push 0.05'; }}")
+    assert shown.locator("#doses .main-svg:visible").count() >= 6
+    assert "Leakage" in shown.locator("#leakage").get_attribute("aria-label")
+    assert not one.outside(page.parent)
+
+
+def test_a_recording_has_its_original_and_each_dose(watched: Callable[..., Watched], tmp_path: Path) -> None:
+    page = write_view([steering_folders.write_edit(tmp_path / "edit")])
+    shown = watched(scheme="dark").open(page)
+    assert shown.locator("#versions button").all_inner_texts() == ["original", "codec alone", "alpha 2"]
+    shown.locator("#versions button").nth(2).click()
+    shown.wait_for_selector("#tracks .lane[aria-label*='alpha 2']")
+    assert shown.evaluate("document.querySelectorAll('#sounds audio').length") == 2
+
+
+def test_lock_in_is_drawn(watched: Callable[..., Watched], tmp_path: Path) -> None:
+    shown = watched(width=390).open(write_view([steering_folders.write_lockin(tmp_path / "when")]))
+    assert shown.locator("#lockin .chart").count() == 2
+    assert shown.locator("#listen").is_hidden()
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 390
