@@ -14,6 +14,7 @@ import typer
 
 import tracer  # noqa: F401  first of ours: it finds our packages where files of the user bear their names
 from probes.errors import InputError
+from tracer.commands.exploring import explore_command
 from tracer.commands.fit import app as fit_app
 from tracer.commands.from_options import with_bare_values
 from tracer.commands.models import models_command, styles_command
@@ -37,6 +38,7 @@ for name, command in {
     "plot": plot_command,
     "compare": compare_command,
     "view": view_command,
+    "explore": explore_command,
     "steer": steer_command,
     "edit": edit_command,
     "models": models_command,

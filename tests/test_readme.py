@@ -17,7 +17,7 @@ NAMES = {
 """Import name -> name of the distribution, where they differ."""
 OPTIONAL = {
     "muq": "diffrhythm", "midirenderer": "rendering", "mido": "rendering", "pretty_midi": "rendering",
-    "torchsde": "stable-audio",
+    "torchsde": "stable-audio", "gradio": "explore",
 }  # fmt: skip
 """Import name -> the extra that brings it: imported late, with a line that names the extra where it is missing."""
 

@@ -1,0 +1,127 @@
+"""Takes of `trace explore`: those that `trace` makes, and a page that answers on this machine alone."""
+
+import shlex
+import socket
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from probes.errors import InputError
+from tracer import trace
+from tracer.exploring.takes import Take, edit_texts, make_take, repeating_command
+from tracer.options import SessionOptions
+from tracer.session import Session
+from tracer.steering.spec import parse_edit
+
+CAPTION = "A slow solo piano piece, soft and dark."
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return Session.open(SessionOptions(prompts=[CAPTION], steps=6, seconds=1.0), "cpu")
+
+
+def finished(session: Session, edits: list[str], caption: str = CAPTION, seed: int = 3) -> Take:
+    *_, take = make_take(session, caption, seed, edits)
+    assert take.audio is not None
+    return take
+
+
+def test_a_take_grows_state_by_state(session: Session) -> None:
+    lengths = []
+    for take in make_take(session, CAPTION, 3):
+        lengths.append((len(take.curves["pitch"]), take.audio is not None))
+    assert lengths == [*((k, False) for k in range(1, 7)), (6, True)]
+    assert list(take.curves) == ["pitch", "loudness", "timbre"]
+
+
+def test_it_is_the_clip_that_the_command_makes(session: Session, tmp_path: Path, monkeypatch: Any) -> None:
+    import soundfile
+    import typer
+    from typer.testing import CliRunner
+
+    from tracer.commands.from_options import with_flags
+    from tracer.options import TraceOptions
+
+    monkeypatch.chdir(tmp_path)
+    edits = edit_texts({"pitch": 0.0, "loudness": 0.0, "timbre": 2.0}, (0.0, 0.5), hold=True)
+    write, command = repeating_command(session, CAPTION, 3, edits).splitlines()
+    (tmp_path / "prompt.txt").write_text(shlex.split(write)[2] + "\n")
+    seen: list[TraceOptions] = []
+    app = typer.Typer()
+
+    @app.command()
+    @with_flags
+    def parse(given: TraceOptions) -> None:
+        seen.append(given)
+
+    assert CliRunner().invoke(app, shlex.split(command)[1:]).exit_code == 0
+    (given,) = seen
+    run = trace(
+        given.generator, given.prompts, seed=given.seed, steps=given.steps, seconds=given.seconds,
+        guidance=given.guidance, steer=given.steer, frames=False, out=tmp_path / "run", progress_bar=False,
+    )  # fmt: skip
+    assert run is not None
+    made, _ = soundfile.read(run.path / "audio" / "00000.wav", always_2d=True)
+    np.testing.assert_allclose(made.T, finished(session, edits).audio, atol=1e-4)
+
+
+def test_a_dose_moves_its_reading_and_no_dose_changes_nothing(session: Session) -> None:
+    plain = finished(session, [])
+    brighter = finished(session, edit_texts({"timbre": 2.0, "pitch": 0.0}, (0.0, 1.0), hold=False))
+    assert brighter.curves["timbre"][-1] > plain.curves["timbre"][-1] + 0.5
+    assert edit_texts({"timbre": 0.0, "pitch": 0.0}, (0.0, 1.0), hold=True) == []
+    np.testing.assert_array_equal(plain.audio, finished(session, []).audio)
+
+
+def test_edits_are_what_the_sliders_say() -> None:
+    down, up = edit_texts({"pitch": -1.5, "loudness": 0.0, "timbre": 0.5}, (0.25, 0.75), hold=True)
+    first, second = parse_edit(down), parse_edit(up)
+    assert (first.attribute, first.target, first.alpha, first.hold) == ("pitch", "-", 1.5, ("loudness",))
+    assert (second.attribute, second.target, second.start, second.stop) == ("timbre", "+", 0.25, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"), [("timbre=+,from=0.8,to=0.2", "window"), ("colour=+", "has no attribute 'colour'")]
+)
+def test_what_cannot_work_is_one_line(session: Session, edit: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        finished(session, [edit])
+
+
+def test_the_page_answers_on_this_machine_alone(session: Session) -> None:
+    pytest.importorskip("gradio", reason="gradio is not installed (the explore extra)")
+    from tracer.exploring.app import build_app
+
+    app = build_app(session)
+    try:
+        _, address, shared = app.launch(server_name="127.0.0.1", prevent_thread_lock=True, share=False, quiet=True)
+        assert shared is None
+        assert urllib.request.urlopen(address, timeout=10).status == 200
+        port = int(address.rstrip("/").rsplit(":", 1)[1])
+        with socket.socket() as other:  # the port is free on every other address
+            other.settimeout(2)
+            assert other.connect_ex((own_address(), port)) != 0
+    finally:
+        app.close()
+
+
+def own_address() -> str:
+    """An address of this machine that is not 127.0.0.1."""
+    for *_, place in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET):
+        if place[0] != "127.0.0.1":
+            return str(place[0])
+    return "127.0.0.2"
+
+
+def test_without_gradio_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from tracer.exploring.app import import_gradio
+
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(InputError, match=r"generation-tracer\[explore\]"):
+        import_gradio()

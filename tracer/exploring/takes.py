@@ -1,0 +1,109 @@
+"""One take at a time: generated in the background, its readings handed over state by state."""
+
+from __future__ import annotations
+
+import queue
+import shlex
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from hooks import Event
+from tracer.prompts import Prompt
+from tracer.steering.edits import edits_from_specs
+from tracer.steering.spec import parse_edit
+
+if TYPE_CHECKING:
+    from tracer.session import Session
+
+
+@dataclass
+class Take:
+    """A generation as far as it is."""
+
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    """For each attribute, the mean reading of the clean estimate at every state so far, as a class."""
+    audio: np.ndarray | None = None
+    """The finished sound [channels, samples]; None until then."""
+
+
+def make_take(session: Session, caption: str, seed: int, edits: Sequence[str] = ()) -> Iterator[Take]:
+    """Generate a caption from a seed, and yield the take after every state and when it is finished.
+
+    It is the clip that `trace --seed` makes of that caption as its first prompt.
+
+    Args:
+        session: Generator and readout.
+        caption: What to generate.
+        seed: Seed of the noise.
+        edits: Edits that act on it, as `parse_edit` reads them.
+
+    Raises:
+        InputError: A caption or an edit that cannot work.
+    """
+    prompt = Prompt(0, "explore", caption)
+    session.generator.check([caption], session.guidance)
+    acting = edits_from_specs(edits, session.readout, session.guided)
+    own = replace(session, seed=seed, prompts=[prompt])
+    found: queue.Queue[Mapping[str, float] | np.ndarray | BaseException] = queue.Queue()
+
+    def watch(event: Event) -> None:
+        assert event.endpoint is not None
+        found.put(mean_readings(session, event.endpoint))
+
+    def work() -> None:
+        try:
+            latents = own.generate([prompt], acting, watch)
+            audio, _ = own.listen([prompt], latents, [])
+            found.put(audio[0][:, : round(own.seconds * own.generator.sample_rate)])
+        except BaseException as error:  # handed to whoever waits for the take
+            found.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    take = Take({name: [] for name in session.readout.attributes})
+    while take.audio is None:
+        item = found.get()
+        if isinstance(item, BaseException):
+            raise item
+        if isinstance(item, np.ndarray):
+            take.audio = item
+        else:
+            for name, value in item.items():
+                take.curves[name].append(value)
+        yield take
+
+
+def mean_readings(session: Session, latents: torch.Tensor) -> dict[str, float]:
+    """Mean reading of each attribute, as a class, of latents [1, F, C]."""
+    shares = session.readout(latents)
+    return {name: float((p[0] * torch.arange(p.shape[1]).to(p)).sum()) for name, p in shares.items()}
+
+
+def edit_texts(doses: Mapping[str, float], window: tuple[float, float], hold: bool) -> list[str]:
+    """Edits from the dose of each attribute, positive for more of it and negative for less; 0 is none.
+
+    Args:
+        doses: In classes along the attribute's axis.
+        window: Flow times between which they act.
+        hold: Whether the readings of all attributes without a dose are kept.
+    """
+    kept = [name for name, dose in doses.items() if not dose] if hold else []
+    texts = []
+    for name, dose in doses.items():
+        if dose:
+            parts = [f"{name}={'+' if dose > 0 else '-'}", f"alpha={abs(dose):g}"]
+            parts += [f"from={window[0]:g}", f"to={window[1]:g}", *(["hold=" + "+".join(kept)] if kept else [])]
+            texts.append(str(parse_edit(",".join(parts))))
+    return texts
+
+
+def repeating_command(session: Session, caption: str, seed: int, edits: Sequence[str]) -> str:
+    """The commands that make the steered take again, as a run with its curves."""
+    words = ["trace", "--model", session.generator.name, "--prompts", "prompt.txt", "--seed", str(seed)]
+    words += ["--steps", str(session.steps), "--seconds", f"{session.seconds:g}", "--guidance", f"{session.guidance:g}"]
+    words += [word for edit in edits for word in ("--steer", edit)]
+    return f"printf '%s\\n' {shlex.quote(caption)} > prompt.txt\n{shlex.join(words)}"
