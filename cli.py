@@ -14,6 +14,7 @@ import typer
 
 import tracer  # noqa: F401  first of ours: it finds our packages where files of the user bear their names
 from probes.errors import InputError
+from tracer.commands.doctor import doctor_command
 from tracer.commands.fit import app as fit_app
 from tracer.commands.models import models_command, styles_command
 from tracer.commands.runs import compare_command, plot_command
@@ -38,6 +39,7 @@ for name, command in {
     "edit": edit_command,
     "models": models_command,
     "styles": styles_command,
+    "doctor": doctor_command,
 }.items():
     app.command(name)(command)  # type: ignore[type-var]
 app.add_typer(fit_app, name="fit")

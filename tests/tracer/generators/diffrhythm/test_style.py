@@ -184,3 +184,25 @@ def test_real_style_vectors(shared: Path) -> None:
     assert len(files) == 5
     for file in files:
         assert read_style(file).shape == (1, 512)
+
+
+def test_processes_that_ask_together_compute_once(tmp_path: Path, mulan: type[FakeMuLan]) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    path = tmp_path / "styles.safetensors"
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(lambda _: StyleCache.open(path).fill(["a", "bb", "ccc"]), range(4)))
+    assert sorted(counts) == [0, 0, 0, 3]
+    assert mulan.asked == ["a", "bb", "ccc"]
+
+
+def test_a_run_computes_the_vectors_that_it_lacks(tmp_path: Path, mulan: type[FakeMuLan]) -> None:
+    from support.diffrhythm import released_folder, settings
+
+    from tracer.generators import load_generator
+
+    folder = released_folder(tmp_path / "released", ["a song"])
+    model = load_generator("diffrhythm", str(folder), **settings(folder))
+    model.check(["a song", "another song"], 4.0)
+    assert mulan.asked == ["another song"]
+    assert StyleCache.open(folder / "styles.safetensors").missing(["a song", "another song"]) == []
