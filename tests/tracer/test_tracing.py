@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from support.diffrhythm import released_folder, settings
 from support.readout import tiny_readout
 from support.strangers import COMMAND, write_strangers
 
-from probes.errors import InputError
+from probes.errors import InputError, OutOfMemory
 from tracer import Run, trace
 from tracer.prompts import load_prompts
 
@@ -101,6 +102,29 @@ def test_batch_size_has_no_say(traced: Callable[..., Run], tmp_path: Path) -> No
     one, four = (traced(tmp_path / str(size), n=5, batch_size=size) for size in (1, 4))
     assert [p.caption for p in one.prompts] == [p.caption for p in four.prompts]
     assert np.abs(distributions(one) - distributions(four)).max() < 1e-4
+
+
+def test_a_size_that_is_found_by_halving_has_no_say(
+    traced: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = traced(tmp_path / "fixed", n=5, batch_size=2)
+    from tracer.generators.diffrhythm.generator import DiffRhythmGenerator
+
+    whole = DiffRhythmGenerator.generate
+    sizes = []
+
+    def small_card(self: Any, captions: Any, *more: Any, **named: Any) -> Any:
+        sizes.append(len(captions))
+        if len(captions) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return whole(self, captions, *more, **named)
+
+    monkeypatch.setattr(DiffRhythmGenerator, "generate", small_card)
+    found = traced(tmp_path / "found", n=5, batch_size="auto")
+    assert sizes == [4, 2, 2, 1]
+    assert np.array_equal(distributions(fixed), distributions(found))
+    with pytest.raises(OutOfMemory, match="try batch_size=2"):
+        traced(tmp_path / "refused", n=5, batch_size=5)
 
 
 def test_the_seed_decides(traced: Callable[..., Run], tmp_path: Path) -> None:
