@@ -18,6 +18,7 @@ from tracer.commands.doctor import doctor_command
 from tracer.commands.fit import app as fit_app
 from tracer.commands.models import models_command, styles_command
 from tracer.commands.runs import compare_command, plot_command
+from tracer.commands.sharing import pull_command, push_command
 from tracer.commands.steering import edit_command, steer_command
 from tracer.commands.tracing import trace_command
 
@@ -40,6 +41,8 @@ for name, command in {
     "models": models_command,
     "styles": styles_command,
     "doctor": doctor_command,
+    "push": push_command,
+    "pull": pull_command,
 }.items():
     app.command(name)(command)  # type: ignore[type-var]
 app.add_typer(fit_app, name="fit")
