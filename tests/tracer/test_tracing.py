@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -207,6 +208,34 @@ def test_interrupted_by_the_user(released: Path, tmp_path: Path) -> None:
     assert b"Traceback" not in errors
     assert b"interrupted" in errors
     assert Run(tmp_path / "run").n >= 1
+
+
+def test_two_machines_make_the_run_of_one(released: Path, traced: Callable[..., Run], tmp_path: Path) -> None:
+    """Two launchers on one computer stand for two machines; they share a disk."""
+    one = traced(tmp_path / "one", n=5, batch_size=2)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    options = ["--n", "5", "--batch-size", "2", "--steps", "4", "--seconds", "1", "--device", "cpu"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "2"]
+    launch += ["--num_processes", "2", "--main_process_ip", "127.0.0.1", "--main_process_port", port]
+    trace_it = [str(COMMAND), *command(released, tmp_path / "two", *options)]
+    machines = [
+        subprocess.Popen(
+            [*launch, "--machine_rank", rank, *trace_it],
+            env=environment(),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    errors = [machine.communicate(timeout=300)[1] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], errors
+    two = Run(tmp_path / "two")
+    assert two.reader.about["processes"] == 2
+    for table in ("progress.csv", "settled.csv", "prompts.csv"):
+        assert (one.path / table).read_bytes() == (two.path / table).read_bytes()
 
 
 def test_two_processes_make_the_run_of_one(released: Path, traced: Callable[..., Run], tmp_path: Path) -> None:
