@@ -11,8 +11,8 @@ from pathlib import Path
 from tracer.generators.catalogue import PARTS, Entry, entry_of, here, missing
 
 HERE, MISSING, UNKNOWN = "here", "missing", "not known"
-READOUT_GB = 2.0
-"""What `trace fit readout` writes for 10 hours of rendered music: latents of 4 bytes, labels, checkpoints."""
+READOUT_GB = 0.3
+"""What `trace fit readout` writes for 10 hours of rendered music: latents, labels, autoencoder and probes."""
 MUSICCAPS_LICENCE = "CC-BY-SA-4.0"
 
 

@@ -40,6 +40,8 @@ class Session:
     batch_size: BatchSize
     crepe: str = "full"
     """Size of CREPE where pitch is measured."""
+    device: str = "cpu"
+    """Where CREPE runs."""
 
     @classmethod
     def open(cls, options: SessionOptions, device: str, crepe: str = "full") -> "Session":
@@ -70,6 +72,7 @@ class Session:
             guidance,
             BatchSize.of(options.batch_size, device, generator.max_batch, len(prompts)),
             crepe,
+            device,
         )
 
     @property
@@ -150,7 +153,7 @@ class Session:
     def measure(self, audio: np.ndarray, frames: int, attributes: Sequence[str]) -> "Tracks":
         """Attributes of one decoded clip [channels, samples] on its latent frames."""
         rate = self.generator.sample_rate
-        return measure_clip(audio, rate, frames, rate / self.generator.frame_rate, attributes, self.crepe)
+        return measure_clip(audio, rate, frames, rate / self.generator.frame_rate, attributes, self.crepe, self.device)
 
     def listen(
         self, prompts: Sequence[Prompt], latents: Tensor, attributes: Sequence[str]
