@@ -41,8 +41,8 @@ def styles_command(
 ) -> None:
     """Turn captions into DiffRhythm style vectors with MuQ-MuLan and keep them in a file.
 
-    Needs the extra [b]diffrhythm[/b] (muq, transformers < 5), usually in an environment of its own. The file can
-    then be read anywhere: [b]trace --model diffrhythm --set style_cache=FILE[/b].
+    Needs the extra [b]diffrhythm[/b] (muq); where it is installed, a run does this by itself. The file can be read
+    anywhere: [b]trace --model diffrhythm --set style_cache=FILE[/b].
     """
     from tracer.generators.catalogue import PARTS, here
     from tracer.generators.diffrhythm.style import StyleCache

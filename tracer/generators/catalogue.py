@@ -53,7 +53,7 @@ ENTRIES = [
         "generator", "diffrhythm", "song-length rectified flow, 95 or 285 s", "Apache-2.0", "1.1 B", "8 to 15 GB",
         "ASLP-lab/DiffRhythm-1_2", "diffrhythm", file="cfm_model.pt",
         revision="185bdeb80541b9260d266c5f041859017441f307",
-        note="style vectors: `trace styles` with the extra [diffrhythm] in an environment of its own",
+        note="style vectors: the extra [diffrhythm], here or where `trace styles` is run",
         download=2.22, card=8,
     ),
     Entry(

@@ -5,7 +5,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ from probes.support.tensors import read_safetensors, read_torch
 WIDTH = 512
 MULAN = "OpenMuQ/MuQ-MuLan-large"
 CHUNK = 256  # captions between two writes of the cache: what an interruption can lose
-ELSEWHERE = (
-    'install the extra [diffrhythm] (pip install "generation-tracer[diffrhythm]") in an environment with '
-    "transformers < 5 and fill the style cache there; the file is read anywhere"
+ADVICE = (
+    'install the extra [diffrhythm] (pip install "generation-tracer[diffrhythm]"), here or in an environment of its '
+    "own where `trace styles` fills the style cache; the file is read anywhere"
 )
 
 
@@ -65,7 +64,7 @@ class StyleCache:
         if missing:
             raise InputError(
                 f"{len(missing)} of {len(set(captions))} captions have no style vector in {self.path}; where muq is "
-                'installed (pip install "generation-tracer[diffrhythm]", transformers < 5), run: '
+                'installed (pip install "generation-tracer[diffrhythm]"), run: '
                 f"trace styles {self.path} with the same --prompts, --n and --seed"
             )
         with self._reader() as stored:
@@ -180,22 +179,20 @@ def read_style(path: str | Path) -> Tensor:
 
 
 def muq_trouble() -> str:
-    """Why MuQ-MuLan cannot run in this environment, and what to do, on one line; "" where it can."""
-    try:
-        transformers = version("transformers")
-    except PackageNotFoundError:
-        transformers = "0"
-    if int(transformers.split(".")[0]) >= 5:
-        return f"MuQ-MuLan does not run with transformers {transformers}: {ELSEWHERE}"
+    """Why MuQ-MuLan cannot run in this environment, and what to do, on one line; "" where it can, as far as known."""
     try:
         found = find_spec("muq") is not None
     except ValueError:  # it is imported, and says nothing of where it came from
         found = sys.modules.get("muq") is not None
-    return "" if found else f"style vectors need the package muq: {ELSEWHERE}"
+    return "" if found else f"style vectors need the package muq: {ADVICE}"
 
 
 def load_mulan(device: str | torch.device) -> Any:
-    """MuQ-MuLan (`OpenMuQ/MuQ-MuLan-large`, CC-BY-NC-4.0), whose `(texts=[...])` gives vectors [B, 512]."""
+    """MuQ-MuLan (`OpenMuQ/MuQ-MuLan-large`, CC-BY-NC-4.0), whose `(texts=[...])` gives vectors [B, 512].
+
+    Its way from texts gives the same numbers under transformers 4.57 and 5.23; its way from audio, which is not taken
+    here, fails under the latter.
+    """
     if told := muq_trouble():
         raise InputError(told)
     from probes.support.torchaudio_stub import ensure_torchaudio
@@ -203,8 +200,9 @@ def load_mulan(device: str | torch.device) -> Any:
     ensure_torchaudio()
     try:
         from muq import MuQMuLan
-    except ImportError as error:
-        raise InputError(f"style vectors need the package muq ({error}): {ELSEWHERE}") from None
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:  # torchaudio and torchvision load code of C++
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"the package muq does not load here ({reason}): {ADVICE}") from None
     try:
         return MuQMuLan.from_pretrained(MULAN).to(device).eval()
     except OSError as error:

@@ -46,11 +46,10 @@ class FakeMuLan:
 
 @pytest.fixture
 def mulan(monkeypatch: pytest.MonkeyPatch) -> type[FakeMuLan]:
-    """A muq module in an environment with transformers 4."""
+    """A muq module."""
     module = types.ModuleType("muq")
     module.MuQMuLan = FakeMuLan  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "muq", module)
-    monkeypatch.setattr(style, "version", lambda package: "4.49.0")
     monkeypatch.setattr(FakeMuLan, "asked", [], raising=False)
     monkeypatch.setattr(FakeMuLan, "fail_after", None)
     return FakeMuLan
@@ -122,17 +121,22 @@ def test_a_failed_write_leaves_the_old_file(
 
 def test_without_muq_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "muq", None)
-    monkeypatch.setattr(style, "version", lambda package: "4.49.0")
-    with pytest.raises(InputError, match=r"\[diffrhythm\].*transformers < 5"):
+    with pytest.raises(InputError, match=r"need the package muq: install the extra \[diffrhythm\]"):
         StyleCache.open(tmp_path / "styles.safetensors").fill(["a"])
 
 
-def test_with_transformers_5_the_other_environment_is_named(
-    tmp_path: Path, mulan: type[FakeMuLan], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(style, "version", lambda package: "5.23.0")
-    with pytest.raises(InputError, match=r"transformers 5\.23\.0.*\[diffrhythm\].*transformers < 5"):
+@pytest.mark.parametrize(
+    "error", [ImportError("no torchvision"), RuntimeError("operator torchvision::nms does not exist\nat length")]
+)
+def test_a_muq_that_does_not_load_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    class Broken(types.ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            raise error if name == "MuQMuLan" else AttributeError(name)
+
+    monkeypatch.setitem(sys.modules, "muq", Broken("muq"))
+    with pytest.raises(InputError, match=r"does not load here \(.*torchvision.*\): install the extra") as raised:
         StyleCache.open(tmp_path / "styles.safetensors").fill(["a"])
+    assert "\n" not in str(raised.value)
 
 
 def test_damaged_caches_are_refused(tmp_path: Path) -> None:
