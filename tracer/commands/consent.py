@@ -27,14 +27,17 @@ def agree(entries: "Sequence[Entry]", yes: bool) -> None:
     Raises:
         InputError: The user said no; or there is no terminal to ask on, and `--yes` was not given.
     """
+    if not entries:
+        return
     from huggingface_hub import constants
 
-    if not entries or constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE:
         return
     told = [described(entry) for entry in entries]
     if not yes and not asks():
         raise InputError(f"this fetches {'; '.join(told)}: add --yes, or see `trace doctor`")
-    print("to fetch:\n" + "".join(f"  {line}\n" for line in told), end="", file=sys.stderr, flush=True)
+    if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
+        print("to fetch:\n" + "".join(f"  {line}\n" for line in told), end="", file=sys.stderr, flush=True)
     if not yes and not typer.confirm("fetch?", err=True):
         raise InputError("nothing was fetched: pass --weights FILE for weights of your own, or see `trace doctor`")
 
