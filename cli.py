@@ -13,12 +13,14 @@ from typing import Any
 import typer
 
 import tracer  # noqa: F401  first of ours: it finds our packages where files of the user bear their names
-from probes.errors import InputError
+from probes.errors import InputError, OutOfMemory, memory_ran_out
+from tracer.commands.doctor import doctor_command
 from tracer.commands.exploring import explore_command
 from tracer.commands.fit import app as fit_app
 from tracer.commands.from_options import with_bare_values
 from tracer.commands.models import models_command, styles_command
 from tracer.commands.runs import compare_command, plot_command
+from tracer.commands.sharing import pull_command, push_command
 from tracer.commands.steering import edit_command, steer_command
 from tracer.commands.tracing import trace_command
 from tracer.commands.viewing import view_command
@@ -43,6 +45,9 @@ for name, command in {
     "edit": edit_command,
     "models": models_command,
     "styles": styles_command,
+    "doctor": doctor_command,
+    "push": push_command,
+    "pull": pull_command,
 }.items():
     app.command(name)(command)  # type: ignore[type-var]
 app.add_typer(fit_app, name="fit")
@@ -62,11 +67,13 @@ def main() -> None:
     try:
         code = app(with_bare_values(sys.argv[1:]), standalone_mode=False)
     except InputError as error:
-        leave(f"trace: {' '.join(error.on_command_line.split())}", 2)
+        code = 1 if isinstance(error, OutOfMemory) else 2
+        kept = "; what was finished is kept" if isinstance(error, OutOfMemory) else ""
+        leave(f"trace: {' '.join(error.on_command_line.split())}{kept}", code)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        if out_of_memory(error):
+        if memory_ran_out(error):
             leave("trace: out of memory: free some, or take a smaller --batch-size; what was finished is kept", 1)
         shown: Any = getattr(error, "format_message", None)
         if shown is None:
@@ -76,13 +83,6 @@ def main() -> None:
     if code == INTERRUPTED:
         leave("trace: interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether the system had no memory left, as Python, numpy, torch and the loader of libraries say it."""
-    text = str(error).lower()
-    told = ("allocate memory", "not enough memory", "out of memory", "failed to map segment", "bad_alloc")
-    return isinstance(error, MemoryError) or any(words in text for words in told)
 
 
 def leave(message: str, code: int) -> None:

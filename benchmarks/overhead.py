@@ -25,6 +25,7 @@ from probes.attributes import get_attribute
 from probes.readout import Readout
 from probes.readout.linear import LinearProbes
 from probes.sae import ReluConfig, make_sae
+from tracer.batching import BatchSize
 from tracer.generators import Generator, load_generator
 from tracer.generators.diffrhythm import DiTConfig
 from tracer.options import TraceOptions
@@ -100,7 +101,9 @@ class Case:
         prompts = [Prompt(index, str(index), CAPTION) for index in range(given.batch_size)]
         seconds = given.seconds or self.model.default_seconds
         guidance = self.model.default_guidance
-        self.session = Session(self.model, readout, prompts, 0, given.steps, seconds, guidance, given.batch_size)
+        self.session = Session(
+            self.model, readout, prompts, 0, given.steps, seconds, guidance, BatchSize(given.batch_size)
+        )
 
     def untraced(self) -> Tensor:
         """The latents of one batch."""

@@ -1,4 +1,4 @@
-"""The one exception that means "the user gave something that cannot work"."""
+"""The exceptions that end in one line: something that cannot work was given, or memory ran out."""
 
 import re
 
@@ -35,6 +35,17 @@ class InputError(ValueError):
         parts = self.on_command_line.split("`")
         parts[::2] = [_OPTION.sub(_argument, part) for part in parts[::2]]
         return "`".join(parts)
+
+
+class OutOfMemory(InputError):
+    """Memory ran out; one line that says what to take less of. The command line ends with exit code 1."""
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """Whether the system or the GPU had no memory left, as Python, numpy, torch and the loader of libraries say it."""
+    text = str(error).lower()
+    told = ("allocate memory", "not enough memory", "out of memory", "failed to map segment", "bad_alloc")
+    return isinstance(error, MemoryError) or any(words in text for words in told)
 
 
 def _argument(option: "re.Match[str]") -> str:

@@ -94,6 +94,8 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--cfg", "nan"], "zero or positive"),
     (["--seed", "-1"], "zero or positive"),
     (["--batch-size", "0"], "at least 1"),
+    (["--batch-size", "-2"], "at least 1"),
+    (["--batch-size", "many"], "or auto"),
     (["--dtype", "float8"], "float32"),
     (["--views", "velocity"], "endpoint"),
     (["--views", ""], "endpoint"),
@@ -229,6 +231,15 @@ def test_no_memory_left_is_one_line(error, monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "trace: out of memory: free some, or take a smaller --batch-size; what was finished is kept\n"
     )
+
+
+def test_a_batch_that_does_not_fit_is_one_line(monkeypatch, capsys):
+    from probes.errors import OutOfMemory
+
+    with failing(monkeypatch, OutOfMemory("try --batch-size 2")), pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "trace: try --batch-size 2; what was finished is kept\n"
 
 
 def test_other_errors_keep_their_traceback(monkeypatch):

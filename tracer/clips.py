@@ -58,6 +58,7 @@ def measure_clip(
     hop: float,
     attributes: Sequence[str] = MEASURED,
     crepe: str = "full",
+    device: str = "cpu",
 ) -> Tracks:
     """Attributes of audio [channels, samples] on a grid of latent frames.
 
@@ -68,10 +69,11 @@ def measure_clip(
         hop: Samples per latent frame.
         attributes: Names of what to measure.
         crepe: Size of CREPE for pitch, full or tiny.
+        device: Where CREPE runs.
     """
     values, valid = {}, {}
     for name in attributes:
-        options = {"model": crepe} if name == "pitch" else {}
+        options = {"model": crepe, "device": device} if name == "pitch" else {}
         values[name], valid[name] = get_attribute(name, **options).measure(audio, sample_rate, frames, hop)
     return Tracks(values, valid)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import InputError
+from tracer.batching import AUTO
 from tracer.curves import RAW, TRAINED, UNTRAINED, VIEWS
 
 if TYPE_CHECKING:
@@ -92,7 +93,9 @@ class SessionOptions(PromptOptions):
         typed=float,
         shown="the model's own",
     )
-    batch_size: int = option(4, "Number of prompts generated together; does not change the result.")
+    batch_size: int | str = option(
+        4, "Number of prompts generated together, or auto: the most that fit; does not change the result.", typed=str
+    )
     dtype: str = option("auto", "Number type of the model: auto, float32, bfloat16 or float16.")
     options: Mapping[str, str] | None = option(
         None,
@@ -110,8 +113,10 @@ class SessionOptions(PromptOptions):
             raise InputError(f"--seconds must be a positive length, got {self.seconds:g}")
         if self.guidance is not None and not 0 <= self.guidance < math.inf:
             raise InputError(f"--guidance must be zero or positive, got {self.guidance:g}")
-        if self.batch_size < 1:
-            raise InputError(f"--batch-size must be at least 1, got {self.batch_size}")
+        if isinstance(self.batch_size, str) and self.batch_size != AUTO:
+            raise InputError(f"--batch-size must be at least 1, or auto, got {self.batch_size[:40]!r}")
+        if isinstance(self.batch_size, int) and self.batch_size < 1:
+            raise InputError(f"--batch-size must be at least 1, or auto, got {self.batch_size}")
         if self.dtype not in DTYPES:
             raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
 

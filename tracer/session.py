@@ -1,6 +1,6 @@
 """Session: generator, readout and prompts of a run, opened once, with the ways to make and measure its clips."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hooks import Edit, EditRefused, Sink, capture, steer
 from probes.errors import InputError
+from tracer.batching import BatchSize
 from tracer.clips import measure_clip, write_clip
 from tracer.generators import Generator, load_generator, prompt_seed
 from tracer.options import SessionOptions
@@ -36,9 +37,11 @@ class Session:
     """Number of sampler states."""
     seconds: float
     guidance: float
-    batch_size: int
+    batch_size: BatchSize
     crepe: str = "full"
     """Size of CREPE where pitch is measured."""
+    device: str = "cpu"
+    """Where CREPE runs."""
 
     @classmethod
     def open(cls, options: SessionOptions, device: str, crepe: str = "full") -> "Session":
@@ -67,8 +70,9 @@ class Session:
             generator.default_steps if options.steps is None else options.steps,
             seconds,
             guidance,
-            min(options.batch_size, generator.max_batch or options.batch_size),
+            BatchSize.of(options.batch_size, device, generator.max_batch, len(prompts)),
             crepe,
+            device,
         )
 
     @property
@@ -146,15 +150,10 @@ class Session:
                 advice = "take a smaller alpha" if edits else "another --dtype may help"
                 raise InputError(f"{where} of prompt {prompt.index} is not finite (NaN or infinity): {advice}")
 
-    def batches(self, prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
-        """The prompts, as many at a time as are generated together."""
-        for start in range(0, len(prompts), self.batch_size):
-            yield prompts[start : start + self.batch_size]
-
     def measure(self, audio: np.ndarray, frames: int, attributes: Sequence[str]) -> "Tracks":
         """Attributes of one decoded clip [channels, samples] on its latent frames."""
         rate = self.generator.sample_rate
-        return measure_clip(audio, rate, frames, rate / self.generator.frame_rate, attributes, self.crepe)
+        return measure_clip(audio, rate, frames, rate / self.generator.frame_rate, attributes, self.crepe, self.device)
 
     def listen(
         self, prompts: Sequence[Prompt], latents: Tensor, attributes: Sequence[str]

@@ -27,7 +27,7 @@ def trace(
     guidance: float | None = None,
     seed: int = 0,
     seeds: int = 1,
-    batch_size: int = 4,
+    batch_size: int | str = 4,
     device: str = "auto",
     dtype: str = "auto",
     balanced: bool = False,
@@ -60,7 +60,7 @@ def trace(
         guidance: Guidance scale in the generator's convention; None is its default.
         seed: Seed of the run. Each prompt's noise is seeded from (seed, prompt index).
         seeds: Number of clips of each prompt, each from its own noise.
-        batch_size: Number of prompts generated together.
+        batch_size: Number of prompts generated together; "auto" is the most that fit on the GPU.
         device: Device to compute on; "auto" takes a GPU where there is one.
         dtype: Number type of the generator; "auto" takes its usual type on that device.
         balanced: Choose from MusicCaps' balanced subset.
@@ -117,7 +117,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         "bins": {name: bins.to_dict() for name, bins in session.readout.bins.items()},
         "set": dict(sorted((options.options or {}).items())),
         "dtype": options.dtype,
-        "batch_size": session.batch_size,
+        "batch_size": options.batch_size,
         "device": place,
         "processes": workers.num_processes,
         "versions": versions(),
@@ -129,7 +129,9 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         store = RunStore.open(
             folder, identity, session.prompts, about, frames=options.frames, clean=workers.is_main_process
         )
-    pending = store.pending_batches(session.batch_size, workers.process_index, workers.num_processes)
+    clips = -(-len(session.prompts) * options.seeds // workers.num_processes)
+    together = min(session.batch_size.size, clips) if session.batch_size.halving else session.batch_size.size
+    pending = store.pending_batches(together, workers.process_index, workers.num_processes)
     trace_batches(session, options, edits, store, pending, progress_bar and workers.is_main_process)
     workers.wait_for_everyone()
     return finish_run(folder) if workers.is_main_process else None

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,11 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from support.diffrhythm import released_folder, settings
 from support.readout import tiny_readout
 from support.strangers import COMMAND, write_strangers
 
-from probes.errors import InputError
+from probes.errors import InputError, OutOfMemory
 from tracer import Run, trace
 from tracer.prompts import load_prompts
 
@@ -105,6 +107,29 @@ def test_batch_size_has_no_say(traced: Callable[..., Run], tmp_path: Path) -> No
     assert np.abs(distributions(one) - distributions(four)).max() < 1e-4
 
 
+def test_a_size_that_is_found_by_halving_has_no_say(
+    traced: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = traced(tmp_path / "fixed", n=5, batch_size=2)
+    from tracer.generators.diffrhythm.generator import DiffRhythmGenerator
+
+    whole = DiffRhythmGenerator.generate
+    sizes = []
+
+    def small_card(self: Any, captions: Any, *more: Any, **named: Any) -> Any:
+        sizes.append(len(captions))
+        if len(captions) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return whole(self, captions, *more, **named)
+
+    monkeypatch.setattr(DiffRhythmGenerator, "generate", small_card)
+    found = traced(tmp_path / "found", n=5, batch_size="auto")
+    assert sizes == [4, 2, 2, 1]
+    assert np.array_equal(distributions(fixed), distributions(found))
+    with pytest.raises(OutOfMemory, match="try batch_size=2"):
+        traced(tmp_path / "refused", n=5, batch_size=5)
+
+
 def test_the_seed_decides(traced: Callable[..., Run], tmp_path: Path) -> None:
     first, again, other = (traced(tmp_path / name, seed=seed) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
     assert (first.path / "progress.csv").read_bytes() == (again.path / "progress.csv").read_bytes()
@@ -185,6 +210,34 @@ def test_interrupted_by_the_user(released: Path, tmp_path: Path) -> None:
     assert b"Traceback" not in errors
     assert b"interrupted" in errors
     assert Run(tmp_path / "run").n >= 1
+
+
+def test_two_machines_make_the_run_of_one(released: Path, traced: Callable[..., Run], tmp_path: Path) -> None:
+    """Two launchers on one computer stand for two machines; they share a disk."""
+    one = traced(tmp_path / "one", n=5, batch_size=2)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    options = ["--n", "5", "--batch-size", "2", "--steps", "4", "--seconds", "1", "--device", "cpu"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "2"]
+    launch += ["--num_processes", "2", "--main_process_ip", "127.0.0.1", "--main_process_port", port]
+    trace_it = [str(COMMAND), *command(released, tmp_path / "two", *options)]
+    machines = [
+        subprocess.Popen(
+            [*launch, "--machine_rank", rank, *trace_it],
+            env=environment(),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    errors = [machine.communicate(timeout=300)[1] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], errors
+    two = Run(tmp_path / "two")
+    assert two.reader.about["processes"] == 2
+    for table in ("progress.csv", "settled.csv", "prompts.csv"):
+        assert (one.path / table).read_bytes() == (two.path / table).read_bytes()
 
 
 def test_two_processes_make_the_run_of_one(released: Path, traced: Callable[..., Run], tmp_path: Path) -> None:

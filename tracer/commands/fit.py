@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tracer.commands.consent import Yes, agree
 from tracer.commands.fit_exchange import export_command, import_command
 from tracer.commands.fit_explain import explain_command
 from tracer.commands.fit_training import probes_command, readout_command, sae_command, sweep_command
@@ -61,6 +62,7 @@ def encode_command(
     workers: Annotated[int, typer.Option(help="Number of processes that encode.")] = 1,
     half: Annotated[bool, typer.Option("--half", help="Keep latents as float16.")] = False,
     device: Annotated[str, typer.Option(help=help_of("device"))] = "auto",
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Turn audio into a corpus: latents, labels and a split by file. The same command goes on where it stopped.
@@ -69,8 +71,10 @@ def encode_command(
     """
     from probes.corpus.job import EncodeOptions, encode_corpus
     from tracer.commands.fit_tables import print_summary
+    from tracer.fetching import of_space
     from tracer.long_work import reporting
 
+    agree(of_space(space, weights) if audio else [], yes)
     options = EncodeOptions(
         out=out,
         audio=audio,

@@ -11,6 +11,7 @@ import typer
 
 from probes.errors import InputError
 from tracer.commands import fit_options as given
+from tracer.commands.consent import Yes, agree
 
 if TYPE_CHECKING:
     from probes.corpus import Corpus
@@ -199,6 +200,7 @@ def readout_command(
     precision: given.Precision = "auto",
     seed: given.Seed = 0,
     device: given.Device = "auto",
+    yes: Yes = False,
     as_json: given.AsJson = False,
 ) -> None:
     """Train a readout in one go: audio (or a corpus) to autoencoder to probes, with good defaults.
@@ -213,10 +215,12 @@ def readout_command(
     from probes.support.devices import pick_device, pick_precision
     from probes.support.paths import result_folder
     from tracer.commands.fit_tables import print_probes
+    from tracer.fetching import of_space
     from tracer.long_work import reporting
 
     result_folder(out)
     place = pick_device(device)
+    agree(of_space(space, weights) if audio else [], yes)
     with reporting(not as_json) as report:
         opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device, report)
     bins = fit_bins(opened, given.names(attributes), given.counts(classes), given.pairs(scale, "--scale"))

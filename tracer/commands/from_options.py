@@ -49,6 +49,8 @@ def flag(entry: "Field[Any]") -> inspect.Parameter:
     kind = about["typed"] or type(default)
     if kind is str and isinstance(default, tuple):
         default = ",".join(default)
+    elif kind is str and isinstance(default, int):
+        default = str(default)
     if default is None or default == ():
         default, kind = None, kind | None
     names = (about["flags"] or f"--{entry.name.replace('_', '-')}").split()
@@ -75,6 +77,8 @@ def parsed(name: str, value: Any) -> Any:
     """What the options class takes, from what the command line gave."""
     if name == "options":
         return key_values(value)
+    if name == "batch_size" and value.lstrip("-").isdecimal():
+        return int(value)
     if name in ("views", "probes"):
         return tuple(part.strip() for part in value.split(","))
     return tuple(value or ()) if name == "steer" else value

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tracer.commands.consent import Yes, agree
 from tracer.commands.from_options import AsJson, with_flags
 from tracer.options import PromptOptions
 
@@ -34,15 +35,21 @@ def models_command(as_json: AsJson = False) -> None:
 
 @with_flags
 def styles_command(
-    cache: Annotated[Path, typer.Argument(help="Style cache to fill (.safetensors).")], given: PromptOptions
+    cache: Annotated[Path, typer.Argument(help="Style cache to fill (.safetensors).")],
+    given: PromptOptions,
+    yes: Yes = False,
 ) -> None:
     """Turn captions into DiffRhythm style vectors with MuQ-MuLan and keep them in a file.
 
-    Needs the extra [b]diffrhythm[/b] (muq, transformers < 5), usually in an environment of its own. The file can
-    then be read anywhere: [b]trace --model diffrhythm --set style_cache=FILE[/b].
+    Needs the extra [b]diffrhythm[/b] (muq); where it is installed, a run does this by itself. The file can be read
+    anywhere: [b]trace --model diffrhythm --set style_cache=FILE[/b].
     """
+    from tracer.generators.catalogue import PARTS, here
     from tracer.generators.diffrhythm.style import StyleCache
     from tracer.prompts import choose_prompts
 
-    prompts = choose_prompts(given.prompts, given.n, given.seed, given.balanced)
-    StyleCache.open(cache).fill([prompt.caption for prompt in prompts], device=given.device)
+    captions = [prompt.caption for prompt in choose_prompts(given.prompts, given.n, given.seed, given.balanced)]
+    styles = StyleCache.open(cache)
+    if styles.missing(captions):
+        agree([part for part in PARTS["diffrhythm"] if here(part) == "no"], yes)
+        styles.fill(captions, device=given.device)

@@ -10,6 +10,7 @@ import typer
 
 from probes.errors import InputError
 from probes.support.pairs import key_values
+from tracer.commands.consent import Yes, agree
 from tracer.commands.from_options import AsJson, help_of, with_flags
 from tracer.commands.tables import Column, number, print_columns, print_rows
 from tracer.options import SteerOptions
@@ -69,6 +70,7 @@ def steer_command(
         Path | None,
         typer.Option(help="Folder for tables, figures and audio.", show_default="runs/steer or runs/lockin"),
     ] = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure what edits do: dose-response, leakage and damage, beside a random push of equal size.
@@ -77,6 +79,9 @@ def steer_command(
     noise; pitch (CREPE), level and centroid are measured on the audio. Stop it with Ctrl-C and start it again with the
     same options: it goes on where it was.
     """
+    from tracer.fetching import of_session
+
+    agree(of_session(given, decoded=True), yes)
     shared: dict[str, Any] = {entry.name: getattr(given, entry.name) for entry in fields(given)}
     shared |= {"hold": parse_hold(hold, "--hold") if hold else (), "progress_bar": not as_json}
     edits = all_edits(edit, attribute, target)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from tracer.commands.consent import Yes, agree
 from tracer.commands.from_options import AsJson, with_flags
 from tracer.options import TraceOptions
 
@@ -22,7 +23,7 @@ Version = Annotated[bool, typer.Option("--version", is_eager=True, callback=vers
 
 @with_flags
 def trace_command(
-    context: typer.Context, given: TraceOptions, as_json: AsJson = False, version: Version = False
+    context: typer.Context, given: TraceOptions, yes: Yes = False, as_json: AsJson = False, version: Version = False
 ) -> None:
     """Watch a text-to-music model while it generates, and see when it decides what it will sound like.
 
@@ -31,6 +32,7 @@ def trace_command(
     The first run needs nothing: [b]trace[/b] takes the bundled demonstration model and its prompts.
 
     The main job on a GPU: [b]trace --model diffrhythm --prompts musiccaps --n 500 --readout FOLDER[/b]
+    ([b]trace doctor --model diffrhythm[/b] says what it needs)
 
     On several GPUs: [b]accelerate launch --num_processes 4 "$(command -v trace)" --model diffrhythm ...[/b]
 
@@ -39,8 +41,10 @@ def trace_command(
     if context.invoked_subcommand is not None:
         return
     from tracer.commands.run_tables import print_run
+    from tracer.fetching import of_session
     from tracer.tracing import run_trace
 
+    agree(of_session(given, given.save_audio or given.ground_truth), yes)
     run = run_trace(given, progress_bar=not as_json)
     if run is not None:
         print_run(run, as_json)

@@ -109,9 +109,14 @@ def trace_batches(
             report(what, done, total)
             numbers = [divmod(clip, options.seeds) for clip in batch]
             clips = [replace(session.prompts[prompt], seed=seed) for prompt, seed in numbers]
-            store.append(trace_batch(session, options, edits, store, clips))
-            done += len(batch)
-            report(what, done, total)
+
+            def work(part: Sequence[Prompt]) -> list[PromptTrace]:
+                return trace_batch(session, options, edits, store, part)
+
+            for count, traces in session.batch_size.run(clips, work):
+                store.append(traces)
+                done += count
+                report(what, done, total)
 
 
 def trace_batch(

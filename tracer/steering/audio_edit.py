@@ -98,7 +98,10 @@ def edit_audio(
         write_clip(folder / f"alpha-{alpha:g}.wav", versions[f"alpha {alpha:g}"], sample_rate)
     hop = round(sample_rate / codec.frame_rate)
     frames = max(1, samples.shape[1] // hop)
-    tracks = {name: measure_clip(version, sample_rate, frames, hop, crepe=crepe) for name, version in versions.items()}
+    tracks = {
+        name: measure_clip(version, sample_rate, frames, hop, crepe=crepe, device=place)
+        for name, version in versions.items()
+    }
     summary = write_tables(folder, versions, tracks, sample_rate, hop / sample_rate)
     label = " and ".join(spec.label for spec in specs)
     tell_damage([{"edit": label, "alpha": float(row["version"].removeprefix("alpha "))} | row for row in summary[2:]])

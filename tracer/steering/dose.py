@@ -23,7 +23,7 @@ from tracer.steering.dose_tables import FEW, equal_effects, leakage, table, with
 from tracer.steering.edits import check_edit, displacement, target_note
 from tracer.steering.results import DoseResult
 from tracer.steering.spec import EditSpec, parse_edit
-from tracer.steering.tables import open_run, read_csv, write_csv
+from tracer.steering.tables import Row, open_run, read_csv, write_csv
 from tracer.steering.vectors import RandomDisplacement
 from tracer.steering.weighing import generate_weighed
 
@@ -61,7 +61,7 @@ def run_dose(
     seconds: float | None = None,
     guidance: float | None = None,
     seed: int = 0,
-    batch_size: int = 4,
+    batch_size: int | str = 4,
     device: str = "auto",
     dtype: str = "auto",
     balanced: bool = False,
@@ -116,13 +116,17 @@ def run_dose(
     finished, total = len(session.prompts) - len(missing), len(session.prompts)
     with reporting(progress_bar) as report_progress:
         report_progress("prompts", finished, total)
-        for batch in session.batches(missing):
-            for clip_rows, step_rows in dose_batch(session, batch, doses, random, folder if save_audio else None):
+
+        def work(batch: Sequence[Prompt]) -> list[tuple[list[Row], list[Row]]]:
+            return list(dose_batch(session, batch, doses, random, folder if save_audio else None))
+
+        for count, rows_of_batch in session.batch_size.run(missing, work):
+            for clip_rows, step_rows in rows_of_batch:
                 clips += clip_rows
                 steps_rows += step_rows
             write_csv(folder / "steps.csv", steps_rows)
             write_csv(folder / "clips.csv", clips)  # last: what it holds is done
-            finished += len(batch)
+            finished += count
             report_progress("prompts", finished, total)
     report(
         folder, read_csv(folder / "clips.csv"), specs, read_csv(folder / "steps.csv")

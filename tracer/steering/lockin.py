@@ -75,7 +75,7 @@ def run_lockin(
     seconds: float | None = None,
     guidance: float | None = None,
     seed: int = 0,
-    batch_size: int = 4,
+    batch_size: int | str = 4,
     device: str = "auto",
     dtype: str = "auto",
     balanced: bool = False,
@@ -124,11 +124,14 @@ def run_lockin(
     done_count, total = len(session.prompts) - len(missing), len(session.prompts)
     with reporting(progress_bar) as report:
         report("prompts", done_count, total)
-        for batch in session.batches(missing):
-            watched = watch(session, batch, folder / "states")
-            clips += lockin_batch(session, batch, specs, windows, watched)
+
+        def work(batch: Sequence[Prompt]) -> list[Row]:
+            return lockin_batch(session, batch, specs, windows, watch(session, batch, folder / "states"))
+
+        for count, rows_of_batch in session.batch_size.run(missing, work):
+            clips += rows_of_batch
             write_csv(folder / "clips.csv", clips)  # last: what it holds is done
-            done_count += len(batch)
+            done_count += count
             report("prompts", done_count, total)
     clips = read_csv(folder / "clips.csv")  # as written, so that resuming changes no digit
     if not any("heard_null" in row for row in clips):

@@ -1,8 +1,10 @@
 """Find and read DiffRhythm weight files: released pickles (tensors only) and safetensors, from disk or the hub."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from probes.errors import InputError
@@ -18,18 +20,56 @@ RELEASED: dict[str, dict[str, Any]] = {
 }
 # Commits known to hold the released files; other ids are taken at their newest, or as `id@revision` says.
 REVISIONS = {"ASLP-lab/DiffRhythm-1_2": "185bdeb80541b9260d266c5f041859017441f307"}
+PORTION = 2**28
+"""Bytes of a file that are in memory beside what is made of them."""
 FILES = ("cfm_model.safetensors", "cfm_model.pt")
 
 
-def load_weights(source: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors under upstream's names (`transformer.*`), and the config keys that the source implies.
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file from `locate` under upstream's names (`transformer.*`), mapped: nothing is read yet."""
+    tensors: Any = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path, mmap=True)
+    return unnest(tensors, path)
+
+
+def convert(
+    path: Path, tensors: Mapping[str, Tensor], device: str | torch.device, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """The tensors of a file on a device, in a type.
+
+    Pages of a mapped file stay with the process until the mapping goes. So the file is mapped anew for every portion,
+    and the checkpoint and its copy never stand side by side.
 
     Args:
-        source: a file, a folder holding one of `FILES`, or a hub id, optionally with `@revision`.
+        path: The file.
+        tensors: What `read_weights` gave for it.
+        device: Where to.
+        dtype: Type of every tensor.
+
+    Raises:
+        InputError: A tensor holds NaN or infinity.
     """
-    path, implied = locate(source)
-    tensors: Any = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path, mmap=True)
-    return unnest(tensors, path), implied
+    converted = {}
+    for names in portions(tensors):
+        mapped = read_weights(path)
+        for name in names:
+            if not torch.isfinite(mapped[name]).all():
+                raise InputError(f"{path}: {name} holds NaN or infinity; the file is damaged, download it again")
+            converted[name] = mapped[name].to(device=device, dtype=dtype)
+    return converted
+
+
+def portions(tensors: Mapping[str, Tensor]) -> Iterator[list[str]]:
+    """Names of tensors, in order, as many at a time as make up `PORTION` bytes."""
+    names: list[str] = []
+    size = 0
+    for name, tensor in tensors.items():
+        names.append(name)
+        size += tensor.nbytes
+        if size >= PORTION:
+            yield names
+            names, size = [], 0
+    if names:
+        yield names
 
 
 def unnest(tensors: Any, path: Path) -> dict[str, Tensor]:

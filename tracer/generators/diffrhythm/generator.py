@@ -15,7 +15,8 @@ from probes.support.tensors import fingerprint
 from tracer.generators.base import Generator, precision
 from tracer.generators.diffrhythm.lyrics import lyric_ids, read_lyrics
 from tracer.generators.diffrhythm.model import DiffRhythm
-from tracer.generators.diffrhythm.style import StyleCache, read_style
+from tracer.generators.diffrhythm.null_style import fetch_null_style, null_style_file
+from tracer.generators.diffrhythm.style import StyleCache, muq_trouble, read_style
 
 if TYPE_CHECKING:
     from probes.spaces.base import Space
@@ -79,13 +80,12 @@ class DiffRhythmGenerator(Generator):
         return frames
 
     def check(self, captions: Sequence[str], guidance: float) -> None:
-        """Every caption needs a style vector, guidance the negative one."""
+        """Every caption needs a style vector, computed here where MuQ-MuLan runs; guidance needs the negative one."""
+        if self.styles.missing(captions) and not muq_trouble():
+            self.styles.fill(captions, self.sampler.device)
         self.styles.get(captions)
         if guidance and self.negative_style is None:
-            raise InputError(
-                "guidance needs the negative style vector: pass --set negative_style=FILE (vocal.npy from the folder "
-                "infer/example of DiffRhythm's repository), or --guidance 0"
-            )
+            self.negative_style = read_style(fetch_null_style())
 
     def generate(
         self, captions: Sequence[str], seeds: Sequence[int], *, steps: int, seconds: float, guidance: float
@@ -143,9 +143,10 @@ def load(
         weights: checkpoint file, folder, or hub id; None is `ASLP-lab/DiffRhythm-1_2`, or `-full` at 6144 frames.
         device: torch device.
         dtype: "auto" is float16 on a GPU, as upstream runs it, and float32 elsewhere.
-        style_cache: `.safetensors` file of style vectors by caption; None uses `styles.safetensors` beside the run.
-        negative_style: the null branch's style vector, `.npy` or `.safetensors`; None looks for `vocal.npy` beside
-            the weights.
+        style_cache: `.safetensors` file of style vectors by caption; None is `styles.safetensors` in the working
+            folder. Vectors that are missing are computed where MuQ-MuLan runs, and added to the file.
+        negative_style: the null branch's style vector, `.npy` or `.safetensors`; None is upstream's, `vocal.npy`:
+            from beside the weights, from the working folder, or fetched from DiffRhythm's repository.
         lyrics: LRC file of phoneme ids for every prompt; None is instrumental.
         vae: TorchScript VAE file or hub id for decoding; None is the released one.
         config: JSON file of upstream's model keys; None is the released model's.
@@ -163,10 +164,10 @@ def load(
         dtype=precision(dtype, device, on_gpu="float16"),
         exact_rotary=flag("exact_rotary", exact_rotary),
     )
-    beside = Path(weights or ".")
-    beside = (beside if beside.is_dir() else beside.parent) / "vocal.npy"
-    if negative_style is None and beside.is_file():
-        negative_style = str(beside)
+    if negative_style is None:
+        beside = Path(weights or ".").expanduser()
+        found = null_style_file(beside if beside.is_dir() else beside.parent) or null_style_file(Path())
+        negative_style = None if found is None else str(found)
     return DiffRhythmGenerator(
         model,
         StyleCache.open(style_cache or "styles.safetensors"),

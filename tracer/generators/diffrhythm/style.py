@@ -1,10 +1,11 @@
 """Style vectors: captions through MuQ-MuLan, kept in a cache file that can be filled in another environment."""
 
 import hashlib
-import os
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,16 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.support.files import write_whole
 from probes.support.tensors import read_safetensors, read_torch
 
 WIDTH = 512
 MULAN = "OpenMuQ/MuQ-MuLan-large"
 CHUNK = 256  # captions between two writes of the cache: what an interruption can lose
+ADVICE = (
+    'install the extra [diffrhythm] (pip install "generation-tracer[diffrhythm]"), here or in an environment of its '
+    "own where `trace styles` fills the style cache; the file is read anywhere"
+)
 
 
 class StyleCache:
@@ -58,7 +64,7 @@ class StyleCache:
         if missing:
             raise InputError(
                 f"{len(missing)} of {len(set(captions))} captions have no style vector in {self.path}; where muq is "
-                'installed (pip install "generation-tracer[diffrhythm]", transformers < 5), run: '
+                'installed (pip install "generation-tracer[diffrhythm]"), run: '
                 f"trace styles {self.path} with the same --prompts, --n and --seed"
             )
         with self._reader() as stored:
@@ -71,13 +77,23 @@ class StyleCache:
     def fill(self, captions: Sequence[str], device: str | torch.device = "cpu") -> int:
         """Compute the vectors that are missing with MuQ-MuLan and add them to the file; how many there were.
 
+        Several processes of a machine may ask for the same file: one computes, the others wait for it.
+
         Args:
             device: torch device, or "auto" for the accelerator where there is one.
 
         Raises:
             InputError: MuQ-MuLan cannot be had here.
         """
-        missing = self.missing(captions)
+        if not self.missing(captions):
+            return 0
+        from filelock import FileLock
+
+        name = hashlib.blake2b(str(self.path.absolute()).encode(errors="surrogatepass"), digest_size=8).hexdigest()
+        with FileLock(Path(tempfile.gettempdir()) / f"generation-tracer-{name}.lock"):
+            return self._compute(self.missing(captions), device)
+
+    def _compute(self, missing: list[str], device: str | torch.device) -> int:
         if not missing:
             return 0
         if device == "auto":
@@ -92,21 +108,13 @@ class StyleCache:
         return len(missing)
 
     def _add(self, vectors: dict[str, Tensor]) -> None:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         vectors = {name: vector / vector.norm() for name, vector in vectors.items()}
         with self._reader() as stored:
             names = [] if stored is None else list(stored.keys())
             old = {name: stored.get_tensor(name).clone() for name in names}
-        unfinished = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({**old, **vectors}, unfinished, metadata={"model": MULAN})
-            os.replace(unfinished, self.path)
-        except OSError as error:
-            raise InputError(f"cannot write the style cache {self.path}: {error}") from None
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(self.path, save({**old, **vectors}, metadata={"model": MULAN}))
 
     @contextmanager
     def _reader(self) -> Iterator[Any]:
@@ -170,25 +178,31 @@ def read_style(path: str | Path) -> Tensor:
     return checked(vector, str(path))
 
 
-def load_mulan(device: str | torch.device) -> Any:
-    """MuQ-MuLan (`OpenMuQ/MuQ-MuLan-large`, CC-BY-NC-4.0), whose `(texts=[...])` gives vectors [B, 512]."""
-    elsewhere = (
-        'install the extra [diffrhythm] (pip install "generation-tracer[diffrhythm]") in an environment with '
-        "transformers < 5 and fill the style cache there; the file is read anywhere"
-    )
+def muq_trouble() -> str:
+    """Why MuQ-MuLan cannot run in this environment, and what to do, on one line; "" where it can, as far as known."""
     try:
-        transformers = version("transformers")
-    except PackageNotFoundError:
-        transformers = "0"
-    if int(transformers.split(".")[0]) >= 5:
-        raise InputError(f"MuQ-MuLan does not run with transformers {transformers}: {elsewhere}")
+        found = find_spec("muq") is not None
+    except ValueError:  # it is imported, and says nothing of where it came from
+        found = sys.modules.get("muq") is not None
+    return "" if found else f"style vectors need the package muq: {ADVICE}"
+
+
+def load_mulan(device: str | torch.device) -> Any:
+    """MuQ-MuLan (`OpenMuQ/MuQ-MuLan-large`, CC-BY-NC-4.0), whose `(texts=[...])` gives vectors [B, 512].
+
+    Its way from texts gives the same numbers under transformers 4.57 and 5.23; its way from audio, which is not taken
+    here, fails under the latter.
+    """
+    if told := muq_trouble():
+        raise InputError(told)
     from probes.support.torchaudio_stub import ensure_torchaudio
 
     ensure_torchaudio()
     try:
         from muq import MuQMuLan
-    except ImportError as error:
-        raise InputError(f"style vectors need the package muq ({error}): {elsewhere}") from None
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:  # torchaudio and torchvision load code of C++
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"the package muq does not load here ({reason}): {ADVICE}") from None
     try:
         return MuQMuLan.from_pretrained(MULAN).to(device).eval()
     except OSError as error:

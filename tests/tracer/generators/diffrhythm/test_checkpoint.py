@@ -251,3 +251,17 @@ def test_the_v1_0_switch_makes_attention_causal(tmp_path: Path, tensors: Tensors
 def test_v1_0_full_has_no_duration_embedding(tiny_diffrhythm: BuildTiny) -> None:
     names = set(tiny_diffrhythm(max_frames=6144, causal=True).state_dict())
     assert names == set(tiny_diffrhythm(max_frames=2048).state_dict())
+
+
+def test_a_large_file_is_read_in_portions(tmp_path: Path, tensors: Tensors, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tracer.generators.diffrhythm import checkpoint
+
+    torch.save({"model_state_dict": tensors}, tmp_path / "cfm_model.pt")
+    opened = []
+    mapped = checkpoint.read_weights
+    monkeypatch.setattr(checkpoint, "read_weights", lambda path: opened.append(path) or mapped(path))
+    monkeypatch.setattr(checkpoint, "PORTION", sum(value.nbytes for value in tensors.values()) // 4)
+    assert same(load(tmp_path / "cfm_model.pt"), tensors)
+    assert 3 <= len(opened) <= 5
+    names = [name for portion in checkpoint.portions(tensors) for name in portion]
+    assert names == list(tensors)

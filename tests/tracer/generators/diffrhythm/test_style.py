@@ -46,11 +46,10 @@ class FakeMuLan:
 
 @pytest.fixture
 def mulan(monkeypatch: pytest.MonkeyPatch) -> type[FakeMuLan]:
-    """A muq module in an environment with transformers 4."""
+    """A muq module."""
     module = types.ModuleType("muq")
     module.MuQMuLan = FakeMuLan  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "muq", module)
-    monkeypatch.setattr(style, "version", lambda package: "4.49.0")
     monkeypatch.setattr(FakeMuLan, "asked", [], raising=False)
     monkeypatch.setattr(FakeMuLan, "fail_after", None)
     return FakeMuLan
@@ -122,17 +121,22 @@ def test_a_failed_write_leaves_the_old_file(
 
 def test_without_muq_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "muq", None)
-    monkeypatch.setattr(style, "version", lambda package: "4.49.0")
-    with pytest.raises(InputError, match=r"\[diffrhythm\].*transformers < 5"):
+    with pytest.raises(InputError, match=r"need the package muq: install the extra \[diffrhythm\]"):
         StyleCache.open(tmp_path / "styles.safetensors").fill(["a"])
 
 
-def test_with_transformers_5_the_other_environment_is_named(
-    tmp_path: Path, mulan: type[FakeMuLan], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(style, "version", lambda package: "5.23.0")
-    with pytest.raises(InputError, match=r"transformers 5\.23\.0.*\[diffrhythm\].*transformers < 5"):
+@pytest.mark.parametrize(
+    "error", [ImportError("no torchvision"), RuntimeError("operator torchvision::nms does not exist\nat length")]
+)
+def test_a_muq_that_does_not_load_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    class Broken(types.ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            raise error if name == "MuQMuLan" else AttributeError(name)
+
+    monkeypatch.setitem(sys.modules, "muq", Broken("muq"))
+    with pytest.raises(InputError, match=r"does not load here \(.*torchvision.*\): install the extra") as raised:
         StyleCache.open(tmp_path / "styles.safetensors").fill(["a"])
+    assert "\n" not in str(raised.value)
 
 
 def test_damaged_caches_are_refused(tmp_path: Path) -> None:
@@ -184,3 +188,25 @@ def test_real_style_vectors(shared: Path) -> None:
     assert len(files) == 5
     for file in files:
         assert read_style(file).shape == (1, 512)
+
+
+def test_processes_that_ask_together_compute_once(tmp_path: Path, mulan: type[FakeMuLan]) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    path = tmp_path / "styles.safetensors"
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(lambda _: StyleCache.open(path).fill(["a", "bb", "ccc"]), range(4)))
+    assert sorted(counts) == [0, 0, 0, 3]
+    assert mulan.asked == ["a", "bb", "ccc"]
+
+
+def test_a_run_computes_the_vectors_that_it_lacks(tmp_path: Path, mulan: type[FakeMuLan]) -> None:
+    from support.diffrhythm import released_folder, settings
+
+    from tracer.generators import load_generator
+
+    folder = released_folder(tmp_path / "released", ["a song"])
+    model = load_generator("diffrhythm", str(folder), **settings(folder))
+    model.check(["a song", "another song"], 4.0)
+    assert mulan.asked == ["another song"]
+    assert StyleCache.open(folder / "styles.safetensors").missing(["a song", "another song"]) == []
