@@ -98,8 +98,8 @@ def opened(page: Path) -> dict[str, float]:
                 shown.locator("#clips button").nth(k).click()
                 shown.wait_for_function(f"() => location.hash === '#song={k:05d}'")
             session.send("HeapProfiler.collectGarbage")
-            heap = shown.evaluate("performance.memory.usedJSHeapSize")
-            found[f"heap_megabytes_after_{clips}"] = heap / 1e6
+            heap = session.send("Runtime.getHeapUsage")
+            found[f"heap_megabytes_after_{clips}"] = (heap["usedSize"] + heap.get("backingStorageSize", 0)) / 1e6
         chromium.close()
     return found
 

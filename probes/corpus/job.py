@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from probes.corpus import Corpus
+from probes.corpus.collections import NAMES, collect
 from probes.corpus.sources import Source, audio_sources, rendered_sources
 from probes.corpus.summary import summarise
 from probes.corpus.writer import write_summary
@@ -31,7 +32,8 @@ class EncodeOptions:
     attributes: tuple[str, ...] = ("pitch", "loudness", "timbre")
     crepe: str = "full"
     hours: float = 1.0
-    part: str = "train"
+    root: Path | None = None
+    part: str | None = None
     config: str | None = None
     hold_out: tuple[str, ...] = ()
     workers: int = 1
@@ -101,6 +103,10 @@ def encode_audio(options: EncodeOptions, audio: str, progress: Progress | None) 
 
 def find_sources(options: EncodeOptions, audio: str) -> "list[Source] | Iterator[Source]":
     """The audio that `--audio` names."""
+    if options.root is not None:
+        return list(collect(audio, options.root, options.part)[0])
+    if audio in NAMES and not Path(audio).exists():
+        raise InputError(f"{audio} is a collection known by name: give its folder with --root")
     if audio == "rendered":
         if Path(audio).exists():
             raise InputError(
@@ -109,7 +115,7 @@ def find_sources(options: EncodeOptions, audio: str) -> "list[Source] | Iterator
         from probes.spaces import space_class
 
         return rendered_sources(options.hours, getattr(space_class(options.space), "sample_rate", 44100))
-    return audio_sources(audio, config=options.config, part=options.part)
+    return audio_sources(audio, config=options.config, part=options.part or "train")
 
 
 def held_out(sources: list[Source], names: Iterable[str]) -> list[Source]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.corpus.split import SPLITS
+from probes.corpus.split import split_named
 from probes.errors import InputError
 from probes.support.audio_files import OTHER_SUFFIXES, SUFFIXES, read_audio
 
@@ -172,8 +172,11 @@ def manifest_sources(path: Path) -> list[Source]:
             raise InputError(f"line {number} of the manifest {path} has more cells than its header: quote its commas")
         if not name:
             raise InputError(f"line {number} of the manifest {path} names no path: fill it in, or remove the line")
-        if split is not None and split not in SPLITS:
-            raise InputError(f"the manifest {path} has the split {split!r}: use train, val, test or nothing")
+        if split is not None:
+            try:
+                split = split_named(split)
+            except InputError as error:
+                raise InputError(f"line {number} of the manifest {path}: {error}, or nothing") from error
         if name in sources:
             told = f"line {number} of the manifest {path} is left out: it names {name}, which stands there already"
             warnings.warn(f"{told} with the split {sources[name].split}", stacklevel=2)

@@ -2,7 +2,23 @@
 
 from collections.abc import Sequence
 
+from probes.errors import InputError
+
 SPLITS = ("train", "val", "test")
+WORDS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "eval": "test", "evaluation": "test"}
+"""Other words for the splits; `dev` and `eval` as challenges use them."""
+
+
+def split_named(word: str) -> str:
+    """The split that a word means.
+
+    Raises:
+        InputError: It means none.
+    """
+    split = WORDS.get(word.strip().lower(), word.strip().lower())
+    if split not in SPLITS:
+        raise InputError(f"unknown split {word!r}: use train, val (valid, validation, dev) or test (eval)")
+    return split
 
 
 def position(content_hash: str) -> float:

@@ -25,7 +25,8 @@ def encode_command(
         str | None,
         typer.Option(
             help="A folder of audio, a manifest (.csv with the column path, and split if you like), a dataset on "
-            "the Hub, or [b]rendered[/b].",
+            "the Hub, [b]rendered[/b], or with --root a data set by name: guitarset, maestro, egmd, cocochorales, "
+            "damp-vsep, or paper for all five.",
             show_default=False,
         ),
     ] = None,
@@ -51,7 +52,16 @@ def encode_command(
     ] = "pitch,loudness,timbre",
     crepe: Annotated[str, typer.Option(help="Size of CREPE for pitch labels: full or tiny.")] = "full",
     hours: Annotated[float, typer.Option(help="Hours of music to render, with --audio rendered.")] = 1.0,
-    part: Annotated[str, typer.Option(help="The split of a dataset on the Hub to read.")] = "train",
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the data set that --audio names.", show_default=False)
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="The split of a dataset on the Hub, or the version of a data set by name (vocal, mix, ...), to read.",
+            show_default="train, or the data set's first",
+        ),
+    ] = None,
     config: Annotated[
         str | None, typer.Option(help="The configuration of a dataset on the Hub.", show_default=False)
     ] = None,
@@ -69,8 +79,9 @@ def encode_command(
 
     For example: [b]trace fit encode --audio songs/ --out corpora/songs[/b]
     """
+    from probes.corpus.collections import collect
     from probes.corpus.job import EncodeOptions, encode_corpus
-    from tracer.commands.fit_tables import print_summary
+    from tracer.commands.fit_tables import print_summary, print_taken
     from tracer.fetching import of_space
     from tracer.long_work import reporting
 
@@ -85,6 +96,7 @@ def encode_command(
         attributes=tuple(name.strip() for name in attributes.split(",") if name.strip()),
         crepe=crepe,
         hours=hours,
+        root=root,
         part=part,
         config=config,
         hold_out=tuple(hold_out or ()),
@@ -92,6 +104,8 @@ def encode_command(
         dtype="float16" if half else "float32",
         device=device,
     )
+    if audio is not None and root is not None and not as_json:
+        print_taken(collect(audio, root, part)[1])
     with reporting(not as_json) as report:
         summary = encode_corpus(options, report)
     print_summary(summary, as_json)

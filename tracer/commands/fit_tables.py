@@ -10,6 +10,7 @@ from probes.readout.card import ROWS, show
 from tracer.commands.tables import number, print_rows
 
 if TYPE_CHECKING:
+    from probes.corpus.collections import Taken
     from probes.fit.explain import Contribution
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -71,6 +72,18 @@ def print_sweep(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     wanted = ["hidden", "lambda", "sparsity", "l0", "fvu", "silent_in_training"]
     wanted += [name for row in rows[:1] for name in row if name.endswith("_accuracy")]
     print_rows("", wanted, [[show(row.get(name, "")) for name in wanted] for row in rows])
+
+
+def print_taken(table: Sequence[Taken]) -> None:
+    """Print what is taken of each data set, and its licence."""
+    rows = [
+        [
+            row.name, row.licence, "all" if row.wanted is None else f"{row.wanted:g}", f"{row.there:,}",
+            f"{row.taken:,}" if row.there else "missing", f"{row.hours:.2f}",
+        ]
+        for row in table
+    ]  # fmt: skip
+    print_rows("", ["data set", "licence", "hours wanted", "there", "taken", "hours"], rows)
 
 
 def print_summary(summary: Mapping[str, Any], as_json: bool = False) -> None:

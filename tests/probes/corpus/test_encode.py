@@ -222,7 +222,7 @@ def test_a_manifest_gives_the_splits(music: Path, vae: str, tmp_path: Path) -> N
     assert (splits["0.wav"], splits["5.wav"]) == ("train", "test")
     for text, complaint in (
         ("name\nx.wav\n", "needs a header with the column `path`"),
-        ("path,split\nx.wav,dev\n", "split 'dev'"),
+        ("path,split\nx.wav,odd\n", "split 'odd'"),
     ):
         manifest.write_text(text)
         with pytest.raises(InputError, match=complaint):
