@@ -206,7 +206,7 @@ def test_help_imports_nothing_heavy() -> None:
 def failing(monkeypatch, error):
     """The command line, whose command fails; what `main` sets for the process is undone."""
 
-    def fail(**_):
+    def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(cli, "app", fail)
