@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from probes.corpus.annotations import pitch_labels, read_notes
 from probes.corpus.sources import Source, content_hash
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
@@ -30,6 +31,7 @@ class Recipe:
         weights, device, options: As `load_space` takes them.
         attributes: Name -> options of its measurement.
         threads: For torch, in each process; None leaves it alone.
+        annotated: Take pitch labels from the notes that come with the audio.
     """
 
     space: str
@@ -38,6 +40,7 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     threads: int | None = None
+    annotated: bool = False
 
 
 @dataclass
@@ -74,13 +77,14 @@ class Encoder:
             torch.set_num_threads(recipe.threads)
         self.space = load_space(recipe.space, recipe.weights, recipe.device, **recipe.options)
         self.attributes = {name: get_attribute(name, **options) for name, options in recipe.attributes.items()}
+        self.annotated = recipe.annotated
 
     def describe(self) -> dict[str, Any]:
         """What corpus.json records."""
-        return {
-            "space": self.space.describe(),
-            "attributes": {name: attribute.describe() for name, attribute in self.attributes.items()},
-        }
+        attributes = {name: attribute.describe() for name, attribute in self.attributes.items()}
+        if self.annotated:
+            attributes["pitch"] = {"unit": "MIDI", "threshold": 0.5, "labels": "annotation"}
+        return {"space": self.space.describe(), "attributes": attributes}
 
     def encode(self, source: Source) -> Encoded:
         """Encode and measure one source. Whatever goes wrong with it is told in the result."""
@@ -106,9 +110,19 @@ class Encoder:
         labels = {
             name: np.stack(attribute.confidence(audio, self.space.sample_rate, frames, self.space.hop), axis=1)
             for name, attribute in self.attributes.items()
+            if not (self.annotated and name == "pitch")
         }
+        if self.annotated:
+            labels["pitch"] = self._annotated_pitch(source, frames)
         sound = content_hash(np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16).tobytes())
         return Encoded(source, digest, latents, labels, sound)
+
+    def _annotated_pitch(self, source: Source, frames: int) -> np.ndarray:
+        """Pitch labels [F, 2] from a source's notes."""
+        notes = getattr(source, "notes", None)
+        if notes is None:
+            raise InputError(f"{source.name}: no notes come with it")
+        return pitch_labels(read_notes(notes), frames, self.space.frame_rate)
 
 
 def encode_into(

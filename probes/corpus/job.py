@@ -15,6 +15,7 @@ from probes.errors import InputError
 from probes.support.pairs import key_values
 from probes.support.paths import result_folder
 
+LABELS = ("measured", "annotation")
 Progress = Callable[[str, int, int | None], None]
 """(stage, done, total): how much of the work is done."""
 
@@ -34,6 +35,7 @@ class EncodeOptions:
     hours: float = 1.0
     root: Path | None = None
     part: str | None = None
+    labels: str = "measured"
     config: str | None = None
     hold_out: tuple[str, ...] = ()
     workers: int = 1
@@ -53,6 +55,10 @@ def encode_corpus(options: EncodeOptions, progress: Progress | None = None) -> d
     if (options.audio is None) == (options.latents is None):
         raise InputError("give either --audio or --latents")
     result_folder(options.out)
+    if options.labels not in LABELS:
+        raise InputError(f"--labels is {' or '.join(LABELS)}, not {options.labels!r}")
+    if options.labels == "annotation" and (options.root is None or "pitch" not in options.attributes):
+        raise InputError("--labels annotation takes pitch from the notes of a data set by name: give --root for one")
     if options.workers < 1:
         raise InputError(f"--workers must be at least 1, not {options.workers}")
     if options.latents is not None:
@@ -81,6 +87,7 @@ def encode_audio(options: EncodeOptions, audio: str, progress: Progress | None) 
         options=key_values(options.options),
         attributes={name: attribute_options(name, options.crepe, device) for name in options.attributes},
         threads=threads_each(options.workers),
+        annotated=options.labels == "annotation",
     )
     sources = find_sources(options, audio)
     if options.hold_out:

@@ -48,6 +48,8 @@ class FileSource(Source):
     """An audio file."""
 
     path: Path = Path()
+    notes: Path | None = None
+    """Annotation of its notes, where there is one."""
 
     def digest(self) -> str | None:
         """Hash of the file; None when it cannot be read, which the encoder will say."""

@@ -50,6 +50,13 @@ def encode_command(
     attributes: Annotated[
         str, typer.Option(help="Attributes to measure on the audio, separated by commas.")
     ] = "pitch,loudness,timbre",
+    labels: Annotated[
+        str,
+        typer.Option(
+            help="Where pitch labels come from: measured (CREPE), or annotation (the notes that come with guitarset "
+            "and maestro; frames with one note count)."
+        ),
+    ] = "measured",
     crepe: Annotated[str, typer.Option(help="Size of CREPE for pitch labels: full or tiny.")] = "full",
     hours: Annotated[float, typer.Option(help="Hours of music to render, with --audio rendered.")] = 1.0,
     root: Annotated[
@@ -98,6 +105,7 @@ def encode_command(
         hours=hours,
         root=root,
         part=part,
+        labels=labels,
         config=config,
         hold_out=tuple(hold_out or ()),
         workers=workers,

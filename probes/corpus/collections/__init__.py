@@ -114,4 +114,4 @@ def taken_of(collection: Collection, wanted: float | None, found: list[Piece], c
 
 def sources_of(pieces: list[Piece]) -> list[FileSource]:
     """What the encoder takes."""
-    return [FileSource(piece.name, piece.split, piece.path.stat().st_size, piece.path) for piece in pieces]
+    return [FileSource(piece.name, piece.split, piece.path.stat().st_size, piece.path, piece.notes) for piece in pieces]

@@ -22,6 +22,8 @@ class Piece:
     """train, val or test; None to go by content."""
     seconds: float | None = None
     """Length, where the collection's own table says it."""
+    notes: Path | None = None
+    """Annotation of its notes (JAMS or MIDI), where there is one."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,11 @@ def tell_missing(title: str, missing: int, of: int) -> None:
         raise InputError(f"none of the {of} recordings in the table of {title} is there: unpack its audio beside it")
     if missing:
         warnings.warn(f"{title}: {missing} of {of} rows have no audio here and are left out", stacklevel=3)
+
+
+def existing(path: Path) -> Path | None:
+    """The path, if there is a file."""
+    return path if path.is_file() else None
 
 
 def seconds_of(text: str | None) -> float | None:

@@ -4,7 +4,7 @@ import re
 import warnings
 from pathlib import Path
 
-from probes.corpus.collections.base import Collection, Piece
+from probes.corpus.collections.base import Collection, Piece, existing
 
 # 00_BN1-129-Eb_comp_mic.wav: player, style and progression, tempo, key (with b or #), accompaniment or solo.
 _NAME = re.compile(r"(?P<player>\d\d)_[^-_]+-\d+-[A-G][b#]?_(comp|solo)")
@@ -21,8 +21,9 @@ def find(root: Path, part: str) -> list[Piece]:
     strange = [path.name for path, found in known if not found]
     if strange:
         warnings.warn(f"GuitarSet: {len(strange)} files with other names are left out: {strange[0]}", stacklevel=2)
+    notes = root / "annotation"
     return [
-        Piece(path.name.removesuffix(ending), path, _SPLITS.get(found["player"], "train"))
+        Piece(found[0], path, _SPLITS.get(found["player"], "train"), None, existing(notes / f"{found[0]}.jams"))
         for path, found in known
         if found
     ]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from probes.corpus.collections.base import Collection, Piece, read_rows, seconds_of, tell_missing
+from probes.corpus.collections.base import Collection, Piece, existing, read_rows, seconds_of, tell_missing
 from probes.corpus.split import split_named
 
 
@@ -14,8 +14,9 @@ def find(root: Path, part: str) -> list[Piece]:
     rows = read_rows(tables[-1], ("split", "audio_filename"))
     found = []
     for row in rows:
-        name = row["audio_filename"]
-        found.append(Piece(name, root / name, split_named(row["split"]), seconds_of(row.get("duration"))))
+        name, notes = row["audio_filename"], row.get("midi_filename")
+        midi = existing(root / notes) if notes else None
+        found.append(Piece(name, root / name, split_named(row["split"]), seconds_of(row.get("duration")), midi))
     there = [piece for piece in found if piece.path.is_file()]
     tell_missing("MAESTRO", len(found) - len(there), len(found))
     return there

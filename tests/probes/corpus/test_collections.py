@@ -1,6 +1,7 @@
 """Data sets by name, on small trees of the same shape as the real ones."""
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import soundfile
 
 from probes.corpus import Corpus
+from probes.corpus.annotations import read_notes
 from probes.corpus.collections import COLLECTIONS, collect
 from probes.corpus.job import EncodeOptions, encode_corpus
 from probes.corpus.sources import audio_sources
@@ -174,6 +176,58 @@ def test_a_collection_becomes_a_corpus_with_its_splits(tmp_path: Path) -> None:
     summary = encode_corpus(options)
     assert {split: row["files"] for split, row in summary["splits"].items()} == {"train": 2, "val": 2, "test": 2}
     assert len(Corpus.open(tmp_path / "corpus").files("val")) == 2
+
+
+def test_pitch_labels_are_the_annotated_notes(tmp_path: Path) -> None:
+    import pretty_midi
+
+    music = pretty_midi.PrettyMIDI()
+    piano = pretty_midi.Instrument(0)
+    piano.notes = [pretty_midi.Note(80, 60, 0.0, 0.25), pretty_midi.Note(80, 64, 0.2, 0.4)]
+    music.instruments = [piano]
+    rows = []
+    for number, split in enumerate(("train", "validation", "test")):
+        tone(tmp_path / f"{number}.wav", number)
+        music.write(str(tmp_path / f"{number}.midi"))
+        row = {"split": split, "audio_filename": f"{number}.wav", "midi_filename": f"{number}.midi", "duration": "0.5"}
+        rows.append(row)
+    table(tmp_path / "maestro-v3.0.0.csv", rows)
+    out = tmp_path / "corpus"
+    given = {"out": out, "audio": "maestro", "root": tmp_path, "attributes": ("pitch", "loudness"), "device": "cpu"}
+    encode_corpus(EncodeOptions(labels="annotation", **given))
+    corpus = Corpus.open(out)
+    values, valid = corpus.labels(corpus.files("val")[0], "pitch")
+    middles = (np.arange(len(values)) + 0.5) / corpus.frame_rate
+    first, second = middles < 0.25, (middles >= 0.2) & (middles < 0.4)
+    np.testing.assert_array_equal(valid, first != second)
+    np.testing.assert_array_equal(values[valid], np.where(first[valid], 60, 64))
+    assert corpus.config["attributes"]["pitch"]["labels"] == "annotation"
+    with pytest.raises(InputError, match="corpus"):
+        encode_corpus(EncodeOptions(crepe="tiny", **given))
+
+
+def test_jams_notes_of_all_strings(tmp_path: Path) -> None:
+    notes = [{"time": 0.5, "duration": 0.25, "value": 40.2}], [{"time": 1.0, "duration": 0.5, "value": 55.0}]
+    kept = [{"namespace": "note_midi", "data": string} for string in notes]
+    content = {"annotations": [*kept, {"namespace": "chord", "data": [{"time": 0, "duration": 1, "value": "C:maj"}]}]}
+    path = tmp_path / "a.jams"
+    path.write_text(json.dumps(content))
+    assert read_notes(path) == [(0.5, 0.75, 40.2), (1.0, 1.5, 55.0)]
+    for text in ("{}", "[", json.dumps({"annotations": []}), json.dumps({"annotations": [{"namespace": "note_midi"}]})):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"a\.jams"):
+            read_notes(path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_annotations_are_not_made_up(tmp_path: Path) -> None:
+    options = {"out": tmp_path / "corpus", "labels": "annotation", "device": "cpu"}
+    with pytest.raises(InputError, match=r"none of the 6 files could be encoded; the first: .*no notes come with it"):
+        encode_corpus(EncodeOptions(audio="egmd", root=egmd(tmp_path / "egmd"), **options))
+    with pytest.raises(InputError, match="takes pitch from the notes of a data set by name"):
+        encode_corpus(EncodeOptions(audio="rendered", **options))
+    with pytest.raises(InputError, match="measured or annotation, not 'own'"):
+        encode_corpus(EncodeOptions(audio="rendered", **(options | {"labels": "own"})))
 
 
 @pytest.mark.parametrize("name", TREES)
