@@ -207,10 +207,11 @@ class SAETrainer:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if record.get("checksum", checksum(tensors)) != checksum(tensors):
                 raise ValueError("its tensors are not those that were written")
-        except (SafetensorError, KeyError, ValueError, OSError, RecursionError, AttributeError) as error:
+            mine = self.made_with()
+            made = {key: dict(record[key]) for key in mine}
+            self._check_record(record, tensors)
+        except (SafetensorError, KeyError, ValueError, TypeError, OSError, RecursionError, AttributeError) as error:
             raise InputError(f"{path} is not a readable checkpoint: delete it to start again") from error
-        mine = self.made_with()
-        made = {key: record[key] for key in mine}
         there = load_config(made["config"]).to_dict() | made["options"]
         require_same(path, "a checkpoint", there, mine["config"] | mine["options"])
         own = {name.removeprefix("sae."): value for name, value in tensors.items() if name.startswith("sae.")}
@@ -230,6 +231,17 @@ class SAETrainer:
         self.steps_done = record["steps_done"]
         self.history = record["history"]
         return True
+
+    def _check_record(self, record: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Raise ValueError for counts that no training reaches, or optimiser states that are not its parameters'."""
+        steps, history = record["steps_done"], record["history"]
+        if type(steps) is not int or not 0 <= steps <= record["options"]["steps"] or not isinstance(history, list):
+            raise ValueError("its record of steps is none")
+        for name, value in tensors.items():
+            if name.startswith("adam."):
+                parameter = tensors["sae." + name.removeprefix("adam.").rpartition(".")[0]]
+                if value.ndim and value.shape != parameter.shape:
+                    raise ValueError(f"{name} has another shape than its parameter")
 
     def made_with(self) -> dict[str, Any]:
         options = {name: value for name, value in asdict(self.options).items() if name != "checkpoint_every"}

@@ -1,11 +1,14 @@
 """Training loop: learning, resuming, sharing a pass, dead features, interruptions."""
 
+import json
 import os
 import signal
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from support.sae import config_of
 
 from probes.corpus.sampling import FrameSampler
@@ -126,6 +129,48 @@ def test_a_checkpoint_with_a_changed_number_is_not_trained_on(tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(whole)
     with pytest.raises(InputError, match="delete it to start again"):
         trainer_for(data).resume(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps_done": -3}, {"steps_done": 10**9}, {"steps_done": "7"}, {"steps_done": True}, {"history": {}},
+        {"config": None}, {"options": 5}, {"options": None},
+    ],
+)  # fmt: skip
+def test_a_record_that_no_training_leaves_is_refused(change, tmp_path):
+    data = sparse_data(300)
+    trainer = trainer_for(data)
+    train([trainer], FrameSampler([data], 128), [tmp_path])
+    tensors = load_file(tmp_path / CHECKPOINT)
+    with safe_open(tmp_path / CHECKPOINT, "pt") as file:
+        record = json.loads(file.metadata()["record"])
+    changed = {name: value for name, value in (record | change).items() if value is not None}
+    save_file(tensors, tmp_path / CHECKPOINT, {"record": json.dumps(changed)})
+    with pytest.raises(InputError, match="delete it to start again"):
+        trainer_for(data).resume(tmp_path)
+    save_file(tensors, tmp_path / CHECKPOINT, {"record": json.dumps(record)})
+    assert trainer_for(data).resume(tmp_path)
+
+
+def test_optimiser_states_of_another_shape_are_refused(tmp_path):
+    data = sparse_data(300)
+    train([trainer_for(data)], FrameSampler([data], 128), [tmp_path])
+    tensors = load_file(tmp_path / CHECKPOINT)
+    with safe_open(tmp_path / CHECKPOINT, "pt") as file:
+        record = json.loads(file.metadata()["record"])
+    name = next(name for name in tensors if name.startswith("adam.") and tensors[name].ndim == 2)
+    tensors[name] = tensors[name][:1].contiguous()
+    del record["checksum"]  # as in checkpoints of older versions
+    save_file(tensors, tmp_path / CHECKPOINT, {"record": json.dumps(record)})
+    with pytest.raises(InputError, match="delete it to start again"):
+        trainer_for(data).resume(tmp_path)
+
+
+def test_a_folder_in_the_place_of_a_checkpoint_is_refused(tmp_path):
+    (tmp_path / CHECKPOINT).mkdir()
+    with pytest.raises(InputError, match="delete it to start again"):
+        trainer_for(sparse_data(300)).resume(tmp_path)
 
 
 def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
