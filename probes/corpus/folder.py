@@ -193,7 +193,7 @@ class Corpus:
             path = shard_folder(self.path, file.shard) / f"{name}.npy"
             try:
                 self._arrays[key] = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
+            except Exception as error:  # numpy's reader of headers has many of its own
                 raise InputError(f"the corpus {self.path} is damaged: {path.name} in shard {file.shard}") from error
             width = self.channels if name == "latents" else 2
             found = self._arrays[key]
@@ -244,7 +244,10 @@ def read_index(path: Path) -> list[dict[str, Any]]:
     if not index.exists():
         return []
     rows = []
-    lines = index.read_text(encoding="utf-8", errors="replace").split("\n")
+    try:
+        lines = index.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise InputError(f"{index} cannot be read: encode into a new folder, or restore the file") from error
     for number, line in enumerate(lines[:-1], 1):
         try:
             row = json.loads(line)

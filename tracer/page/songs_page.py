@@ -34,7 +34,7 @@ def write_songs(run: Run, folder: Path, prompts: Sequence[int] | None, report: C
         report: Called with the number of clips that are written, and of all.
 
     Raises:
-        InputError: A prompt is not finished or does not exist.
+        InputError: A prompt is not finished or does not exist, or a sound was changed since it was written.
     """
     clips = chosen(run, prompts)
     when = settled_states(run)
@@ -45,6 +45,8 @@ def write_songs(run: Run, folder: Path, prompts: Sequence[int] | None, report: C
         prompt = run.prompts[number]
         stem = Prompt(number, prompt.id, prompt.caption, seed).stem
         trace = run.reader.trace(clip, pooled=False)
+        if changed := run.reader.changed_sound(clip, stem):
+            raise InputError(f"{run.path / changed} is not what the run wrote: give its trace command again to redo it")
         heard = bring_sounds(run.path, folder, stem)
         write_data(folder, f"clip-{stem}", readings(trace, run) | {"sounds": heard})
         song = {"stem": stem, "prompt": number, "seed": seed, "caption": prompt.caption, "settled": when.get(clip, {})}

@@ -217,7 +217,8 @@ class ShardPair:
     def read(self, group: int, pooled: bool = True, classes: bool = True) -> PromptTrace:
         """The trace in row group ``group``.
 
-        Without ``pooled`` only the frames file is read, and everything else (t, logsnr, fvu, l0) stays empty.
+        Without ``pooled`` only the frames file is read, and everything else (t, logsnr, fvu, l0) stays empty. Raises
+        ``pa.ArrowException`` and errors of damaged files.
         """
         if pooled:
             trace = _from_shard(self._shard.read_row_group(group, use_threads=False))
@@ -226,6 +227,9 @@ class ShardPair:
             trace = PromptTrace(prompt, np.zeros(0), np.zeros(0), seed=seed)
         if classes and self._frames is not None:
             _add_frames(trace, self._frames.read_row_group(group, use_threads=False))
+        kept = (trace.pooled, trace.classes, trace.values)
+        if len({len(values) for held in kept for values in held.values()}) > 1:
+            raise pa.ArrowInvalid("its curves have different numbers of states")
         return trace
 
     def verify(self) -> None:

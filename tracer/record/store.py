@@ -39,7 +39,7 @@ FORMAT = 2
 """Format of the folder; version 0.1.0 wrote 1, whose frames have no readings."""
 MOST = 10**8
 """Prompts and seeds that a run can have."""
-_READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError)
+_READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError)
 
 
 class RunStore:
@@ -182,6 +182,12 @@ class RunReader:
             raise InputError(
                 f"{_damaged(self.path, self._names[number], error)}: run the same trace command again to redo it"
             ) from error
+
+    def changed_sound(self, clip: int, stem: str) -> str | None:
+        """The first sound of a clip that is there with other bytes than were written, by its path in the run folder."""
+        files = self._pair(int(self._file[clip])).files
+        own = {f"audio/{stem}.wav"} | {name for name in files if name.startswith(f"audio/{stem}/")}
+        return next((name for name in sorted(own & files.keys()) if _changed(self.path / name, files[name])), None)
 
     def traces(self, pooled: bool = True, classes: bool = True) -> Iterator[PromptTrace]:
         """The finished clips in order, one at a time."""

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.corpus import tiny_corpus
 
 from probes.corpus import writer as corpus_writer
 from probes.corpus.folder import Corpus, CorpusFile
@@ -307,3 +308,18 @@ def test_a_corpus_file_that_is_none_is_one_line(content, tmp_path):
     with pytest.raises(InputError) as refused:
         Corpus.open(tmp_path)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("damage", ["folder", "header"])
+def test_damage_is_one_line(damage, tmp_path):
+    corpus = tiny_corpus(tmp_path / "corpus")
+    if damage == "folder":
+        (corpus.path / "files.jsonl").unlink()
+        (corpus.path / "files.jsonl").mkdir()
+    else:
+        array = corpus.path / "shards" / "00000" / "pitch.npy"
+        content = bytearray(array.read_bytes())
+        content[10:40] = b"{'descr': (((((" + bytes(15)
+        array.write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"cannot be read|is damaged"):
+        Corpus.open(corpus.path).train_values("pitch")

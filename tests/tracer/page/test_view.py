@@ -80,6 +80,15 @@ def test_sounds_of_states_come_along(run: Run, tmp_path: Path) -> None:
     assert not (page / "data" / "clip-00001.js").exists()
 
 
+def test_a_changed_sound_is_not_played(tmp_path: Path) -> None:
+    run = page_run.write_run(tmp_path / "run", 2)
+    other = run.path / "audio" / "00000" / "state-000.ogg"
+    (run.path / "audio" / "00001" / "endpoint-003.ogg").write_bytes(other.read_bytes())
+    with pytest.raises(InputError, match=r"endpoint-003\.ogg is not what the run wrote"):
+        write_view([run.path])
+    assert not (run.path / "page").exists()
+
+
 def test_without_sounds_of_states_the_finished_clip_is_played(tmp_path: Path) -> None:
     import soundfile
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from support import planted
@@ -494,3 +495,15 @@ def test_a_shard_without_its_frames_is_told(tmp_path):
     next(iter(sorted((folder / "frames").glob("*.parquet")))).unlink()
     with pytest.warns(UserWarning, match="has no frames beside it: its clips are left out"):
         assert RunReader(folder).indices.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("kind", ["shards", "frames"])
+@pytest.mark.parametrize("change", ["cut", "reversed"])
+def test_a_table_of_other_rows_is_one_line(tmp_path, kind, change):
+    folder = planted.write(tmp_path / "run", 3, batch=1)
+    path = folder / kind / "0000001-0000001.parquet"
+    table = pq.read_table(path)
+    table = table.slice(0, len(table) - 5) if change == "cut" else table.take(list(range(len(table)))[::-1])
+    pq.write_table(table, path, row_group_size=len(table), write_page_checksum=True)
+    with pytest.raises(InputError, match="run the same trace command again"):
+        compute_progress(folder)

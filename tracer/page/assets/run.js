@@ -66,7 +66,8 @@ function fillRun(run) {
     ["attribute", (rows) => rows[0].attribute], ["view", (rows) => rows[0].view], ["measure", (rows) => rows[0].measure],
     ...nulls.map((name) => [`than ${run.labels.probe[name] || name}`, (rows) => {
       const row = rows.find((one) => one.null === name);
-      return row ? `${row.verdict} ${signed(row.difference)}${interval(row)}` : "-";
+      if (!row) return "-";
+      return row.difference === null ? row.verdict : `${row.verdict} ${signed(row.difference)}${interval(row)}`;
     }]),
   ], grouped(run.verdicts, ["measure", "view", "attribute"]));
   byId("verdict-note").textContent = "Closeness knows no bins and compares attributes; agreement compares an attribute " +

@@ -141,7 +141,7 @@ class Songs {
       const kept = this.data.sounds[this.view];
       const sound = make("audio", null, { preload: "auto", "data-name": name, src: kept[state] || kept.last });
       sound.addEventListener("loadedmetadata", () => {
-        if (!this.duration) { this.duration = sound.duration; byId("time").max = sound.duration; }
+        if (!this.duration) { this.duration = sound.duration; byId("time").max = sound.duration; this.place(); }
       });
       sound.addEventListener("ended", () => this.pause());
       byId("sounds").append(sound);
@@ -265,7 +265,7 @@ class Songs {
 
   drawMap() {
     const attribute = byId("map-of").value;
-    byId("map").hidden = !attribute;
+    byId("map").hidden = byId("map-field").hidden = !attribute;
     if (!attribute) { byId("lane-note").textContent = "No reading of frames was kept in this run."; return; }
     const { values, counts } = this.unpacked(attribute);
     const frames = this.data.frames, states = this.run.t.length;
