@@ -86,7 +86,7 @@ def make_atlas(
         report: Told how far it is: stage, done, total.
 
     Raises:
-        InputError: The corpus is of another space.
+        InputError: The corpus is of another space, or latents in it are not finite.
     """
     if corpus.space not in readout.spaces and not set(corpus.space_info.get("spaces", ())) & set(readout.spaces):
         read = ", ".join(readout.spaces)
@@ -118,7 +118,7 @@ class _Gathered:
         self.peak = torch.zeros(MOMENTS, hidden, dtype=torch.int64, device=like.device)
         kinds = {name: len(readout.bins[name]) for name in self.attributes}
         self.sums = {name: torch.zeros(count, hidden, device=like.device) for name, count in kinds.items()}
-        self.counts = {name: torch.zeros(count, device=like.device) for name, count in kinds.items()}
+        self.counts = {name: torch.zeros(count, dtype=torch.int64, device=like.device) for name, count in kinds.items()}
 
     def add(self, number: int, file: CorpusFile) -> None:
         """Read one file, a whole number of windows at a time."""
@@ -126,7 +126,10 @@ class _Gathered:
         step = self.window * max(1, _ELEMENTS // (self.hidden * self.window))
         latents = self.corpus.latents(file)
         for start in range(0, len(latents), step):
-            x = torch.from_numpy(np.array(latents[start : start + step], np.float32)).to(self.sae.mean)
+            part = np.array(latents[start : start + step], np.float32)
+            if not np.isfinite(part).all():
+                raise InputError(f"the latents of {file.name} hold NaN or infinity: leave the file out")
+            x = torch.from_numpy(part).to(self.sae.mean)
             features = self.sae.encode(x)
             self.frames += len(features)
             self.count(features)
@@ -146,7 +149,8 @@ class _Gathered:
         labelled = torch.from_numpy(np.flatnonzero(classes >= 0)).to(features.device)
         if len(labelled):
             index = torch.from_numpy(classes).to(features.device)[labelled]
-            self.sums[name].index_add_(0, index, features[labelled])
+            # Summed by themselves first: a frame added to a sum over many hours is rounded away in float32.
+            self.sums[name] += torch.zeros_like(self.sums[name]).index_add_(0, index, features[labelled])
             self.counts[name] += torch.bincount(index, minlength=len(self.counts[name]))
 
     def keep_moments(self, number: int, start: int, features: Tensor) -> None:
@@ -253,6 +257,7 @@ def decoded(latents: np.ndarray, window: int, length: int, space: Space) -> np.n
 
 def votes(readout: Readout, feature_block: slice) -> Iterator[tuple[str, np.ndarray]]:
     """For each attribute, the centred weights [K, n] of its classes on a block of features."""
+    features = range(readout.sae.config.hidden)[feature_block]  # the level, where probes have it too, is no feature
     for name in readout.attributes:
-        weights = readout.probes.weight[readout.probes.rows(name), feature_block]
+        weights = readout.probes.weight[readout.probes.rows(name), features.start : features.stop]
         yield name, (weights - weights.mean(0)).cpu().numpy()

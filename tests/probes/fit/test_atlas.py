@@ -11,8 +11,9 @@ from support.corpus import tiny_corpus
 from support.readout import tiny_readout
 
 from probes.corpus import Corpus
+from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
-from probes.fit.atlas import EDGES, Atlas, clip_name, make_atlas, nearest, write_clips
+from probes.fit.atlas import EDGES, Atlas, clip_name, make_atlas, nearest, votes, write_clips
 from probes.fit.explain import class_features
 from probes.readout import Readout
 from probes.spaces import load_space
@@ -120,6 +121,66 @@ def test_neighbours_are_the_nearest_directions() -> None:
     assert all(row not in own for row, own in enumerate(indices.tolist()))
 
 
+def planted_readout() -> Readout:
+    """Four features that are the four channels of the latent, where these are positive."""
+    readout = tiny_readout(4, 4, architecture="topk")
+    with torch.no_grad():
+        readout.sae.encoder_weight.copy_(torch.eye(4))
+        readout.sae.encoder_bias.zero_()
+    readout.sae.set_statistics(torch.zeros(4), torch.ones(4))
+    return readout
+
+
+def planted_corpus(path: Path) -> Corpus:
+    """Files of 100 and 80 frames, silent but for planted frames: windows of 40, 40, 20 and 40, 40."""
+    first, second = np.full((100, 4), -1, np.float32), np.full((80, 4), -1, np.float32)
+    first[5, 0], first[45, 0], second[79, 0], second[10, 0] = 2, 4, 4, 0.5
+    first[99, 1] = 1
+    info = {"name": "mini", "spaces": ["mini"], "channels": 4, "frame_rate": 20.0, "fingerprint": "f00d"}
+    labels = {"pitch": {"unit": "MIDI", "threshold": 0.5}, "loudness": {"unit": "RMS", "threshold": 0.5}}
+    with CorpusWriter(path, {"space": info, "attributes": labels, "dtype": "float32"}) as writer:
+        for name, latents in (("a.wav", first), ("b.wav", second)):
+            pitch = np.float32([[60, frame != 99] for frame in range(len(latents))])
+            loudness = np.float32([[0.1, 1]] * len(latents))
+            writer.add(name, name, latents, {"pitch": pitch, "loudness": loudness}, "train")
+    return Corpus.open(path)
+
+
+def test_planted_features_are_found(tmp_path: Path) -> None:
+    readout, corpus = planted_readout(), planted_corpus(tmp_path / "corpus")
+    atlas = make_atlas(readout, corpus)
+    assert atlas.density.tolist() == [4 / 180, 1 / 180, 0, 0]
+    assert atlas.maximum.tolist() == [4, 1, 0, 0]
+    assert atlas.value[0].tolist() == [4, 4, 2, 0.5, 0, 0, 0, 0]
+    assert atlas.file[0].tolist() == [0, 1, 0, 1, -1, -1, -1, -1]  # of equal moments that of the earlier file first
+    assert atlas.peak[0, :4].tolist() == [45, 79, 5, 10]
+    assert atlas.moments == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    filled = {float(EDGES[k]): int(count) for k, count in enumerate(atlas.histogram[0]) if count}
+    assert filled == {-1: 1, 1: 1, 2: 2}  # log2 of 0.5, of 2, and of 4 twice
+    assert readout.bins["pitch"].label(atlas.labels["pitch"][0, 0]) == "C4"
+    assert (atlas.file[1, 0], atlas.peak[1, 0], atlas.labels["pitch"][1, 0]) == (0, 99, -1)  # masked there
+    k = int(atlas.labels["loudness"][1, 0])
+    weights = readout.class_vector("loudness", k)
+    expected = weights * torch.tensor([10.5, 1, 0, 0]) / 180
+    found = dict(zip(atlas.strongest["loudness"][k].tolist(), atlas.contribution["loudness"][k].tolist()))
+    assert found == pytest.approx({j: float(expected[j]) for j in range(4)})
+    assert np.isnan(np.delete(atlas.contribution["loudness"], k, 0)).all()  # no frame is labelled so
+
+
+def test_latents_that_are_not_finite_are_refused(readout: Readout, tmp_path: Path) -> None:
+    spoilt = tiny_corpus(tmp_path / "corpus", channels=CHANNELS, splits=("train", "test"), spoil={"song1.wav": np.nan})
+    with pytest.raises(InputError, match=r"latents of song1\.wav hold NaN"):
+        make_atlas(readout, spoilt)
+
+
+@pytest.mark.parametrize("log_rms", [False, True])
+def test_votes_are_the_centred_weights_of_features_alone(log_rms: bool) -> None:
+    readout = tiny_readout(CHANNELS, 100, log_rms=log_rms)  # the level is an input of the probes, and no feature
+    for name, weights in votes(readout, slice(64, 128)):
+        expected = torch.stack([readout.class_vector(name, k)[64:] for k in range(len(readout.bins[name]))])
+        np.testing.assert_allclose(weights, expected.detach(), rtol=1e-4, atol=1e-6)
+
+
 def test_a_corpus_of_another_space_is_refused(readout: Readout, tmp_path: Path) -> None:
     other = tiny_corpus(tmp_path / "corpus", channels=CHANNELS, space="encodec")
     with pytest.raises(InputError, match="is of encodec, this readout reads mini"):
@@ -148,3 +209,18 @@ def test_clips_are_the_decoded_moments(tmp_path: Path) -> None:
     before = (tmp_path / "clips" / written[0]).stat().st_mtime_ns
     write_clips(atlas, corpus, space, tmp_path / "clips")
     assert (tmp_path / "clips" / written[0]).stat().st_mtime_ns == before
+
+
+def test_everything_is_the_same_again(tmp_path: Path) -> None:
+    corpus = tiny_corpus(tmp_path / "corpus", frames=60, channels=64, splits=("train", "test"))
+    space, readout = load_space("mini"), tiny_readout(64, 16)
+    first, second = make_atlas(readout, corpus), make_atlas(readout, corpus)
+    for name in ("density", "histogram", "value", "file", "peak", "neighbours", "cosine"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    for name in first.contribution:
+        np.testing.assert_array_equal(first.contribution[name], second.contribution[name])
+    for folder, atlas in (("a", first), ("b", second)):
+        write_clips(atlas, corpus, space, tmp_path / folder)
+    made = [{path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()} for folder in ("a", "b")]
+    assert made[0]
+    assert made[0] == made[1]
