@@ -11,7 +11,8 @@ from probes.support.ogg import write_ogg
 from tracer.prompts import Prompt
 from tracer.record.listening import heard_states, sound_path
 from tracer.record.store import RunStore
-from tracer.run import Run, finish_run
+from tracer.results import compute_progress
+from tracer.run import Run
 
 RATE, SECONDS = 8000, 4.0
 HOSTILE = "<img src=x onerror=\"document.title='broken into'\"> & <b>bold</b> $x$"
@@ -54,4 +55,5 @@ def write_run(folder: Path, n: int = 3, sounds: bool = True, **changes: object) 
                     write_ogg(path, tone(200 + 40 * index), RATE)
                     made.files[path.relative_to(folder).as_posix()] = file_checksum(path)
         store.append([made])
-    return finish_run(folder)
+    compute_progress(folder)  # the tables, without the figures, which no page shows
+    return Run(folder)
