@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -66,6 +67,15 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object, indented, as `whole_file` does."""
     write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def finite(content: Any) -> Any:
+    """JSON content with None in the place of numbers that are not finite, for which JSON has none."""
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def file_checksum(path: Path) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from probes.support.files import finite
 from tracer.commands.tables import Column, print_columns
 from tracer.commands.truth_tables import print_validity
 from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED
@@ -197,14 +198,6 @@ def print_run_pairs(result: Comparison) -> None:
             for column, cell in zip(columns, cells):
                 column.cells.append(cell)
         print_columns(f"{pairing} (difference, 95 % interval, p after Holm)", columns)
-
-
-def finite(rows: Sequence[dict[Any, Any]]) -> list[dict[Any, Any]]:
-    """The rows with None for what is not finite, for which JSON has no number."""
-    return [
-        {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
-        for row in rows
-    ]
 
 
 def comparison_columns(result: Comparison) -> list[Column]:

@@ -8,7 +8,6 @@ own, loaded when it is needed.
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -18,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from probes.errors import InputError
-from probes.support.files import plain_errors, sweep_temporary, write_whole
+from probes.support.files import finite, plain_errors, sweep_temporary, write_whole
 
 MARK = "page.json"
 """File by which a page of ours is known, so that no other folder is ever replaced."""
+
+TITLES = {"run": "Trace", "compare": "Runs compared", "steering": "Steering", "features": "Features"}
+"""Title of each template, until the page knows a better one."""
 
 
 @contextmanager
@@ -68,7 +70,10 @@ def write_page(folder: Path, name: str, scripts: Sequence[str], root: str = "") 
             write_whole(target, _asset(f"{script}.js"))
     sources = ("plotly.min", "page", *scripts)
     loaded = "\n".join(f'<script src="{root}{source}.js"></script>' for source in sources)
-    html = _asset(f"{name}.html").decode().replace("{{root}}", root).replace("{{scripts}}", loaded)
+    parts = {"title": TITLES[name], "root": root, "body": _asset(f"{name}.html").decode(), "scripts": loaded}
+    html = _asset("frame.html").decode()
+    for part, text in parts.items():
+        html = html.replace("{{" + part + "}}", text)
     write_whole(folder / "index.html", html.encode())
 
 
@@ -80,15 +85,6 @@ def write_data(folder: Path, name: str, content: Any) -> None:
     """Write data/NAME.js, which hands `content` to the page. Numbers that are not finite become null."""
     text = json.dumps(finite(content), separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     write_whole(folder / "data" / f"{name}.js", f"Page.receive({json.dumps(name)},{text});\n".encode())
-
-
-def finite(content: Any) -> Any:
-    """JSON content with None in the place of numbers that are not finite."""
-    if isinstance(content, dict):
-        return {key: finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def bring(source: Path, target: Path) -> None:

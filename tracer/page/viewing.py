@@ -53,7 +53,7 @@ def write_view(
     with page_folder(target) as folder:
         if steering:
             write_steering(Path(folders[0]), steering, folder, lambda done, total: report("prompts", done, total))
-            write_page(folder, "steering", ("steering",))
+            write_page(folder, "steering", ("player", "steering"))
         elif len(opened) == 1:
             write_run(opened[0], folder, prompts, lambda done, total: report("clips", done, total))
         else:
@@ -67,7 +67,7 @@ def write_run(
     """Write the page of one run, in a folder whose scripts lie at `root`."""
     write_data(folder, "run", run_data(run) | {"others": bool(root)})
     write_songs(run, folder, prompts, report)
-    write_page(folder, "run", ("song", "run"), root)
+    write_page(folder, "run", ("player", "song", "run"), root)
 
 
 def write_runs(runs: Sequence[Run], folder: Path, prompts: Sequence[int] | None, report: Report) -> None:

@@ -22,8 +22,8 @@ function ticks(attribute, [low, high]) {
 
 class Songs {
   constructor(run) {
-    Object.assign(this, { run, list: null, clip: null, view: null, state: run.t.length - 1, seconds: 0, sounds: {},
-      playing: false, kept: new Map(), shown: SHOWN, asked: 0 });
+    Object.assign(this, { run, list: null, clip: null, view: null, state: run.t.length - 1, kept: new Map(),
+      shown: SHOWN, asked: 0, player: new Player(() => this.place()) });
   }
 
   async start() {
@@ -36,12 +36,10 @@ class Songs {
       byId(id).addEventListener(event, () => { this.shown = SHOWN; this.fillList(); });
     }
     byId("more").addEventListener("click", () => { this.shown += SHOWN; this.fillList(); });
-    byId("play").addEventListener("click", () => this.toggle());
-    byId("time").addEventListener("input", () => this.seek(Number(byId("time").value)));
     byId("state").addEventListener("input", () => this.goTo(Number(byId("state").value)));
     byId("song-view").addEventListener("change", () => { this.view = byId("song-view").value; this.changeSound(); this.draw(); });
     byId("map-of").addEventListener("change", () => this.drawMap());
-    document.addEventListener("keydown", (event) => this.key(event));
+    this.player.listen(byId("part-song"), () => this.goTo(this.state + 1), () => this.goTo(this.state - 1));
     window.addEventListener("resize", () => this.place());
     redraws.add(() => this.draw());
     byId("state").max = this.run.t.length - 1;
@@ -49,10 +47,9 @@ class Songs {
     const wanted = new URLSearchParams(location.hash.slice(1)).get("song");
     const first = this.list.find((clip) => clip.stem === wanted) || this.list[0];
     if (first) await this.open(first);
-    setInterval(() => this.tick(), 60);
   }
 
-  stop() { this.pause(); }
+  stop() { this.player.pause(); }
 
   fillList() {
     const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -84,9 +81,9 @@ class Songs {
     this.kept.delete(clip.stem);
     this.kept.set(clip.stem, data);
     if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
-    const playing = this.playing;
-    this.drop();
-    Object.assign(this, { clip, data, seconds: 0 });
+    Object.assign(this, { clip, data });
+    this.player.reset(data.frames / data.frame_rate || 0);
+    this.player.seek(0);
     history.replaceState(null, "", `#song=${clip.stem}`);
     byId("caption").textContent = clip.caption;
     byId("when").textContent = this.about(clip);
@@ -99,14 +96,11 @@ class Songs {
     const attributes = Object.keys(data.read[this.view] || {});
     const chosen = byId("map-of").value;
     fillSelect(byId("map-of"), attributes.map((name) => [name, name]), attributes.includes(chosen) ? chosen : attributes[0]);
-    this.duration = data.frames / data.frame_rate || 0;
-    byId("time").max = this.duration || 1;
     this.changeSound();
-    if (playing) this.play();
     this.draw();
   }
 
-  /* Sounds: one audio element for each state that was kept, made when it is first heard. */
+  /* Sounds of the states that were kept. */
 
   states() {
     const kept = this.data.sounds[this.view] || {};
@@ -121,61 +115,8 @@ class Songs {
 
   changeSound() {
     const state = this.heard();
-    const name = state === null ? null : `${this.view}-${state}`;
-    if (this.current && this.current.dataset.name === name) return;
-    const at = this.current ? this.current.currentTime : this.seconds;
-    if (this.current) this.current.pause();
-    this.current = name === null ? null : this.element(name, state);
-    if (!this.current) return;
-    const sound = this.current;
-    const go = () => {
-      if (sound !== this.current) return;
-      sound.currentTime = Math.min(at, Math.max(0, sound.duration - 0.01));
-      if (this.playing) this.play();
-    };
-    if (sound.readyState >= 1) go(); else sound.addEventListener("loadedmetadata", go, { once: true });
-  }
-
-  element(name, state) {
-    if (!this.sounds[name]) {
-      const kept = this.data.sounds[this.view];
-      const sound = make("audio", null, { preload: "auto", "data-name": name, src: kept[state] || kept.last });
-      sound.addEventListener("loadedmetadata", () => {
-        if (!this.duration) { this.duration = sound.duration; byId("time").max = sound.duration; this.place(); }
-      });
-      sound.addEventListener("ended", () => this.pause());
-      byId("sounds").append(sound);
-      this.sounds[name] = sound;
-    }
-    return this.sounds[name];
-  }
-
-  drop() {
-    for (const sound of Object.values(this.sounds)) { sound.pause(); sound.removeAttribute("src"); sound.load(); sound.remove(); }
-    this.sounds = {};
-    this.current = null;
-    this.showPlaying(false);
-  }
-
-  play() {
-    if (!this.current) return;
-    if (this.current.ended) this.current.currentTime = 0;
-    this.showPlaying(true);
-    this.current.play().catch((error) => { if (error.name !== "AbortError") this.showPlaying(false); });
-  }
-  pause() { if (this.current) this.current.pause(); this.showPlaying(false); }
-  toggle() { if (this.playing) this.pause(); else this.play(); }
-  /* `playing` is what was asked for: between two states nothing sounds for a moment. */
-  showPlaying(playing) {
-    this.playing = playing;
-    byId("play").textContent = playing ? "Pause" : "Play";
-    byId("play").setAttribute("aria-pressed", playing);
-  }
-
-  seek(seconds) {
-    this.seconds = Math.max(0, Math.min(seconds, this.duration || 0));
-    if (this.current && this.current.readyState >= 1) this.current.currentTime = this.seconds;
-    this.place();
+    const kept = this.data.sounds[this.view];
+    this.player.change(`${this.view}-${state}`, state === null ? null : kept[state] || kept.last);
   }
 
   goTo(state) {
@@ -186,30 +127,12 @@ class Songs {
     this.place();
   }
 
-  key(event) {
-    if (byId("part-song").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
-    const target = event.target;
-    if (target.matches("select, [type=search]") || (event.key === " " && target.matches("button, summary, a"))) return;
-    if (target.matches("[type=range]") && event.key !== " ") return;
-    const act = { " ": () => this.toggle(), ArrowLeft: () => this.seek(this.seconds - 1),
-      ArrowRight: () => this.seek(this.seconds + 1), ArrowUp: () => this.goTo(this.state + 1),
-      ArrowDown: () => this.goTo(this.state - 1) }[event.key];
-    if (!act) return;
-    event.preventDefault();
-    act();
-  }
-
-  tick() {
-    if (!this.playing || this.current.paused) return;
-    this.seconds = this.current.currentTime;
-    this.place();
-  }
-
   /* The cursor, the level of the state, and the words beside the sliders. */
   place() {
     if (!this.clip) return;
     const width = byId("lanes").clientWidth - MARGIN.l - MARGIN.r;
-    const share = this.duration ? this.seconds / this.duration : 0;
+    const { seconds, duration } = this.player;
+    const share = duration ? seconds / duration : 0;
     byId("cursor").style.left = `${MARGIN.l + share * width - 1}px`;
     const map = byId("map");
     const level = byId("level").style;
@@ -218,8 +141,6 @@ class Songs {
     const height = map.clientHeight - MARGIN.t - MARGIN.b - 14;
     level.top = `${MARGIN.t + height * (1 - (this.state + 0.5) / this.run.t.length)}px`;
     level.display = map.hidden ? "none" : "block";
-    byId("time").value = this.seconds;
-    byId("time").setAttribute("aria-valuetext", `${this.seconds.toFixed(1)} seconds`);
     byId("state").value = this.state;
     const last = this.run.t.length - 1;
     const heard = this.heard();
@@ -227,7 +148,7 @@ class Songs {
       : heard === this.state ? "heard at this state" : `the nearest sound is that of state ${heard}`;
     const told = `state ${this.state} of ${last}, flow time ${number(this.run.t[this.state])}; ${sound}`;
     byId("state").setAttribute("aria-valuetext", told);
-    byId("where").textContent = `${this.seconds.toFixed(1)} of ${this.duration.toFixed(1)} s; ${told}`;
+    byId("where").textContent = `${seconds.toFixed(1)} of ${duration.toFixed(1)} s; ${told}`;
   }
 
   /* Charts. */
@@ -259,7 +180,7 @@ class Songs {
 
   axes(title) {
     return { margin: { ...MARGIN, b: MARGIN.b + 14 }, title: { text: plain(title), x: 0, xanchor: "left", xref: "paper",
-      font: { size: 13 } }, xaxis: { range: [0, this.duration], ticks: "", tickfont: { size: 10, color: colour("--muted") } },
+      font: { size: 13 } }, xaxis: { range: [0, this.player.duration], ticks: "", tickfont: { size: 10, color: colour("--muted") } },
       hovermode: "closest" };
   }
 
@@ -290,7 +211,7 @@ class Songs {
     }], layout);
     if (!box.dataset.clicks) {
       box.dataset.clicks = "yes";
-      box.on("plotly_click", (event) => { this.seek(event.points[0].x); this.goTo(event.points[0].y); });
+      box.on("plotly_click", (event) => { this.player.seek(event.points[0].x); this.goTo(event.points[0].y); });
     }
     byId("lane-note").textContent = `Map: dark is the final reading, bright ${most.toFixed(0)} classes or more away from it; ` +
       "empty where the frame does not count (unvoiced, for pitch). Below, the reading at the chosen state (coloured) over " +

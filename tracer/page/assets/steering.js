@@ -3,96 +3,39 @@
 
 const NAMES = { steered: "dose", random: "random push", "random-data": "random push shaped like the data" };
 
-/* Plays one of several versions; a change goes on at the same second. */
+/* Buttons of which one version of a clip is heard. */
 class Switch {
   constructor() {
-    Object.assign(this, { versions: [], chosen: 0, elements: [], seconds: 0, playing: false, onChange: () => {} });
-    byId("play").addEventListener("click", () => this.toggle());
-    byId("time").addEventListener("input", () => this.seek(Number(byId("time").value)));
-    document.addEventListener("keydown", (event) => this.key(event));
-    setInterval(() => { if (this.playing && !this.current().paused) { this.seconds = this.current().currentTime; this.place(); } }, 60);
+    Object.assign(this, { versions: [], chosen: 0, onChange: () => {}, player: new Player(() => {}) });
+    this.player.listen(byId("listen"), () => this.step(-1), () => this.step(1));
   }
 
   show(versions) {
-    const playing = this.playing;
-    for (const sound of this.elements) { if (sound) { sound.pause(); sound.removeAttribute("src"); sound.load(); sound.remove(); } }
-    Object.assign(this, { versions, elements: versions.map(() => null), chosen: Math.min(this.chosen, versions.length - 1) });
+    Object.assign(this, { versions, chosen: Math.min(this.chosen, versions.length - 1) });
+    this.player.reset();
     const legend = byId("versions").firstElementChild;
     byId("versions").replaceChildren(legend, ...versions.map((version, place) => {
-      const button = make("button", version.name, { type: "button", "aria-pressed": place === this.chosen });
+      const button = make("button", version.name, { type: "button" });
       button.disabled = !version.sound;
       button.addEventListener("click", () => this.choose(place));
       return button;
     }));
-    this.showPlaying(playing);
     this.choose(this.chosen);
   }
 
-  current() { return this.elements[this.chosen]; }
-
   choose(place) {
-    const at = this.current() ? this.current().currentTime : this.seconds;
-    if (this.current()) this.current().pause();
     this.chosen = place;
     [...byId("versions").querySelectorAll("button")].forEach((button, k) => button.setAttribute("aria-pressed", k === place));
     const version = this.versions[place];
     byId("told").textContent = version.told;
+    this.player.change(version.name, version.sound);
     this.onChange(version);
-    if (!version.sound) return;
-    if (!this.elements[place]) {
-      this.elements[place] = make("audio", null, { preload: "auto", src: version.sound, "data-name": version.name });
-      this.elements[place].addEventListener("ended", () => this.showPlaying(false));
-      byId("sounds").append(this.elements[place]);
-    }
-    const sound = this.current();
-    const go = () => {
-      if (sound !== this.current()) return;
-      byId("time").max = sound.duration;
-      sound.currentTime = Math.min(at, Math.max(0, sound.duration - 0.01));
-      this.seconds = sound.currentTime;
-      this.place();
-      if (this.playing) this.play();
-    };
-    if (sound.readyState >= 1) go(); else sound.addEventListener("loadedmetadata", go, { once: true });
   }
 
-  play() {
-    if (!this.current()) return;
-    this.showPlaying(true);
-    this.current().play().catch((error) => { if (error.name !== "AbortError") this.showPlaying(false); });
-  }
-  pause() { if (this.current()) this.current().pause(); this.showPlaying(false); }
-  toggle() { if (this.playing) this.pause(); else this.play(); }
-  showPlaying(playing) {
-    this.playing = playing;
-    byId("play").textContent = playing ? "Pause" : "Play";
-    byId("play").setAttribute("aria-pressed", playing);
-  }
-  seek(seconds) {
-    const sound = this.current();
-    if (!sound || !(sound.duration > 0)) return;
-    this.seconds = sound.currentTime = Math.max(0, Math.min(seconds, sound.duration));
-    this.place();
-  }
-  place() {
-    byId("time").value = this.seconds;
-    byId("time").setAttribute("aria-valuetext", `${this.seconds.toFixed(1)} seconds`);
-  }
   step(by) {
     let place = this.chosen + by;
     while (this.versions[place] && !this.versions[place].sound) place += by;
     if (this.versions[place]) this.choose(place);
-  }
-  key(event) {
-    if (byId("listen").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
-    const target = event.target;
-    if (target.matches("select") || (event.key === " " && target.matches("button"))) return;
-    if (target.matches("[type=range]") && event.key !== " ") return;
-    const act = { " ": () => this.toggle(), ArrowLeft: () => this.seek(this.seconds - 1),
-      ArrowRight: () => this.seek(this.seconds + 1), ArrowUp: () => this.step(-1), ArrowDown: () => this.step(1) }[event.key];
-    if (!act) return;
-    event.preventDefault();
-    act();
   }
 }
 
