@@ -19,10 +19,9 @@ from tracer.measures.committing import CommitmentMap
 from tracer.measures.contrast import (
     SCALES,
     Scale,
-    agreement_parts,
     at_scale,
     class_contrast,
-    closeness_parts,
+    parts_of,
     ratio,
     reading_contrast,
 )
@@ -224,7 +223,7 @@ class Gathered:
         followed = [any(curve.probe == LINEAR_FLOW for curve in clip.classes) for clip in clips]
         for number, found in self.contrasts.of_prompt(clips):
             self.seen[number].append(found)
-            part, whole = _parts(found.measure, found.own, found.other)
+            part, whole = parts_of(found.measure, found.own, found.other)
             curve = found.curve
             row = Row(curve.attribute, curve.view, kind(curve.probe), found.measure)
             parts.setdefault(row, []).append((part, whole))
@@ -284,10 +283,6 @@ def _ratio_rows(endings: Endings, several_seeds: bool) -> Iterator[Row]:
                 yield from (row._replace(measure=f"{m}:{part}") for m in measures for part in PARTS)
 
 
-def _parts(measure: str, own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return (agreement_parts if measure.startswith("agreement") else closeness_parts)(own, other)
-
-
 def split(measure: str, levels: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Take agreement or closeness apart into what the prompt says, what the song, and what the frame.
 
@@ -302,7 +297,7 @@ def split(measure: str, levels: np.ndarray) -> dict[str, tuple[np.ndarray, np.nd
     own, other, mates, times = levels
     steps = (other, mates, times, own)
     sign = 1 if measure == "agreement" else -1
-    whole = _parts(measure, own, other)[1]
+    whole = parts_of(measure, own, other)[1]
     return {part: (sign * (after - before), whole) for part, (before, after) in zip(PARTS, itertools.pairwise(steps))}
 
 

@@ -40,7 +40,7 @@ from probes.errors import InputError
 from probes.support.files import write_json, write_whole
 from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED, VIEWS, Curve
 from tracer.gathering import PAIRED, PARTS, Endings, Gathered, Row, ratio_curves
-from tracer.measures.contrast import agreement_parts, closeness_parts, ratio
+from tracer.measures.contrast import parts_of, ratio
 from tracer.measures.progress import THRESHOLDS, interval, settled, settled_between
 from tracer.measures.verdicts import (
     UNKNOWN,
@@ -326,8 +326,7 @@ def _variance_rows(settling: dict[Row, dict[tuple[int, int], np.ndarray]]) -> It
         if not prompts:
             continue
         pairs = np.array([[clips[p, seed] for seed in range(seeds)] for p in prompts])
-        parts = agreement_parts if row.measure == "agreement" else closeness_parts
-        part, whole = parts(pairs[:, :, 0], pairs[:, :, 1])
+        part, whole = parts_of(row.measure, pairs[:, :, 0], pairs[:, :, 1])
         # Over the mean whole: a clip of its own would be divided by next to nothing where it is like the others.
         points = settled_between(ratio(part, np.broadcast_to(np.nanmean(whole, axis=(0, 1)), part.shape)))
         known = points[np.isfinite(points).all(axis=1)]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from probes.corpus.annotations import pitch_labels, read_notes
-from probes.corpus.sources import Source, content_hash
+from probes.corpus.sources import FileSource, Source, content_hash
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
 
@@ -119,10 +119,9 @@ class Encoder:
 
     def _annotated_pitch(self, source: Source, frames: int) -> np.ndarray:
         """Pitch labels [F, 2] from a source's notes."""
-        notes = getattr(source, "notes", None)
-        if notes is None:
+        if not isinstance(source, FileSource) or source.notes is None:
             raise InputError(f"{source.name}: no notes come with it")
-        return pitch_labels(read_notes(notes), frames, self.space.frame_rate)
+        return pitch_labels(read_notes(source.notes), frames, self.space.frame_rate)
 
 
 def encode_into(

@@ -1,13 +1,13 @@
 """`trace fit encode`: from what a user asked for to a corpus and its summary."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from probes.corpus import Corpus
-from probes.corpus.collections import NAMES, collect
+from probes.corpus.collections import NAMES, Taken, collect
 from probes.corpus.sources import Source, audio_sources, rendered_sources
 from probes.corpus.summary import summarise
 from probes.corpus.writer import write_summary
@@ -43,8 +43,17 @@ class EncodeOptions:
     device: str = "auto"
 
 
-def encode_corpus(options: EncodeOptions, progress: Progress | None = None) -> dict[str, Any]:
+def encode_corpus(
+    options: EncodeOptions,
+    progress: Progress | None = None,
+    on_taken: Callable[[Sequence[Taken]], None] = lambda _: None,
+) -> dict[str, Any]:
     """Make or continue a corpus. A file that cannot be encoded is left out, with a warning.
+
+    Args:
+        options: What is asked for.
+        progress: Told how much of the work is done.
+        on_taken: Told what is taken of data sets by name, before anything is encoded.
 
     Returns:
         The summary, which is also written beside the corpus.
@@ -67,14 +76,16 @@ def encode_corpus(options: EncodeOptions, progress: Progress | None = None) -> d
         corpus = import_latents(options.latents, options.out, options.space, options.hold_out, options.dtype)
         skipped: list[str] = []
     else:
-        skipped = encode_audio(options, str(options.audio), progress)
+        skipped = encode_audio(options, str(options.audio), progress, on_taken)
         corpus = Corpus.open(options.out)
     summary = summarise(corpus, skipped)
     write_summary(options.out, summary)
     return summary
 
 
-def encode_audio(options: EncodeOptions, audio: str, progress: Progress | None) -> list[str]:
+def encode_audio(
+    options: EncodeOptions, audio: str, progress: Progress | None, on_taken: Callable[[Sequence[Taken]], None]
+) -> list[str]:
     """Encode the audio into the corpus; returns a line for each file that was left out."""
     from probes.corpus.encoding import Encoded, Recipe, encode_into
     from probes.support.devices import pick_device
@@ -89,7 +100,7 @@ def encode_audio(options: EncodeOptions, audio: str, progress: Progress | None) 
         threads=threads_each(options.workers),
         annotated=options.labels == "annotation",
     )
-    sources = find_sources(options, audio)
+    sources = find_sources(options, audio, on_taken)
     if options.hold_out:
         sources = held_out(list(sources), options.hold_out)
     done, total = 0, len(sources) if isinstance(sources, list) else None
@@ -108,10 +119,14 @@ def encode_audio(options: EncodeOptions, audio: str, progress: Progress | None) 
     return [str(result.error) for result in failed]
 
 
-def find_sources(options: EncodeOptions, audio: str) -> "list[Source] | Iterator[Source]":
+def find_sources(
+    options: EncodeOptions, audio: str, on_taken: Callable[[Sequence[Taken]], None]
+) -> "list[Source] | Iterator[Source]":
     """The audio that `--audio` names."""
     if options.root is not None:
-        return list(collect(audio, options.root, options.part)[0])
+        sources, taken = collect(audio, options.root, options.part)
+        on_taken(taken)
+        return list(sources)
     if audio in NAMES and not Path(audio).exists():
         raise InputError(f"{audio} is a collection known by name: give its folder with --root")
     if audio == "rendered":

@@ -105,3 +105,20 @@ def write(
             traces = [add_measured(made) for made in traces]
         store.append([add_nulls(made) for made in traces] if nulls else traces)
     return Path(folder)
+
+
+def open_run(folder: Path, n: int = 8, **rest: Any) -> RunStore:
+    """The store of a run folder of n planted prompts."""
+    return RunStore.open(folder, OPTIONS, prompts(n), **rest)
+
+
+def same_trace(one: PromptTrace, other: PromptTrace) -> None:
+    """Fail unless two traces hold the same."""
+    assert one.prompt == other.prompt
+    np.testing.assert_array_equal(one.t, other.t)
+    np.testing.assert_array_equal(one.logsnr, other.logsnr)
+    for name in ("pooled", "classes", "values", "valid", "fvu", "l0"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        assert mine.keys() == theirs.keys()
+        for key in mine:
+            np.testing.assert_array_equal(mine[key], theirs[key])

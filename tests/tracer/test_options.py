@@ -6,12 +6,10 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner
+from support.command_line import parsed
 
 from probes.errors import InputError
 from tracer import trace
-from tracer.commands.from_options import with_flags
 from tracer.options import SessionOptions, SteerOptions, TraceOptions
 from tracer.steering import run_dose, run_lockin
 
@@ -28,19 +26,9 @@ def test_functions_take_every_option_with_its_default(function: Any, options: ty
 
 
 def test_flags_fill_the_options() -> None:
-    app, seen = typer.Typer(), []
-
-    @app.command()
-    @with_flags
-    def command(given: TraceOptions) -> None:
-        seen.append(given)
-
-    runner = CliRunner()
-    assert runner.invoke(app, []).exit_code == 0
-    assert seen.pop() == TraceOptions(options={})
+    assert parsed([]) == TraceOptions(options={})
     arguments = ["--model", "diffrhythm", "--views", "endpoint, state", "--set", "a=1", "--set", "b=c=d", "--no-frames"]
-    assert runner.invoke(app, [*arguments, "--cfg", "2", "--steer", "pitch=C5", "--n", "3"]).exit_code == 0
-    given = seen.pop()
+    given = parsed([*arguments, "--cfg", "2", "--steer", "pitch=C5", "--n", "3"])
     assert (given.generator, given.guidance, given.n, given.frames) == ("diffrhythm", 2.0, 3, False)
     assert given.options == {"a": "1", "b": "c=d"}
     assert given.ordered_views == ["state", "endpoint"]

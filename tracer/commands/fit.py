@@ -86,7 +86,6 @@ def encode_command(
 
     For example: [b]trace fit encode --audio songs/ --out corpora/songs[/b]
     """
-    from probes.corpus.collections import collect
     from probes.corpus.job import EncodeOptions, encode_corpus
     from tracer.commands.fit_tables import print_summary, print_taken
     from tracer.fetching import of_space
@@ -112,10 +111,8 @@ def encode_command(
         dtype="float16" if half else "float32",
         device=device,
     )
-    if audio is not None and root is not None and not as_json:
-        print_taken(collect(audio, root, part)[1])
     with reporting(not as_json) as report:
-        summary = encode_corpus(options, report)
+        summary = encode_corpus(options, report, (lambda _: None) if as_json else print_taken)
     print_summary(summary, as_json)
 
 

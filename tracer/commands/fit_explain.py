@@ -7,6 +7,7 @@ import typer
 
 from probes.errors import InputError
 from tracer.commands import fit_options as given
+from tracer.commands.viewing import NoOpen, show_page
 
 
 def explain_command(
@@ -29,7 +30,7 @@ def explain_command(
         typer.Option(help="The codec's weights, to decode the moments.", show_default="as the corpus was encoded"),
     ] = None,
     top: Annotated[int, typer.Option(help="Number of rows that --of prints.")] = 10,
-    no_open: Annotated[bool, typer.Option("--no-open", help="Write the page without opening it in a browser.")] = False,
+    no_open: NoOpen = False,
     device: given.Device = "auto",
     as_json: given.AsJson = False,
 ) -> None:
@@ -57,6 +58,4 @@ def explain_command(
     space = opened.open_space(place, weights)
     with reporting(not as_json) as report:
         index = write_features(reader, opened, space, out or corpus / "features", report)
-    typer.echo(index)
-    if not no_open:
-        typer.launch(index.resolve().as_uri())
+    show_page(index, no_open)

@@ -7,6 +7,8 @@ import typer
 
 from probes.errors import InputError
 
+NoOpen = Annotated[bool, typer.Option("--no-open", help="Write the page without opening it in a browser.")]
+
 
 def view_command(
     folders: Annotated[list[Path], typer.Argument(help="A run, several runs, or one folder of trace steer or edit.")],
@@ -16,7 +18,7 @@ def view_command(
     prompts: Annotated[
         str | None, typer.Option(help="Prompts to show, by their numbers: 0,3,7.", show_default="all")
     ] = None,
-    no_open: Annotated[bool, typer.Option("--no-open", help="Write the page without opening it in a browser.")] = False,
+    no_open: NoOpen = False,
 ) -> None:
     """Write a page on which runs can be heard and seen, and open it.
 
@@ -32,9 +34,14 @@ def view_command(
 
     with reporting() as report:
         page = write_view(folders, out, None if prompts is None else numbers(prompts), report)
-    typer.echo(page)
+    show_page(page, no_open)
+
+
+def show_page(index: Path, no_open: bool) -> None:
+    """Print where a page is, and open it unless that is not wanted."""
+    typer.echo(index)
     if not no_open:
-        typer.launch(page.resolve().as_uri())
+        typer.launch(index.resolve().as_uri())
 
 
 def numbers(text: str) -> list[int]:

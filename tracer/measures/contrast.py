@@ -131,6 +131,11 @@ def closeness_parts(own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.
     return other - own, other
 
 
+def parts_of(measure: str, own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numerator and denominator of a measure, "agreement", "closeness" or one of their kinds."""
+    return (agreement_parts if measure.startswith("agreement") else closeness_parts)(own, other)
+
+
 def pooled(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Ratio of sums over prompts.
 

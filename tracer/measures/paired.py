@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tracer.measures.contrast import agreement_parts, closeness_parts, ratio
+from tracer.measures.contrast import parts_of, ratio
 from tracer.measures.progress import THRESHOLD, settled_between
 from tracer.measures.verdicts import LEVEL, holm
 
@@ -25,8 +25,7 @@ class Song(NamedTuple):
 
     def settled(self, draws: np.ndarray) -> np.ndarray:
         """Settled point, between states too, of each draw of prompts [replicates, prompts]."""
-        parts = agreement_parts if self.measure.startswith("agreement") else closeness_parts
-        part, whole = parts(self.contrasts[:, 0], self.contrasts[:, 1])
+        part, whole = parts_of(self.measure, self.contrasts[:, 0], self.contrasts[:, 1])
         times = np.zeros((len(draws), len(part)))
         np.add.at(times, (np.arange(len(draws))[:, None], draws), 1)
         return settled_between(ratio(times @ np.nan_to_num(part), times @ np.nan_to_num(whole)), THRESHOLD)

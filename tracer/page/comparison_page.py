@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tracer.comparing import compare_runs, run_names
+from tracer.comparing import compare_runs, run_axes, run_names
 from tracer.curves import TRAINED
 from tracer.figures.emergence import MEASURE_LABELS
 from tracer.figures.palette import VIEW_TITLES
@@ -25,12 +25,12 @@ def compare_data(runs: Sequence[Run], pages: Sequence[str]) -> dict[str, Any]:
     compared = compare_runs(runs)
     shown = []
     for name, run, page in zip(run_names(runs), runs, pages):
-        grid = run.results.progress.drop_duplicates("index").sort_values("index")
+        t, logsnr = run_axes(run)
         own = [curve for curve in curves(run) if curve["probe"] == TRAINED]
         shown.append(
             {
-                "name": name, "page": page, "summary": summary(run), "t": rounded(grid["t"]),
-                "logsnr": rounded(grid["logsnr"]), "curves": own,
+                "name": name, "page": page, "summary": summary(run), "t": rounded(t),
+                "logsnr": rounded(logsnr), "curves": own,
             }
         )  # fmt: skip
     views = {view for run in runs for view in run.views}

@@ -10,6 +10,7 @@ import numpy as np
 from probes.fit.atlas import EDGES, Atlas, clip_name, make_atlas, votes, write_clips
 from tracer.figures.palette import looks
 from tracer.page.folder import page_folder, write_data, write_page
+from tracer.page.run_page import rounded
 
 if TYPE_CHECKING:
     from probes.corpus import Corpus
@@ -85,7 +86,11 @@ def overview(readout: Readout, corpus: Corpus, atlas: Atlas, said: list[list[dic
         "speaks_for": [" ".join(f"{vote['attribute']} {vote['for'][0][0]}," for vote in own)[:-1] for own in said],
         "classes": {
             name: [
-                {"label": readout.bins[name].label(k), "features": strongest[k].tolist(), "contribution": rounded(row)}
+                {
+                    "label": readout.bins[name].label(k),
+                    "features": strongest[k].tolist(),
+                    "contribution": rounded(row, 3),
+                }
                 for k, row in enumerate(atlas.contribution[name])
             ]
             for name, strongest in atlas.strongest.items()
@@ -116,8 +121,3 @@ def feature_data(readout: Readout, atlas: Atlas, j: int, classes: list[dict[str,
         "classes": classes,
         "neighbours": [[int(k), round(float(c), 3)] for k, c in zip(atlas.neighbours[j], atlas.cosine[j])],
     }
-
-
-def rounded(values: np.ndarray) -> list[float]:
-    """Numbers to three decimals."""
-    return [float(value) for value in np.round(values.astype(np.float64), 3)]

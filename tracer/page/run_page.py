@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.attributes.bins import Bins
+from tracer.comparing import run_axes
 from tracer.curves import TRAINED
 from tracer.figures.emergence import MEASURE_LABELS
 from tracer.figures.palette import NULL_LABELS, VIEW_TITLES, looks
@@ -23,13 +24,13 @@ DIGITS = 4
 def run_data(run: Run) -> dict[str, Any]:
     """The content of data/run.js."""
     results = run.results
-    grid = results.progress.drop_duplicates("index").sort_values("index")
+    t, logsnr = run_axes(run)
     return {
         "name": run.path.resolve().name,
         "summary": summary(run),
         "command": command(run),
-        "t": rounded(grid["t"]),
-        "logsnr": rounded(grid["logsnr"]),
+        "t": rounded(t),
+        "logsnr": rounded(logsnr),
         "attributes": attributes(run),
         "views": [view for view in ("endpoint", "state") if view in results.views],
         "labels": {"measure": MEASURE_LABELS, "probe": NULL_LABELS | PROBE_LABELS, "view": VIEW_TITLES},
@@ -98,12 +99,10 @@ def made(run: Run) -> list[list[str]]:
     return [[name, str(value)] for name, value in (rows | about.get("versions", {})).items()]
 
 
-FLAGS = {
-    "steps": "--steps", "seconds": "--seconds", "guidance": "--guidance", "seed": "--seed", "seeds": "--seeds",
-    "listen": "--listen",
-}  # fmt: skip
-SWITCHES = {"listen_state": "--listen-state", "ground_truth": "--ground-truth", "save_latents": "--save-latents"}
-OFF = {"save_audio": "--no-save-audio", "frames": "--no-frames"}
+VALUES = ("steps", "seconds", "guidance", "seed", "seeds", "listen")
+SWITCHES = ("listen_state", "ground_truth", "save_latents")
+OFF = ("save_audio", "frames")
+"""Options that the command repeats: with their values, where they are on, where they are off."""
 
 
 def command(run: Run) -> str:
@@ -115,8 +114,8 @@ def command(run: Run) -> str:
     prompts = about["prompts"] if about["prompts"] != "captions" else run.path / "prompts.csv"
     words = ["trace", "--model", options["model"], "--prompts", prompts, "--n", run.reader.planned // run.reader.seeds]
     given = {name: value for name, value in options.items() if (name, value) != ("seeds", 1)}
-    for name, flag in FLAGS.items():
-        words += [flag, given[name]] if given.get(name) is not None else []
+    for name in VALUES:
+        words += [f"--{name}", given[name]] if given.get(name) is not None else []
     for name in ("weights", "readout"):
         words += [f"--{name}", about[name]] if about.get(name) else []
     words += ["--dtype", about["dtype"]] if about.get("dtype", "auto") != "auto" else []
@@ -124,9 +123,9 @@ def command(run: Run) -> str:
     words += [word for spec in options["steer"] for word in ("--steer", spec)]
     words += ["--views", ",".join(options["views"])] if len(options["views"]) == 1 else []
     words += ["--probes", ",".join(options["probes"])] if len(options["probes"]) > 1 else []
-    words += [flag for name, flag in SWITCHES.items() if options.get(name)]
+    words += [f"--{name.replace('_', '-')}" for name in SWITCHES if options.get(name)]
     words += ["--balanced"] if about.get("balanced") else []
-    words += [flag for name, flag in OFF.items() if not options[name]]
+    words += [f"--no-{name.replace('_', '-')}" for name in OFF if not options[name]]
     return shlex.join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
 
 
@@ -138,6 +137,6 @@ def table(rows: Any) -> list[dict[str, Any]]:
     ]
 
 
-def rounded(values: Any) -> list[float]:
+def rounded(values: Any, digits: int = DIGITS) -> list[float]:
     """Numbers to a few digits."""
-    return [float(value) for value in np.round(np.asarray(values, dtype=np.float64), DIGITS)]
+    return [float(value) for value in np.round(np.asarray(values, dtype=np.float64), digits)]

@@ -11,7 +11,7 @@ import numpy as np
 
 from probes.errors import InputError
 from tracer.curves import MEASURED, NO_CLASS, TRAINED, Curve
-from tracer.measures.contrast import ratio
+from tracer.measures.contrast import parts_of, ratio
 from tracer.measures.progress import settled
 from tracer.page.folder import bring, bring_as_ogg, write_data
 from tracer.prompts import Prompt
@@ -78,8 +78,7 @@ def settled_states(run: Run) -> dict[int, dict[str, int]]:
         if own_view != view:
             continue
         for (prompt, seed), (own, other) in clips.items():
-            parts = (other - own, other) if measure.startswith("closeness") else (own - other, 1 - other)
-            curve = ratio(*parts)
+            curve = ratio(*parts_of(measure, own, other))
             if np.isfinite(curve).all():
                 found.setdefault(prompt * run.reader.seeds + seed, {})[attribute] = int(settled(curve))
     return found

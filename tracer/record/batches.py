@@ -54,17 +54,15 @@ class StateReader:
     def __call__(self, event: Event) -> None:
         self.times.append(event.t)
         self.levels.append((event.alpha, event.sigma))
-        for name, latents in (("state", event.state), ("endpoint", event.endpoint)):
-            assert latents is not None
+        assert event.endpoint is not None
+        views = {"state": event.state, "endpoint": event.endpoint}
+        for name, latents in views.items():
             self.session.require_finite(latents, self.clips, f"the {name} {event.index} of {event.last}", self.edits)
         keep = ["pitch"] if reads_voiced_pitch(self.session, self.options) else []
         for view in self.options.ordered_views:
-            latents = event.state if view == "state" else event.endpoint
-            assert latents is not None
-            reading = self.session.readout.read(latents, event.mask, keep, baselines=self.options.baselines)
+            reading = self.session.readout.read(views[view], event.mask, keep, baselines=self.options.baselines)
             self.buffer.add(view, event.index, event.t, event.logsnr, reading, event.mask)
-        for view, latents in (("state", event.state), ("endpoint", event.endpoint)):
-            assert latents is not None
+        for view, latents in views.items():
             self.hear(view, event.index, event.last, latents)
 
     def hear(self, view: str, index: int, last: int, latents: Tensor) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.command_line import parsed
 
 from probes.errors import InputError
 from tracer import trace
@@ -40,26 +41,12 @@ def test_a_take_grows_state_by_state(session: Session) -> None:
 
 def test_it_is_the_clip_that_the_command_makes(session: Session, tmp_path: Path, monkeypatch: Any) -> None:
     import soundfile
-    import typer
-    from typer.testing import CliRunner
-
-    from tracer.commands.from_options import with_flags
-    from tracer.options import TraceOptions
 
     monkeypatch.chdir(tmp_path)
     edits = edit_texts({"pitch": 0.0, "loudness": 0.0, "timbre": 2.0}, (0.0, 0.5), hold=True)
     write, command = repeating_command(session, CAPTION, 3, edits).splitlines()
     (tmp_path / "prompt.txt").write_text(shlex.split(write)[2] + "\n")
-    seen: list[TraceOptions] = []
-    app = typer.Typer()
-
-    @app.command()
-    @with_flags
-    def parse(given: TraceOptions) -> None:
-        seen.append(given)
-
-    assert CliRunner().invoke(app, shlex.split(command)[1:]).exit_code == 0
-    (given,) = seen
+    given = parsed(shlex.split(command)[1:])
     run = trace(
         given.generator, given.prompts, seed=given.seed, steps=given.steps, seconds=given.seconds,
         guidance=given.guidance, steer=given.steer, frames=False, out=tmp_path / "run", progress_bar=False,

@@ -11,13 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from support import page_run, planted
-from typer.testing import CliRunner
+from support.command_line import parsed
 
 from probes.errors import InputError
-from tracer.commands.from_options import with_flags
-from tracer.options import TraceOptions
 from tracer.page.viewing import write_view
 from tracer.run import Run
 
@@ -105,18 +102,9 @@ def test_without_sounds_of_states_the_finished_clip_is_played(tmp_path: Path) ->
 
 
 def test_the_command_makes_the_same_options(run: Run, tmp_path: Path) -> None:
-    seen: list[TraceOptions] = []
-    app = typer.Typer()
-
-    @app.command()
-    @with_flags
-    def command(given: TraceOptions) -> None:
-        seen.append(given)
-
     words = shlex.split(data(write_view([run.path], tmp_path / "page").parent, "run")["command"])
     assert words[0] == "trace"
-    assert CliRunner().invoke(app, words[1:]).exit_code == 0
-    (given,) = seen
+    given = parsed(words[1:])
     assert given.kept() == {name: run.options[name] for name in given.kept()}
     assert (given.n, given.steps, given.seconds, given.guidance) == (3, planted.STATES, 4.0, 2.0)
 

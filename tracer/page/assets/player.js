@@ -21,7 +21,7 @@ class Player {
     if (this.current) this.current.pause();
     this.current = source ? this.sounds.get(name) || this.add(name, source) : null;
     const sound = this.current;
-    if (!sound) return;
+    if (!sound) { this.showPlaying(false); return; }
     const go = () => {
       if (sound !== this.current) return;
       if (!this.duration) this.duration = sound.duration;
