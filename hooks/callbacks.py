@@ -95,8 +95,21 @@ class Callbacks:
             total = move if total is None else total + move
         return total
 
-    def observe(self, moment: Moment, state: Tensor, velocity: Tensor | None, endpoint: Tensor) -> None:
-        """Hand one state to every sink: state, guided output and clean estimate [B, F, C], after all edits."""
+    def observe(
+        self,
+        moment: Moment,
+        state: Tensor,
+        velocity: Tensor | None,
+        endpoint: Tensor,
+        difference: Tensor | None = None,
+    ) -> None:
+        """Hand one state to every sink.
+
+        Args:
+            moment: position of the sampler.
+            state, velocity, endpoint: state, guided output and clean estimate [B, F, C], after all edits.
+            difference: conditional minus null output [B, F, C], before them; None where it is not known.
+        """
         if not self.sinks:
             return
         mask = None if moment.mask is None else moment.mask.expand(state.shape[:2])
@@ -110,6 +123,7 @@ class Callbacks:
             mask=mask,
             logsnr=moment.logsnr,
             scale=moment.scale,
+            difference=None if difference is None else ordinary(difference),
         )
         for sink in self.sinks:
             sink(event)

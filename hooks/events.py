@@ -50,6 +50,9 @@ class Event:
     """2 ln(alpha / sigma)."""
     scale: float = 1.0
     """alpha + sigma: 1 on a straight flow, up to sqrt(2) where the variance is kept."""
+    difference: Tensor | None = None
+    """Conditional minus null output [B, F, C] before any edit; None without guidance, and where the branches are not
+    seen (diffusers pipelines, ACE-Step 1.0)."""
 
     @property
     def alpha(self) -> float:

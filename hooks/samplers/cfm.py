@@ -93,12 +93,13 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
         if generation.guidance and not kwargs["drop_text"]:
             generation.positive = velocity
             return velocity
-        guided = velocity
+        guided, difference = velocity, None
         if generation.guidance:
             assert generation.positive is not None, "the null branch came before the conditional one"
-            guided = generation.positive + (generation.positive - velocity) * generation.guidance
+            difference = generation.positive - velocity
+            guided = generation.positive + difference * generation.guidance
             generation.positive = None
-        moved = edited(generation, state, guided, generation.index(float(kwargs["time"].flatten()[0])))
+        moved = edited(generation, state, guided, difference, generation.index(float(kwargs["time"].flatten()[0])))
         if moved is guided:
             return velocity
         # The conditional call is over when the null one returns, so the null output carries the whole change: it
@@ -106,13 +107,13 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
         change = moved - guided
         return velocity - change / generation.guidance if generation.guidance else velocity + change
 
-    def edited(generation: Generation, state: Tensor, guided: Tensor, index: int) -> Tensor:
+    def edited(generation: Generation, state: Tensor, guided: Tensor, difference: Tensor | None, index: int) -> Tensor:
         """Guided velocity [B, F, C] after all edits; the same object where none acts."""
         now, after = generation.moment(index), generation.moment(index + 1)
         left, dt = 1 - now.t, after.t - now.t
         push = callbacks.push(state + left * guided, now, around_cond(generation.guidance))
         moved = guided if push is None else guided + push / left
-        callbacks.observe(now, state, moved, state + left * moved)
+        callbacks.observe(now, state, moved, state + left * moved, difference)
         arrival = state + dt * moved
         wanted = callbacks.state(arrival, after)
         return moved if wanted is arrival else moved + (wanted - arrival) / dt

@@ -27,6 +27,14 @@ def fits(model: Any) -> bool:
     return kind_of(model) is not None
 
 
+def network(model: Any) -> torch.nn.Module:
+    """The network that the pipeline's loop calls."""
+    kind = kind_of(model)
+    assert kind is not None
+    found: torch.nn.Module = getattr(model, kind.network)
+    return found
+
+
 class Sampling:
     """The generation that runs: its states, its guidance, and the edits of both."""
 
@@ -189,7 +197,7 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
         if kind.durations is not None:
             module = getattr(model, kind.durations)
             stack.callback(module.register_forward_pre_hook(on_durations, with_kwargs=True).remove)
-        stack.callback(getattr(model, kind.network).register_forward_hook(on_network).remove)
+        stack.callback(network(model).register_forward_hook(on_network).remove)
         yield
 
 

@@ -25,6 +25,9 @@ def moment(step: Any) -> Moment:
 def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
     """Put forward hooks on the taps for states, guidance branches and observation."""
 
+    # Between a state's branches and its observation: conditional minus null output.
+    difference: list[Tensor | None] = [None]
+
     def on_state(_: Any, args: tuple[Any, ...], state: Tensor) -> Tensor:
         step = args[1]
         return state if step.index == 0 else callbacks.state(state, moment(step))
@@ -32,6 +35,7 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
     def on_branches(_: Any, args: tuple[Any, ...], branches: Any) -> Any:
         _, state, step = args
         positive, null = branches
+        difference[0] = None if null is None or not callbacks.sinks else positive - null
         guided = positive if null is None else positive + (positive - null) * step.guidance
         left = 1 - step.t
         push = callbacks.push(state + left * guided, moment(step), around_cond(step.guidance))
@@ -44,7 +48,8 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
     def on_observe(_: Any, args: tuple[Any, ...], __: None) -> None:
         state, velocity, step = args
         endpoint = state if velocity is None else state + (1 - step.t) * velocity
-        callbacks.observe(moment(step), state, velocity, endpoint)
+        callbacks.observe(moment(step), state, velocity, endpoint, None if velocity is None else difference[0])
+        difference[0] = None
 
     taps = model.taps
     handles = [

@@ -14,7 +14,7 @@ class Kept:
     def __call__(self, event: Event) -> None:
         copies = {
             name: None if value is None else value.clone()
-            for name in ("state", "velocity", "endpoint")
+            for name in ("state", "velocity", "endpoint", "difference")
             for value in [getattr(event, name)]
         }
         self.events.append(replace(event, **copies))

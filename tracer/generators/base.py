@@ -71,6 +71,15 @@ class Generator(ABC):
         Each clip's noise comes from its own seed alone, so a clip is the same in every batch.
         """
 
+    def go_on(
+        self, captions: Sequence[str], states: Tensor, start: int, *, steps: int, guidance: float
+    ) -> Tensor | None:
+        """Final latents [B, F, C] of a sampling that goes on from the states [B, F, C] at index `start`.
+
+        None where the model's sampler cannot begin at a state.
+        """
+        return None
+
     @abstractmethod
     def decode(self, latents: Tensor) -> np.ndarray:
         """Latents [B, F, C] to audio [B, audio channels, samples], float32 in about [-1, 1]."""

@@ -19,7 +19,9 @@ from support.pipelines import save
 from support.sinks import Kept
 from torch import Tensor, nn
 
-from hooks import NULL_NEEDS_GUIDANCE, Edit, EditRefused, Event, capture, steer
+from hooks import NULL_NEEDS_GUIDANCE, Edit, EditRefused, Event, Moment, attach, capture, resting, steer
+from hooks.samplers import network_call
+from hooks.samplers.wrapping import replaced
 from tracer.generators import load_generator
 
 NOISE = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
@@ -275,6 +277,48 @@ def test_a_displacement_of_zero_and_an_edit_outside_its_window_change_no_bit(cas
     for one, other in zip(case.events(*edits), plain):
         assert torch.equal(one.state, other.state)
         assert torch.equal(one.endpoint, other.endpoint)
+
+
+class Holding:
+    """An endpoint edit that keeps the clean estimate of a state from there on; the network rests meanwhile."""
+
+    def __init__(self, state: int) -> None:
+        self.state, self.held = state, None
+
+    def __call__(self, endpoint: Tensor, moment: Moment) -> Tensor:
+        if moment.index == self.state:
+            self.held = endpoint.clone()
+        return endpoint if self.held is None else self.held
+
+
+@over()
+def test_a_sampling_whose_network_rests_goes_straight_to_the_held_estimate(case: Case) -> None:
+    state, plain, calls = case.row.state, case.events(), []
+    network, method = network_call(case.sampler)
+
+    def counted(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        calls.append(len(kept.events))
+        return original(*args, **kwargs)
+
+    holding = Holding(state)
+    with replaced(network, method, counted), resting(case.sampler, lambda: holding.held is not None):
+        with attach(case.sampler, edit_endpoint=holding), capture(case.sampler, kept := Kept()):
+            case.generate(guided=case.row.can_guide)
+    # As many states as ever, and no call of the network after the one that was held.
+    assert [event.index for event in kept.events] == [event.index for event in plain]
+    assert set(calls) == set(range(state + 1))
+    for event in kept.events[state:-1]:
+        assert_close(event.endpoint, plain[state].endpoint)
+    # Where a schedule ends with a little noise left (DDIM's), the last state lies beside the estimate as it always does.
+    usual = (plain[-1].state - plain[-2].endpoint).abs().max()
+    assert (kept.events[-1].state - plain[state].endpoint).abs().max() <= 2e-3 + 2 * usual
+
+
+@over(lambda row: row.name in ("tapped", "cfm"))
+def test_the_difference_of_the_branches_is_what_guidance_multiplies(case: Case) -> None:
+    first, unguided = case.events()[0], case.events(guided=False)[0]
+    assert unguided.difference is None
+    assert_close(first.velocity, unguided.velocity + 3.0 * first.difference)
 
 
 @pytest.fixture

@@ -95,20 +95,25 @@ class DiffRhythmGenerator(Generator):
         noise = torch.stack(
             [torch.randn(frames, self.channels, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         )
-        text = None
+        return self.go_on(captions, noise, 0, steps=steps, guidance=guidance)
+
+    def go_on(self, captions: Sequence[str], states: Tensor, start: int, *, steps: int, guidance: float) -> Tensor:
+        """Final latents [B, F, 64] from the states [B, F, 64] at index `start`."""
+        text, frames = None, states.shape[1]
         if self.lyrics is not None:
             text = lyric_ids(self.lyrics, frames, drop_last=self.sampler.config.max_frames == 2048)[None]
-        states = self.sampler.states(
-            noise=noise,
+        following = self.sampler.states(
+            noise=states,
             style=self.styles.get(captions),
             negative_style=self.negative_style,
             text=text,
             song_duration=torch.tensor([frames / self.sampler.config.max_frames]),
             steps=steps,
             cfg_strength=guidance,
+            start=start,
         )
-        latents = noise
-        for latents in states:  # noqa: B007  (a state lives until the next one; the last is the song)
+        latents = states
+        for latents in following:  # noqa: B007  (a state lives until the next one; the last is the song)
             pass
         return latents
 

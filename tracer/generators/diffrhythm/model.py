@@ -163,8 +163,13 @@ class DiffRhythm(nn.Module):
         steps: int = 32,
         cfg_strength: float = 4.0,
         sway: float | None = None,
+        start: int = 0,
     ) -> Iterator[Tensor]:
-        """The states [B, L, C] from noise to data, one at a time, float32. Arguments as in `sample`."""
+        """The states [B, L, C] from noise to data, one at a time, float32.
+
+        Arguments as in `sample`. With `start` above 0 the sampling goes on from there: `noise` is the state of that
+        index.
+        """
         if steps < 2:
             raise InputError(f"steps must be at least 2 (noise and data), got {steps}")
         guided = cfg_strength >= 1e-5
@@ -179,7 +184,7 @@ class DiffRhythm(nn.Module):
         branches = Branches(self.transformer, prompts, x.shape[0])
         del prompts
         grid = time_grid(steps, sway)
-        for index in range(steps):
+        for index in range(start, steps):
             t = float(grid[index])
             step = Step(index, steps - 1, t, cfg_strength if guided else 0.0, mask)
             x = self.taps.state(x, step)

@@ -67,18 +67,24 @@ class MiniGenerator(Generator):
         noise = torch.stack(
             [torch.randn(frames, self.channels, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         )
+        return self.go_on(captions, noise, 0, steps=steps, guidance=guidance)
+
+    @torch.no_grad()
+    def go_on(self, captions: Sequence[str], states: Tensor, start: int, *, steps: int, guidance: float) -> Tensor:
+        """Final latents [B, F, 64] from the states [B, F, 64] at index `start`."""
         device = self.sampler.device
-        states = self.sampler.states(
-            noise=noise,
+        following = self.sampler.states(
+            noise=states,
             style=self.text(self.text.tokens(captions).to(device)),
             negative_style=self.text.null_style(),
             # Training never told the time, so that clips of any length begin at the same place.
             song_duration=torch.zeros(1),
             steps=steps,
             cfg_strength=guidance,
+            start=start,
         )
-        latents = noise
-        for latents in states:  # noqa: B007  (a state lives until the next one; the last is the music)
+        latents = states
+        for latents in following:  # noqa: B007  (a state lives until the next one; the last is the music)
             pass
         return latents
 

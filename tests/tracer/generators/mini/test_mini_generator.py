@@ -83,3 +83,13 @@ def test_dark_and_bright_are_heard(mini: Generator) -> None:
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no config\.json"):
         load_generator("mini", weights=str(tmp_path))
+
+
+@pytest.mark.parametrize("state", [0, 1, 4])
+def test_a_sampling_goes_on_from_a_state_to_the_same_latent(mini: Generator, state: int) -> None:
+    seen: list[Event] = []
+    options = {"steps": 6, "guidance": 2.0}
+    with capture(mini.sampler, seen.append):
+        final = mini.generate(["a violin", "loud drums"], [0, 1], seconds=1.0, **options)
+    again = mini.go_on(["a violin", "loud drums"], seen[state].state, state, **options)
+    assert torch.equal(again, final)
