@@ -301,15 +301,19 @@ def test_a_sampling_whose_network_rests_goes_straight_to_the_held_estimate(case:
         return original(*args, **kwargs)
 
     holding = Holding(state)
-    with replaced(network, method, counted), resting(case.sampler, lambda: holding.held is not None):
-        with attach(case.sampler, edit_endpoint=holding), capture(case.sampler, kept := Kept()):
-            case.generate(guided=case.row.can_guide)
+    with (
+        replaced(network, method, counted),
+        resting(case.sampler, lambda: holding.held is not None),
+        attach(case.sampler, edit_endpoint=holding),
+        capture(case.sampler, kept := Kept()),
+    ):
+        case.generate(guided=case.row.can_guide)
     # As many states as ever, and no call of the network after the one that was held.
     assert [event.index for event in kept.events] == [event.index for event in plain]
     assert set(calls) == set(range(state + 1))
     for event in kept.events[state:-1]:
         assert_close(event.endpoint, plain[state].endpoint)
-    # Where a schedule ends with a little noise left (DDIM's), the last state lies beside the estimate as it always does.
+    # Where a schedule ends with a little noise left (DDIM's), the last state lies beside the estimate.
     usual = (plain[-1].state - plain[-2].endpoint).abs().max()
     assert (kept.events[-1].state - plain[state].endpoint).abs().max() <= 2e-3 + 2 * usual
 
