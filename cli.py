@@ -19,6 +19,7 @@ from tracer.commands.exploring import explore_command
 from tracer.commands.fit import app as fit_app
 from tracer.commands.from_options import with_bare_values
 from tracer.commands.models import models_command, styles_command
+from tracer.commands.picking import pick_command
 from tracer.commands.runs import compare_command, plot_command
 from tracer.commands.sharing import pull_command, push_command
 from tracer.commands.steering import edit_command, steer_command
@@ -41,6 +42,7 @@ for name, command in {
     "compare": compare_command,
     "view": view_command,
     "explore": explore_command,
+    "pick": pick_command,
     "steer": steer_command,
     "edit": edit_command,
     "models": models_command,

@@ -1,21 +1,20 @@
 """Clips: what is measured on their sound, how far an edited one is from its plain version, and their files."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from probes.attributes import get_attribute
+from probes.attributes.songs import song_value
 from probes.support.audio_files import to_mono
 from probes.support.files import write_whole
 from probes.support.ogg import write_ogg
 
-MEASURED = ("pitch", "loudness", "timbre")
-UNITS = {"pitch": "semitones", "loudness": "dB", "timbre": "octaves"}
-"""Units of a shift: level in dB, centroid as log2 of the ratio."""
-SILENCE = 1e-5  # RMS, -100 dB: what is quieter counts as this
+MEASURED = {"pitch": "MIDI", "loudness": "RMS", "timbre": "Hz"}
+"""What is measured on clips, and the unit of a frame's value."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,7 @@ class Tracks:
 
     def summary(self) -> dict[str, float]:
         """Median MIDI number of the voiced frames, level in dB, log2 of the median centroid in Hz; NaN where none."""
-        rms = self.values["loudness"][self.valid["loudness"]]
-        level = 20 * np.log10(max(float(np.sqrt(np.mean(np.square(rms)))), SILENCE)) if rms.size else np.nan
-        centroid = self._median("timbre")
-        return {
-            "pitch": self._median("pitch"),
-            "loudness": float(level),
-            "timbre": float(np.log2(centroid)) if centroid > 0 else np.nan,
-        }
+        return {name: song_value(unit, self.values[name], self.valid[name]) for name, unit in MEASURED.items()}
 
     def voiced(self) -> float:
         """Share of frames with a pitch."""
@@ -46,17 +38,13 @@ class Tracks:
         """Share of all frames that are voiced within half a semitone of a MIDI number."""
         return float(np.mean(self.valid["pitch"] & (np.abs(self.values["pitch"] - note) <= 0.5)))
 
-    def _median(self, attribute: str) -> float:
-        values = self.values[attribute][self.valid[attribute]]
-        return float(np.median(values)) if values.size else float("nan")
-
 
 def measure_clip(
     audio: np.ndarray,
     sample_rate: int,
     frames: int,
     hop: float,
-    attributes: Sequence[str] = MEASURED,
+    attributes: Collection[str] = tuple(MEASURED),
     crepe: str = "full",
     device: str = "cpu",
 ) -> Tracks:

@@ -228,6 +228,41 @@ class SteerOptions(SessionOptions):
         check_crepe(self.crepe)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PickOptions(SessionOptions):
+    """Options of `run_pick` and of `trace pick`."""
+
+    wants: Sequence[str] = option(
+        (),
+        "What a take shall be: timbre=dark, loudness=-20dB, pitch=C3, with ,weight=2 if it counts more; repeatable.",
+        flags="--want",
+        typed=list[str],
+        shown="",
+    )
+    like: str | Path | None = option(
+        None, "A recording to sound like, in the attributes that no --want names.", typed=Path, shown=""
+    )
+    seeds: int = option(32, "Number of takes of each prompt, each from its own noise.")
+    keep: int = option(4, "Number of takes to finish.")
+    at: str = option(
+        "auto",
+        "Where to decide: a state, a flow time (0.25), or auto: the first state whose ranking the readout's "
+        "calibration trusts.",
+    )
+    crepe: str = option("full", "Size of CREPE for measuring pitch of the kept takes: full or tiny.")
+    out: str | Path | None = option(
+        None, "Folder for tables and clips; the same command continues it.", typed=Path, shown="runs/pick-MODEL"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_crepe(self.crepe)
+        if self.seeds < 2:
+            raise InputError(f"--seeds must be at least 2, so that there is a choice, got {self.seeds}")
+        if not 1 <= self.keep <= self.seeds:
+            raise InputError(f"--keep must be at least 1 and at most --seeds {self.seeds}, got {self.keep}")
+
+
 def check_crepe(size: str) -> None:
     """Raise InputError for a size of CREPE that does not exist."""
     if size not in CREPE_SIZES:

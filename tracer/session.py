@@ -1,6 +1,6 @@
 """Session: generator, readout and prompts of a run, opened once, with the ways to make and measure its clips."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +127,14 @@ class Session:
         except EditRefused as error:
             raise InputError(str(error)) from error
 
+    def go_on(self, prompts: Sequence[Prompt], states: Tensor, start: int) -> Tensor:
+        """Final latents [B, F, C] of some prompts from their states [B, F, C] at index `start`.
+
+        Only where `generator.goes_on`; otherwise NotImplementedError.
+        """
+        captions = [prompt.caption for prompt in prompts]
+        return self.generator.go_on(captions, states, start, steps=self.steps, guidance=self.guidance)
+
     def require_finite(
         self, values: Tensor | np.ndarray, prompts: Sequence[Prompt], where: str, edits: Sequence[Edit] = ()
     ) -> None:
@@ -150,13 +158,13 @@ class Session:
                 advice = "take a smaller alpha" if edits else "another --dtype may help"
                 raise InputError(f"{where} of prompt {prompt.index} is not finite (NaN or infinity): {advice}")
 
-    def measure(self, audio: np.ndarray, frames: int, attributes: Sequence[str]) -> "Tracks":
+    def measure(self, audio: np.ndarray, frames: int, attributes: Collection[str]) -> "Tracks":
         """Attributes of one decoded clip [channels, samples] on its latent frames."""
         rate = self.generator.sample_rate
         return measure_clip(audio, rate, frames, rate / self.generator.frame_rate, attributes, self.crepe, self.device)
 
     def listen(
-        self, prompts: Sequence[Prompt], latents: Tensor, attributes: Sequence[str]
+        self, prompts: Sequence[Prompt], latents: Tensor, attributes: Collection[str]
     ) -> tuple[np.ndarray, list["Tracks"]]:
         """Audio [B, channels, samples] of latents [B, F, C] of some prompts, and what is measured on each clip.
 

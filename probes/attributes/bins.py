@@ -138,6 +138,15 @@ class Bins:
             )
         return index
 
+    def value(self, text: str) -> float:
+        """The value that a user means, in the attribute's unit; a class named by its index is its middle.
+
+        Raises:
+            InputError: as `parse`.
+        """
+        index, value = self.parse(text), self._value(text.strip())
+        return float(self.centers[index]) if value is None or re.fullmatch(r"\d+", text.strip()) else value
+
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from probes.attributes.songs import UNITS, song_value
 from probes.corpus import Corpus
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
@@ -204,6 +205,7 @@ def fit_probes(
     report = {
         "sae": {key: value for key, value in (figures or {}).items() if key != "density"},
         "probes": fitted.report,
+        "songs": spread_of_songs(corpus, tuple(bins)),
         "training": {
             "corpus": corpus.fingerprint,
             "files": len(corpus.files("train")),
@@ -220,6 +222,26 @@ def fit_probes(
     with plain_errors(out):
         readout.save_pretrained(out)
     return readout
+
+
+def spread_of_songs(corpus: Corpus, attributes: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """How the songs of the train split are spread in each attribute whose classes are a scale.
+
+    Returns:
+        For each attribute, of the songs' numbers (`probes.attributes.songs`): `low` and `high`, the 10 % and 90 %
+        quantiles, `spread`, the standard deviation, and `files`, how many songs have one.
+    """
+    found = {}
+    for name in attributes:
+        unit = corpus.config["attributes"][name]["unit"]
+        if unit not in UNITS:
+            continue
+        songs = np.array([song_value(unit, *corpus.labels(file, name)) for file in corpus.files("train")])
+        songs = songs[np.isfinite(songs)]
+        if len(songs) > 1 and np.ptp(songs) > 0:
+            low, high = (float(value) for value in np.quantile(songs, [0.1, 0.9]))
+            found[name] = {"low": low, "high": high, "spread": float(songs.std()), "files": len(songs)}
+    return found
 
 
 def fit_readout(

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tracer.commands.consent import Yes, agree
+from tracer.commands.fit_calibrate import calibrate_command
 from tracer.commands.fit_exchange import export_command, import_command
 from tracer.commands.fit_explain import explain_command
 from tracer.commands.fit_training import probes_command, readout_command, sae_command, sweep_command
@@ -120,6 +121,7 @@ app.command("sae")(sae_command)
 app.command("probes")(probes_command)
 app.command("readout")(readout_command)
 app.command("sweep")(sweep_command)
+app.command("calibrate")(calibrate_command)
 app.command("explain")(explain_command)
 app.command("export")(export_command)
 app.command("import")(import_command)

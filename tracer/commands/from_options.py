@@ -81,4 +81,4 @@ def parsed(name: str, value: Any) -> Any:
         return int(value)
     if name in ("views", "probes"):
         return tuple(part.strip() for part in value.split(","))
-    return tuple(value or ()) if name == "steer" else value
+    return tuple(value or ()) if name in ("steer", "wants") else value

@@ -9,8 +9,9 @@ import librosa
 import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
+from probes.attributes.songs import SILENCE
 from probes.support.audio_files import to_mono
-from tracer.clips import SILENCE, Tracks
+from tracer.clips import Tracks
 from tracer.figures.palette import Drawing, figure_style, literal, looks
 
 if TYPE_CHECKING:

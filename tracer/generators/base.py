@@ -3,11 +3,15 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from probes.spaces.base import Space
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,6 +40,8 @@ class Generator(ABC):
     """Number of traced states where the user names none."""
     max_batch: int | None = None
     """Prompts that one call may hold so that a clip does not depend on its companions; None is any number."""
+    goes_on: bool = False
+    """Whether a sampling can go on from a state: see `go_on`."""
     sampler: Any
     """The object that `hooks.capture` and `hooks.steer` attach to."""
 
@@ -71,14 +77,20 @@ class Generator(ABC):
         Each clip's noise comes from its own seed alone, so a clip is the same in every batch.
         """
 
-    def go_on(
-        self, captions: Sequence[str], states: Tensor, start: int, *, steps: int, guidance: float
-    ) -> Tensor | None:
+    def go_on(self, captions: Sequence[str], states: Tensor, start: int, *, steps: int, guidance: float) -> Tensor:
         """Final latents [B, F, C] of a sampling that goes on from the states [B, F, C] at index `start`.
 
-        None where the model's sampler cannot begin at a state.
+        Raises:
+            NotImplementedError: The sampler cannot begin at a state: see `goes_on`.
         """
-        return None
+        raise NotImplementedError(f"{self.name} cannot go on from a state")
+
+    @cached_property
+    def codec(self) -> "Space":
+        """The codec of its latent space, loaded when it is first asked for."""
+        from probes.spaces import load_space
+
+        return load_space(self.space)
 
     @abstractmethod
     def decode(self, latents: Tensor) -> np.ndarray:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from probes.attributes.songs import UNITS
 from probes.errors import InputError
 from probes.support.files import read_json
-from tracer.clips import UNITS
+from tracer.clips import MEASURED
 from tracer.figures.palette import looks
 from tracer.page.folder import bring_as_ogg, write_data
 from tracer.steering.tables import read_csv
@@ -34,7 +35,11 @@ def write_steering(source: Path, kind: str, folder: Path, report: Callable[[int,
     Raises:
         InputError: Nothing in the folder is finished.
     """
-    content: dict[str, Any] = {"kind": kind, "name": source.resolve().name, "units": UNITS}
+    content: dict[str, Any] = {
+        "kind": kind,
+        "name": source.resolve().name,
+        "units": {name: UNITS[unit] for name, unit in MEASURED.items()},
+    }
     if kind == "dose":
         content |= dose_data(source, folder, report)
     elif kind == "lockin":

@@ -35,6 +35,7 @@ class DiffRhythmGenerator(Generator):
     frame_rate = 44100 / 2048
     default_seconds = 95.0
     default_guidance = 4.0
+    goes_on = True
 
     def __init__(
         self,

@@ -37,6 +37,7 @@ class MiniGenerator(Generator):
     frame_rate = 22050 / 1024
     default_seconds = 12.0
     default_guidance = 3.0
+    goes_on = True
 
     def __init__(self, model: DiffRhythm, text: TextEncoder) -> None:
         self.sampler = model
