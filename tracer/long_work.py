@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,21 +14,26 @@ EVERY = 10.0
 
 
 @contextmanager
-def reporting(show: bool = True) -> Iterator[Report]:
-    """Yield a function that shows how far each stage is; it does nothing when `show` is False."""
+def reporting(show: bool = True, below: Callable[[], str] | None = None) -> Iterator[Report]:
+    """Yield a function that shows how far each stage is.
+
+    Args:
+        show: Whether it does anything.
+        below: Text of what is known so far, shown under the bars of a terminal.
+    """
     if not show:
         yield lambda stage, done, total: None
     elif sys.stderr.isatty():
-        with bars() as report:
+        with bars(below) as report:
             yield report
     else:
         yield Lines()
 
 
 @contextmanager
-def bars() -> Iterator[Report]:
-    """A bar per stage, with its speed and the time left."""
-    from rich.console import Console
+def bars(below: Callable[[], str] | None = None) -> Iterator[Report]:
+    """A bar per stage, with its speed and the time left; under them what `below` says."""
+    from rich.console import Console, RenderableType
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -45,6 +50,12 @@ def bars() -> Iterator[Report]:
             speed = task.finished_speed or task.speed
             return Text("" if not speed else f"{60 * speed:.1f}/min", style="progress.data.speed")
 
+    class WithText(Progress):
+        def get_renderables(self) -> Iterable[RenderableType]:
+            yield self.make_tasks_table(self.tasks)
+            if below is not None and (text := below()):
+                yield Text(text)
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -52,7 +63,7 @@ def bars() -> Iterator[Report]:
         PerMinute(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with WithText(*columns, console=Console(stderr=True)) as progress:
         tasks: dict[str, Any] = {}
 
         def report(stage: str, done: int, total: int | None) -> None:

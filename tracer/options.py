@@ -161,6 +161,19 @@ class TraceOptions(SessionOptions):
     listen_state: bool = option(
         False, "With --listen: keep what the noisy state sounds like too.", flags="--listen-state"
     )
+    stop_when_settled: str | None = option(
+        None,
+        "End a sampling when its readings have come to rest, by jumping to the endpoint: those of these attributes, or "
+        "all where none is named.",
+        typed=str,
+        shown="",
+        bare="all",
+    )
+    settled_states: int = option(3, "With --stop-when-settled: for how many states readings must have rested.")
+    settled_within: float = option(
+        0.005,
+        "With --stop-when-settled: how far a reading may move at each of them, as a share of the attribute's classes.",
+    )
     save_latents: bool = option(False, "Keep each final latent (.safetensors).", flags="--save-latents")
     frames: bool = option(
         True, "Keep class and reading of every frame; agreement and closeness need them.", flags="--frames/--no-frames"
@@ -181,6 +194,17 @@ class TraceOptions(SessionOptions):
             raise InputError(f"--listen takes 2 states (the first and the last) or more, got {self.listen}")
         if self.listen_state and self.listen is None:
             raise InputError("--listen-state goes with --listen, which says at how many states")
+        if self.stop_when_settled is None:
+            if (self.settled_states, self.settled_within) != (3, 0.005):
+                raise InputError("--settled-states and --settled-within go with --stop-when-settled")
+        elif self.steer:
+            raise InputError("--stop-when-settled holds the endpoint that --steer would move: give one of the two")
+        elif "endpoint" not in self.views:
+            raise InputError("--stop-when-settled reads the endpoint: leave it in --views")
+        if self.settled_states < 1:
+            raise InputError(f"--settled-states must be at least 1, got {self.settled_states}")
+        if not 0 < self.settled_within < 1:
+            raise InputError(f"--settled-within must be a share between 0 and 1, got {self.settled_within:g}")
         unknown = [view for view in self.views if view not in VIEWS]
         if unknown or not self.views:
             raise InputError(f"--views takes state, endpoint or both with a comma, got {','.join(self.views)!r}")
@@ -205,15 +229,23 @@ class TraceOptions(SessionOptions):
     def kept(self) -> dict[str, Any]:
         """Options that decide about the readings and files of a prompt; compared when a run is continued."""
         heard = {"listen": self.listen, "listen_state": self.listen_state} if self.listen is not None else {}
-        return heard | {
-            "seeds": self.seeds,
-            "views": self.ordered_views,
-            "probes": [TRAINED, *self.baselines],
-            "steer": list(self.steer),
-            "ground_truth": self.ground_truth,
-            "save_audio": self.save_audio,
-            "save_latents": self.save_latents,
-        }
+        stop = {}
+        if self.stop_when_settled is not None:
+            names = ("stop_when_settled", "settled_states", "settled_within")
+            stop = {name: getattr(self, name) for name in names}
+        return (
+            heard
+            | stop
+            | {
+                "seeds": self.seeds,
+                "views": self.ordered_views,
+                "probes": [TRAINED, *self.baselines],
+                "steer": list(self.steer),
+                "ground_truth": self.ground_truth,
+                "save_audio": self.save_audio,
+                "save_latents": self.save_latents,
+            }
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,9 @@ def trace(
     save_audio: bool = True,
     listen: int | None = None,
     listen_state: bool = False,
+    stop_when_settled: str | None = None,
+    settled_states: int = 3,
+    settled_within: float = 0.005,
     save_latents: bool = False,
     frames: bool = True,
     out: str | Path | None = None,
@@ -73,6 +76,10 @@ def trace(
         save_audio: Decode and keep each clip; pitch is then read on its voiced frames alone.
         listen: Keep what the endpoint sounds like at this many states, first and last among them; None is none.
         listen_state: Keep what the noisy state sounds like at these states too.
+        stop_when_settled: Attributes with commas, or "all": end a sampling when their readings have come to rest, by
+            jumping to the endpoint. None is to sample to the end.
+        settled_states: For how many states readings must have rested.
+        settled_within: How far a reading may move at each of them, as a share of the attribute's classes.
         save_latents: Keep each final latent.
         frames: Keep class and reading of every frame; agreement and closeness need them.
         out: Run folder; None is runs/GENERATOR-PROMPTS.
@@ -93,6 +100,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     from probes.support.paths import result_folder
     from probes.support.workers import join_launch
     from tracer.record.batches import trace_batches
+    from tracer.record.settling import watched
     from tracer.record.store import RunStore
     from tracer.run import finish_run
     from tracer.session import Session
@@ -106,6 +114,8 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         raise InputError(
             f"this readout brings no probes for --probes {','.join(options.probes)}: fit it again with this version"
         )
+    if options.stop_when_settled is not None:
+        watched(options.stop_when_settled, session.readout)
     edits = edits_from_specs(options.steer, session.readout, session.guided)
     folder = run_folder(options, session.generator.name)
     about = {

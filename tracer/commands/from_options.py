@@ -63,12 +63,14 @@ def flag(entry: "Field[Any]") -> inspect.Parameter:
 def with_bare_values(arguments: Sequence[str]) -> list[str]:
     """Command line arguments, with the value that a flag stands for where it is given without one.
 
-    Only flags that may stand alone are looked at, such as --listen; a value that follows them is a number.
+    Only flags that may stand alone are looked at, such as --listen: one that is last or is followed by another flag has
+    no value.
     """
-    bare = {f"--{entry.name}": entry.metadata["bare"] for entry in fields(TraceOptions) if entry.metadata["bare"]}
+    may_stand_alone = [entry for entry in fields(TraceOptions) if entry.metadata["bare"]]
+    bare = {f"--{entry.name.replace('_', '-')}": entry.metadata["bare"] for entry in may_stand_alone}
     filled = []
     for argument, following in zip(arguments, [*arguments[1:], ""]):
-        alone = argument in bare and not following.lstrip("-").isdigit()
+        alone = argument in bare and (not following or following.startswith("-")) and not following[1:].isdigit()
         filled.append(f"{argument}={bare[argument]}" if alone else argument)
     return filled
 

@@ -14,6 +14,7 @@ from tracer.commands.truth_tables import print_validity
 from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED
 from tracer.measures.progress import THRESHOLD
 from tracer.measures.truth import against_audio
+from tracer.record.settling import stop_summary
 from tracer.truth_files import load_validity
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ def print_run(run: Run, as_json: bool) -> None:
         print()
         print_columns("probes beside the decoded audio, mean agreement curves", measured)
         print_validity(run)
+    stops = stop_summary(run.path)
+    if stops is not None:
+        print()
+        print_stops(stops)
     if run.autoencoder:
         print("read by an autoencoder imported from {library}, {origin}".format(**run.autoencoder))
     print(f"curves, clips and readings: {run.path}")
@@ -66,8 +71,25 @@ def run_json(run: Run) -> dict[str, Any]:
     A run with ground truth has the rows of `against_audio` and of `validity.csv` too.
     """
     content: dict[str, Any] = {"run": str(run.path), "n": run.n, "threshold": THRESHOLD, "settled": run.summary()}
+    stops = stop_summary(run.path)
+    content |= {} if stops is None else {"stopped": stops}
     rows = against_audio(run.results.progress)
     return content | ({"ground_truth": rows, "validity": finite(load_validity(run).to_dict("records"))} if rows else {})
+
+
+def print_stops(stops: dict[str, Any]) -> None:
+    """Print what stopping early saved and cost."""
+    at = "" if stops["at"] is None else f", at state {stops['at']:.1f} on average"
+    print(
+        f"stopped when settled: {stops['stopped']} of {stops['clips']} clips{at}; {stops['saved']:.0%} of the "
+        "network's evaluations saved (a batch goes on until its last clip has settled)"
+    )
+    cost = {name: "-" if value is None else f"{value:.2f}" for name, value in stops["cost"].items()}
+    print(
+        f"cost, mean over {stops['checked']} clips that were generated in full too: pitch {cost['pitch']} semitones, "
+        f"level {cost['loudness']} dB, centroid {cost['timbre']} octaves, log-mel distance {cost['log_mel_db']} dB"
+    )
+    print("the curves end where the clips were stopped, not where they would have gone")
 
 
 def settled_columns(run: Run) -> list[Column]:

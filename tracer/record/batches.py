@@ -18,7 +18,9 @@ from tracer.measures.linear_flow import LinearFlow
 from tracer.options import TraceOptions
 from tracer.prompts import Prompt
 from tracer.record.buffer import TraceBuffer
+from tracer.record.curves_so_far import CurvesSoFar
 from tracer.record.listening import heard_states, sound_path
+from tracer.record.settling import Settling, stopping, write_stops
 from tracer.record.shards import PromptTrace
 from tracer.record.store import RunStore
 from tracer.session import Session
@@ -46,6 +48,8 @@ class StateReader:
         self.folder = folder
         self.files: list[dict[str, str]] = [{} for _ in clips]
         """Checksums of each clip's files, by their path in the run folder."""
+        self.settling: Settling | None = None
+        """Told of every reading of the endpoint, where the sampling may end early."""
         self.times: list[float] = []
         """Flow time of every state that was seen."""
         self.levels: list[tuple[float, float]] = []
@@ -62,6 +66,8 @@ class StateReader:
         for view in self.options.ordered_views:
             reading = self.session.readout.read(views[view], event.mask, keep, baselines=self.options.baselines)
             self.buffer.add(view, event.index, event.t, event.logsnr, reading, event.mask)
+            if self.settling is not None and view == "endpoint":
+                self.settling.see(event, reading)
         for view, latents in views.items():
             self.hear(view, event.index, event.last, latents)
 
@@ -102,7 +108,8 @@ def trace_batches(
     """Trace the pending batches of clip numbers into the store, one after the other."""
     what = "prompts" if options.seeds == 1 else "clips"
     done, total = 0, sum(map(len, pending))
-    with reporting(progress_bar and total > 0) as report:
+    curves = CurvesSoFar()
+    with reporting(progress_bar and total > 0, curves.text) as report:
         for batch in pending:
             report(what, done, total)
             numbers = [divmod(clip, options.seeds) for clip in batch]
@@ -113,6 +120,7 @@ def trace_batches(
 
             for count, traces in session.batch_size.run(clips, work):
                 store.append(traces)
+                curves.add(traces)
                 done += count
                 report(what, done, total)
 
@@ -123,7 +131,11 @@ def trace_batch(
     """Generate and read one batch; audio and latents are written here, the readings are returned."""
     buffer = TraceBuffer(clips)
     reader = StateReader(session, options, clips, buffer, store.path, edits)
-    latents = session.generate(clips, edits, reader)
+    with stopping(session, options, len(clips)) as reader.settling:
+        latents = session.generate(clips, edits, reader)
+    if reader.settling is not None:
+        for row, path in enumerate(write_stops(session, store.path, clips, reader.settling, latents)):
+            reader.wrote(row, path)
     tell_idle_edits(options.steer, edits, reader.times)
     if options.frames:
         read_linear_flow(session, options, reader, latents)

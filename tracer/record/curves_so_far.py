@@ -1,0 +1,53 @@
+"""The curves of the clips that are finished so far, as lines of text for a terminal."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tracer.curves import TRAINED
+from tracer.measures.progress import THRESHOLD, l1
+from tracer.record.shards import PromptTrace
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+WIDTH = 32
+"""Characters of a curve."""
+
+
+class CurvesSoFar:
+    """Mean progress of each attribute over the finished clips: the ratio of sums of the clean estimate's readings."""
+
+    def __init__(self) -> None:
+        self.clips = 0
+        self._sums: dict[str, np.ndarray] = {}
+
+    def add(self, traces: Sequence[PromptTrace]) -> None:
+        """Count finished clips."""
+        for trace in traces:
+            self.clips += 1
+            for curve, pooled in trace.pooled.items():
+                if curve.probe == TRAINED and curve.view == "endpoint" and np.isfinite(pooled).all():
+                    self._sums[curve.attribute] = self._sums.get(curve.attribute, 0.0) + l1(pooled)
+
+    def text(self) -> str:
+        """A line for each attribute: its curve over the states, and where it is settled; empty without clips."""
+        if not self._sums:
+            return ""
+        longest = max(map(len, self._sums))
+        lines = [f"endpoint, mean of {self.clips} clips so far (state 0 to {self._last}):"]
+        for name, total in self._sums.items():
+            mean = total / self.clips
+            far = np.flatnonzero(np.abs(1 - mean) > THRESHOLD)
+            settled = int(far[-1]) + 1 if far.size else 0
+            lines.append(f"  {name.ljust(longest)} {spark(mean)} settled from state {settled}")
+        return "\n".join(lines)
+
+    @property
+    def _last(self) -> int:
+        return len(next(iter(self._sums.values()))) - 1
+
+
+def spark(values: np.ndarray) -> str:
+    """Values in [0, 1] as a line of blocks, at most `WIDTH` long; beyond the ends as the ends."""
+    places = np.linspace(0, len(values) - 1, min(WIDTH, len(values)))
+    heights = np.interp(places, np.arange(len(values)), np.clip(values, 0, 1))
+    return "".join(BLOCKS[round(height * (len(BLOCKS) - 1))] for height in heights)
