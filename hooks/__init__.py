@@ -5,7 +5,7 @@ from hooks.callbacks import Attachment, LatentEdit
 from hooks.editing import Displacement, Edit, steer
 from hooks.events import Event, Moment, Sink
 from hooks.guidance import NULL_NEEDS_GUIDANCE, EditRefused
-from hooks.resting import resting
+from hooks.network import resting
 
 __all__ = [
     "NULL_NEEDS_GUIDANCE",

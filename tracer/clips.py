@@ -30,6 +30,20 @@ class Tracks:
         """Median MIDI number of the voiced frames, level in dB, log2 of the median centroid in Hz; NaN where none."""
         return {name: song_value(unit, self.values[name], self.valid[name]) for name, unit in MEASURED.items()}
 
+    def shift(self, before: "Tracks", frames: np.ndarray | None = None) -> dict[str, float]:
+        """How far the summary lies from that of a plain version: semitones, dB, octaves.
+
+        Args:
+            before: The plain version.
+            frames: [F] bool, the frames that count; None for all.
+        """
+        own, other = (tracks.summary() if frames is None else tracks.of(frames).summary() for tracks in (self, before))
+        return {name: own[name] - other[name] for name in own}
+
+    def of(self, frames: np.ndarray) -> "Tracks":
+        """The same, of some frames [F] alone."""
+        return Tracks(self.values, {name: valid & frames for name, valid in self.valid.items()})
+
     def voiced(self) -> float:
         """Share of frames with a pitch."""
         return float(np.mean(self.valid["pitch"]))

@@ -140,6 +140,13 @@ class TraceOptions(SessionOptions):
         typed=list[str],
         shown="",
     )
+    structure: str | Path | None = option(
+        None,
+        "Sections of the song for during= in edits: a .csv or .lab (start, stop, name), or an .lrc with lines "
+        "[mm:ss.xx][[]chorus].",
+        typed=Path,
+        shown="",
+    )
     ground_truth: bool = option(
         False,
         "Also decode the endpoint at every state and measure the attributes on that audio.",
@@ -254,6 +261,13 @@ class SteerOptions(SessionOptions):
 
     n: int | None = option(32, "Number of prompts.", typed=int)
     crepe: str = option("full", "Size of CREPE for measuring pitch: full or tiny.")
+    structure: str | Path | None = option(
+        None,
+        "Sections of the song for during= in edits: a .csv or .lab (start, stop, name), or an .lrc with lines "
+        "[mm:ss.xx][[]chorus].",
+        typed=Path,
+        shown="",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,6 +20,7 @@ from tracer.prompts import Prompt, choose_prompts
 if TYPE_CHECKING:
     from probes.readout import Readout
     from tracer.clips import Tracks
+    from tracer.steering.song_time import Song
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,18 @@ class Session:
     def guided(self) -> bool:
         """Whether the generation evaluates a null branch."""
         return self.generator.is_guided(self.guidance)
+
+    def song(self, structure: "str | Path | None" = None) -> "Song":
+        """The time axis of a clip, with the sections that a structure file names.
+
+        Raises:
+            InputError: the file cannot be read, or names no section.
+        """
+        from tracer.steering.song_time import Song
+        from tracer.steering.structure import read_structure
+
+        sections = {} if structure is None else read_structure(structure, self.seconds)
+        return Song(self.generator.frame_rate, self.seconds, sections)
 
     def identity(self, decoded: bool = True) -> dict[str, Any]:
         """Everything that clips and readings depend on, without the prompts; compared when a run is continued.

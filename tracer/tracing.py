@@ -35,6 +35,7 @@ def trace(
     views: Sequence[str] = VIEWS,
     probes: Sequence[str] = (TRAINED,),
     steer: Sequence[str] = (),
+    structure: str | Path | None = None,
     ground_truth: bool = False,
     save_audio: bool = True,
     listen: int | None = None,
@@ -72,6 +73,7 @@ def trace(
         probes: "trained", and beside it "raw" (probes on the latents themselves) or "untrained" (on the features of an
             autoencoder that was not trained), where the readout brings them.
         steer: Control vectors, such as "pitch=C5,alpha=10,from=0.3,to=0.7".
+        structure: File that names sections of the song, for `during=` in edits.
         ground_truth: Also decode the endpoint at every state and measure the attributes on that audio.
         save_audio: Decode and keep each clip; pitch is then read on its voiced frames alone.
         listen: Keep what the endpoint sounds like at this many states, first and last among them; None is none.
@@ -104,7 +106,9 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     from tracer.record.store import RunStore
     from tracer.run import finish_run
     from tracer.session import Session
-    from tracer.steering.edits import edits_from_specs
+    from tracer.steering.edits import make_edits
+    from tracer.steering.song_time import identity_of
+    from tracer.steering.spec import parse_edit
 
     if options.out is not None:
         result_folder(options.out)
@@ -116,7 +120,8 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         )
     if options.stop_when_settled is not None:
         watched(options.stop_when_settled, session.readout)
-    edits = edits_from_specs(options.steer, session.readout, session.guided)
+    specs, song = [parse_edit(text) for text in options.steer], session.song(options.structure)
+    edits = make_edits(specs, session.readout, session.guided, song)
     folder = run_folder(options, session.generator.name)
     about = {
         "weights": options.weights,
@@ -133,7 +138,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         "versions": versions(),
         "autoencoder": session.readout.sae.config.source,
     }
-    identity = session.identity(options.save_audio or options.ground_truth) | options.kept()
+    identity = session.identity(options.save_audio or options.ground_truth) | options.kept() | identity_of(specs, song)
     with workers.main_process_first():
         # What cannot work was refused before the folder exists.
         store = RunStore.open(

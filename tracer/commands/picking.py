@@ -35,7 +35,7 @@ def pick_command(
     Words: dark and bright, quiet and loud, low and high: the 10 % and 90 % of the readout's training songs.
     """
     from tracer.fetching import of_session
-    from tracer.picking.pick import pick
+    from tracer.picking.choosing import pick
 
     if caption is not None:
         if given.prompts != "demo" or given.n is not None:

@@ -137,6 +137,8 @@ def steer_command(
 def print_doses(doses: "pd.DataFrame") -> None:
     """Print what each dose did, measured on the decoded audio, beside random pushes of the same length."""
     columns = [Column(name) for name in ("edit", "alpha", "pitch (st)", "level (dB)", "centroid (oct)")]
+    windowed = any(name.startswith("outside_") for name in doses.columns)
+    columns += [Column("outside, own")] if windowed else []
     columns += [Column("random, own"), Column("own / random"), Column("log-mel (dB)", spare=2)]
     columns += [Column("voiced", spare=1)]
     for row in doses.to_dict("records"):
@@ -148,6 +150,7 @@ def print_doses(doses: "pd.DataFrame") -> None:
             row["edit"],
             f"{row['alpha']:g}",
             *(signed(row[f"shift_{name}"]) for name in ("pitch", "loudness", "timbre")),
+            *([signed(row.get(f"outside_{own}", math.nan))] if windowed else []),
             "-" if math.isnan(row[f"band_{own}"]) else f"+-{row[f'band_{own}']:.2f}",
             "-" if math.isnan(row["over_band"]) else f"{row['over_band']:.1f}{interval}",
             number(row["log_mel_db"]),
@@ -159,6 +162,8 @@ def print_doses(doses: "pd.DataFrame") -> None:
     print_columns(
         f"median shifts on the decoded audio, {n} prompts; random: band of pushes of the same length", columns
     )
+    if windowed:
+        print("of an edit in a window of the song: shifts inside it; outside: of its attribute where it does not act")
     print("own / random: shift of the edit's attribute over that band (95 % interval over prompts)")
 
 
@@ -204,6 +209,7 @@ def edit_command(
     options: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE for this latent space alone.", show_default=False)
     ] = None,
+    structure: Annotated[Path | None, typer.Option(help=help_of("structure"), show_default=False)] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for audio, tables and the figure.", show_default="runs/edit-NAME")
     ] = None,
@@ -231,6 +237,7 @@ def edit_command(
         device=device,
         crepe=crepe,
         options=key_values(options),
+        structure=structure,
         out=out,
     )
     show(edited.path, "summary", edited.summary, as_json)

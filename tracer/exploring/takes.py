@@ -47,7 +47,7 @@ def make_take(session: Session, caption: str, seed: int, edits: Sequence[str] = 
     """
     prompt = Prompt(0, "explore", caption)
     session.generator.check([caption], session.guidance)
-    acting = edits_from_specs(edits, session.readout, session.guided)
+    acting = edits_from_specs(edits, session.readout, session.guided, session.song())
     own = replace(session, seed=seed, prompts=[prompt])
     found: queue.Queue[Mapping[str, float] | np.ndarray | BaseException] = queue.Queue()
 

@@ -6,15 +6,15 @@ from probes.support.lazy import late_names
 
 if TYPE_CHECKING:
     from tracer.picking.calibration import calibrate
-    from tracer.picking.pick import PickResult, run_pick
+    from tracer.picking.choosing import PickResult, run_pick
     from tracer.picking.wants import Want, parse_want
 
 _HOMES = {
-    "PickResult": "pick",
+    "PickResult": "choosing",
     "Want": "wants",
     "calibrate": "calibration",
     "parse_want": "wants",
-    "run_pick": "pick",
+    "run_pick": "choosing",
 }
 
 __all__ = ["PickResult", "Want", "calibrate", "parse_want", "run_pick"]

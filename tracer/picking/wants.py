@@ -6,18 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.attributes.songs import UNITS, frame_value, song_value
+from probes.attributes.songs import UNITS, song_value
 from probes.errors import InputError
 from probes.readout import Readout
-from probes.support.tensors import first_line
+from tracer.targets import target_value
 
 EXAMPLE = "timbre=dark,weight=2"
-NAMES = {
-    "loudness": {"quiet": "low", "loud": "high"},
-    "timbre": {"dark": "low", "bright": "high"},
-    "pitch": {"low": "low", "high": "high"},
-}
-"""Words for a quantile of the training songs: `low` is their 10 %, `high` their 90 % quantile."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +20,7 @@ class Want:
 
     attribute: str
     target: str
-    """A class index, a value with its unit (`-20dB`, `2000Hz`, `C3`), or a word of `NAMES`."""
+    """A class index, a value with its unit (`-20dB`, `2000Hz`, `C3`), or a word of `tracer.targets.NAMES`."""
     weight: float = 1.0
 
     def __str__(self) -> str:
@@ -91,23 +85,16 @@ def goals_of(wants: Sequence[Want], readout: Readout) -> list[Goal]:
     """
     goals: list[Goal] = []
     for want in wants:
-        if want.attribute not in readout.attributes:
-            raise InputError(f"cannot want {want.attribute!r}: this readout reads {', '.join(readout.attributes)}")
         if want.attribute in [goal.attribute for goal in goals]:
             raise InputError(f"{want.attribute} is wanted twice: give one --want for it")
-        goals.append(goal_at(want.attribute, target_of(want, readout), readout, want.weight))
+        value = target_value(want.attribute, want.target, readout)
+        goals.append(goal_at(want.attribute, value, readout, want.weight))
     return goals
 
 
 def goal_at(attribute: str, value: float, readout: Readout, weight: float = 1.0) -> Goal:
-    """The goal of an attribute at a song's number.
-
-    Raises:
-        InputError: the attribute's classes are no scale.
-    """
+    """The goal of an attribute at a song's number."""
     bins = readout.bins[attribute]
-    if bins.unit not in UNITS:
-        raise InputError(f"cannot want {attribute}: its classes are no scale on which takes lie near or far")
     songs = readout.report.get("songs", {}).get(attribute)
     if songs is not None:
         spread = float(songs["spread"])
@@ -117,30 +104,6 @@ def goal_at(attribute: str, value: float, readout: Readout, weight: float = 1.0)
     return Goal(attribute, value, spread, weight, bins.unit)
 
 
-def target_of(want: Want, readout: Readout) -> float:
-    """The song's number that a want names.
-
-    Raises:
-        InputError: as `goals_of`.
-    """
-    bins = readout.bins[want.attribute]
-    names = NAMES.get(want.attribute, {})
-    if want.target in names:
-        songs = readout.report.get("songs", {}).get(want.attribute)
-        if songs is None:
-            raise InputError(
-                f"{want} needs a readout that knows how its training songs are spread, and this one does not: give a "
-                f"value instead, or fit it again with this version"
-            )
-        return float(songs[names[want.target]])
-    try:
-        value = bins.value(want.target)
-    except InputError as error:
-        words = f" (or {' or '.join(names)})" if names else ""
-        raise InputError(f"--want {want}: {first_line(error)}{words}") from error
-    return song_value(bins.unit, np.array([value]), np.array([True]))
-
-
 def distance(reading: Mapping[str, float], goals: Sequence[Goal]) -> float:
     """How far a take is from all goals: the weighted mean of its misses, each in spreads over songs.
 
@@ -148,9 +111,3 @@ def distance(reading: Mapping[str, float], goals: Sequence[Goal]) -> float:
     """
     total = sum(goal.weight * abs(goal.miss(reading[goal.attribute])) / goal.spread for goal in goals)
     return math.inf if math.isnan(total) else total / sum(goal.weight for goal in goals)
-
-
-def goal_text(goal: Goal) -> str:
-    """A goal as people write it: -20.0 dB, 1240 Hz, MIDI 48.0."""
-    value = frame_value(goal.unit, goal.value)
-    return {"RMS": f"{goal.value:.1f} dB", "Hz": f"{value:.0f} Hz"}.get(goal.unit, f"MIDI {goal.value:.1f}")

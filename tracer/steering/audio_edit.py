@@ -19,7 +19,9 @@ from tracer.session import open_readout
 from tracer.steering.damage import tell_damage
 from tracer.steering.edits import check_edit, displacement
 from tracer.steering.results import EditResult
+from tracer.steering.song_time import Song, SongDisplacement, identity_of, weights_of
 from tracer.steering.spec import EditSpec, parse_edit
+from tracer.steering.structure import read_structure
 from tracer.steering.tables import open_run, write_csv
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def edit_audio(
     device: str = "auto",
     crepe: str = "full",
     options: Mapping[str, Any] | None = None,
+    structure: str | Path | None = None,
     out: str | Path | None = None,
 ) -> EditResult:
     """Encode a recording, edit its latent frames, decode, and measure what changed.
@@ -56,6 +59,7 @@ def edit_audio(
         start, stop: seconds between which frames are edited; None is the beginning and the end.
         hold: attributes to hold in every edit that does not aim at them.
         crepe: CREPE's size, full or tiny.
+        structure: file that names sections of the recording, for `during=` in edits.
         out: folder for original.wav and alpha-*.wav (the input's sample rate and channels), curves.csv (per frame),
             summary.csv, edit.png and edit.json; None is runs/edit-NAME.
 
@@ -79,13 +83,14 @@ def edit_audio(
     place = pick_device(device)
     codec = open_space(space, weights, place, options)
     reader = open_readout(readout, codec.spaces, "the recording is encoded in", place)
+    song = Song(codec.frame_rate, seconds, {} if structure is None else read_structure(structure, seconds))
     for spec in specs:
-        check_edit(spec, reader)
+        check_edit(spec, reader, song=song)
     about = {
         "audio": hashlib.blake2b(samples.tobytes(), digest_size=8).hexdigest(), "space": codec.describe(),
         "readout": reader.fingerprint(), "edits": [str(spec) for spec in specs], "alphas": list(alphas), "from": first,
         "to": min(last, seconds), "crepe": crepe,
-    }  # fmt: skip
+    } | identity_of(specs, song)  # fmt: skip
     open_run(folder, "edit.json", about)
 
     latents = codec.encode(as_items(samples, codec), sample_rate)
@@ -93,7 +98,8 @@ def edit_audio(
     versions = {"original": samples}
     write_clip(folder / "original.wav", samples, sample_rate)
     for alpha in [0.0, *(alpha for alpha in alphas if alpha != 0)]:
-        edited = edit_latents(latents, [spec.at(alpha) for spec in specs], reader, (int(window[0]), int(window[1])))
+        dosed = [spec.at(alpha) for spec in specs]
+        edited = edit_latents(latents, dosed, reader, (int(window[0]), int(window[1])), song)
         versions[f"alpha {alpha:g}"] = as_recording(codec.decode(edited), codec, samples, sample_rate)
         write_clip(folder / f"alpha-{alpha:g}.wav", versions[f"alpha {alpha:g}"], sample_rate)
     hop = round(sample_rate / codec.frame_rate)
@@ -102,7 +108,11 @@ def edit_audio(
         name: measure_clip(version, sample_rate, frames, hop, crepe=crepe, device=place)
         for name, version in versions.items()
     }
-    summary = write_tables(folder, versions, tracks, sample_rate, hop / sample_rate)
+    acting = np.zeros(frames)
+    for spec in specs:
+        if spec.during:
+            acting = np.maximum(acting, weights_of(spec, song, frames))
+    summary = write_tables(folder, versions, tracks, sample_rate, hop / sample_rate, acting)
     label = " and ".join(spec.label for spec in specs)
     tell_damage([{"edit": label, "alpha": float(row["version"].removeprefix("alpha "))} | row for row in summary[2:]])
     from tracer.figures.edit import draw_edit
@@ -112,14 +122,26 @@ def edit_audio(
 
 
 def edit_latents(
-    latents: Tensor, specs: Sequence[EditSpec], readout: "Readout", window: tuple[int, int] | None = None
+    latents: Tensor,
+    specs: Sequence[EditSpec],
+    readout: "Readout",
+    window: tuple[int, int] | None = None,
+    song: Song | None = None,
 ) -> Tensor:
-    """Latents [B, F, C] with each edit added in turn to the frames of the window, at full strength."""
+    """Latents [B, F, C] with each edit added in turn to the frames of the window, at full strength.
+
+    An edit with a window of its own, or a curve, has its place on the time axis of the whole recording.
+    """
     part = slice(None) if window is None else slice(*window)
     edited = latents.clone()
     for spec in specs:
-        if spec.alpha != 0:
-            edited[:, part] += displacement(spec, readout)(edited[:, part])
+        if spec.alpha == 0:
+            continue
+        displace = displacement(spec, readout, song)
+        if isinstance(displace, SongDisplacement):
+            edited[:, part] += displace(edited)[:, part]
+        else:
+            edited[:, part] += displace(edited[:, part])
     return edited
 
 
@@ -152,10 +174,13 @@ def write_tables(
     tracks: Mapping[str, Tracks],
     sample_rate: int,
     seconds_per_frame: float,
+    acting: np.ndarray,
 ) -> list[dict[str, Any]]:
     """Write summary.csv, one row per version, and curves.csv, one row per version and frame; returns the former's.
 
-    voiced_change and log_mel_db compare a version with the codec alone (alpha 0).
+    voiced_change and log_mel_db compare a version with the codec alone (alpha 0). Where edits act in windows of the
+    song, with the strength `acting` on every frame, inside_* and outside_* do so too: the shift of pitch (semitones),
+    loudness (dB) and timbre (octaves) where they act in full and where they do not.
     """
     summary: list[dict[str, Any]] = []
     curves = []
@@ -171,6 +196,10 @@ def write_tables(
         )  # fmt: skip
         if name not in ("original", codec):
             summary[-1]["voiced_change"] = track.voiced() - tracks[codec].voiced()
+            if acting.any():
+                for place, part in (("inside", acting >= acting.max()), ("outside", acting == 0)):
+                    shift = track.shift(tracks[codec], part)
+                    summary[-1] |= {f"{place}_{key}": value for key, value in shift.items()}
             summary[-1]["log_mel_db"] = distortion(versions[name], versions[codec], sample_rate)["log_mel_db"]
         for frame, (pitch, rms, centroid) in enumerate(zip(*(track.values[key] for key in track.values))):
             curves.append(

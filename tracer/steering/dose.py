@@ -22,6 +22,7 @@ from tracer.steering.damage import tell_damage
 from tracer.steering.dose_tables import FEW, equal_effects, leakage, table, with_realised
 from tracer.steering.edits import check_edit, displacement, target_note
 from tracer.steering.results import DoseResult
+from tracer.steering.song_time import Song, identity_of, weights_of
 from tracer.steering.spec import EditSpec, parse_edit
 from tracer.steering.tables import Row, open_run, read_csv, write_csv
 from tracer.steering.vectors import RandomDisplacement
@@ -67,6 +68,7 @@ def run_dose(
     balanced: bool = False,
     options: Mapping[str, str] | None = None,
     crepe: str = "full",
+    structure: str | Path | None = None,
     out: str | Path = "runs/steer",
     progress_bar: bool = True,
 ) -> DoseResult:
@@ -83,6 +85,7 @@ def run_dose(
             gets a second one that is shaped like the training data, where the readout knows their covariance.
         save_audio: Keep every clip.
         crepe: Size of CREPE for measuring pitch, full or tiny.
+        structure: File that names sections of the song, for `during=` in edits.
         out: Folder for clips.csv (one row per clip), dose.csv (per edit and dose), equal-effect.csv, leakage.csv,
             steps.csv (size and realised change per state), dose.png, leakage.png, steer.json and audio/.
         progress_bar: Show how far it is.
@@ -96,18 +99,19 @@ def run_dose(
     given = SteerOptions(
         generator=generator, prompts=prompts, n=n, weights=weights, readout=readout, steps=steps, seconds=seconds,
         guidance=guidance, seed=seed, batch_size=batch_size, device=device, dtype=dtype, balanced=balanced,
-        options=options, crepe=crepe,
+        options=options, crepe=crepe, structure=structure,
     )  # fmt: skip
     if random not in RANDOM:
         raise InputError(f"--random must be one of {', '.join(RANDOM)}, not {random!r}")
     folder = result_folder(out)
     session = Session.open(given, pick_device(device), crepe)
+    song = session.song(structure)
     for spec in specs:
-        check_edit(spec, session.readout, session.guided)
+        check_edit(spec, session.readout, session.guided, song)
     about = run_identity(session) | {
         "edits": [str(spec) for spec in specs], "alphas": [doses[spec] for spec in specs], "random": random,
         "save_audio": save_audio,
-    }  # fmt: skip
+    } | identity_of(specs, song)  # fmt: skip
     open_run(folder, "steer.json", about)
     clips = read_csv(folder / "clips.csv")
     done = {row["prompt"] for row in clips}
@@ -118,7 +122,7 @@ def run_dose(
         report_progress("prompts", finished, total)
 
         def work(batch: Sequence[Prompt]) -> list[tuple[list[Row], list[Row]]]:
-            return list(dose_batch(session, batch, doses, random, folder if save_audio else None))
+            return list(dose_batch(session, batch, doses, song, random, folder if save_audio else None))
 
         for count, rows_of_batch in session.batch_size.run(missing, work):
             for clip_rows, step_rows in rows_of_batch:
@@ -189,6 +193,7 @@ def dose_batch(
     session: Session,
     prompts: Sequence[Prompt],
     doses: Mapping[EditSpec, Sequence[float]],
+    song: Song,
     random: str,
     folder: Path | None,
 ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
@@ -199,8 +204,9 @@ def dose_batch(
     directions = [prompt_seed(session.seed + 1, prompt.index) for prompt in prompts]
     for spec, alphas in doses.items():
         goal = target_note(spec, session.readout)
+        strength = weights_of(spec, song, len(plain[0].valid["loudness"])) if spec.during else None
         for alpha in alphas:
-            own = displacement(spec.at(alpha), session.readout)
+            own = displacement(spec.at(alpha), session.readout, song)
             for kind in ("steered", *controls(session, random, alpha == alphas[-1])):
                 displace = (
                     RandomDisplacement(session.readout, own, directions, CONTROLS[kind]) if kind in CONTROLS else own
@@ -210,7 +216,7 @@ def dose_batch(
                 audio, measured = session.listen(prompts, latents, MEASURED)
                 keep_audio(folder, session, prompts, f"{spec.label}-{kind}-{alpha:g}", audio)
                 rows = [
-                    clip_row(prompt, spec, alpha, kind, tracks, before, goal)
+                    clip_row(prompt, spec, alpha, kind, tracks, before, goal, strength)
                     | distortion(after, untouched, session.generator.sample_rate)
                     for prompt, tracks, before, after, untouched in zip(prompts, measured, plain, audio, plain_audio)
                 ]
@@ -238,14 +244,24 @@ def clip_row(
     tracks: Tracks,
     before: Tracks | None = None,
     note: float | None = None,
+    strength: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Row of clips.csv: measurements of one clip, and their difference to the plain version."""
+    """Row of clips.csv: measurements of one clip, and their difference to the plain version.
+
+    Of an edit in a window of the song, whose `strength` on every frame is given, the shifts are those of the frames
+    where it acts in full, and outside_* those of the frames where it does not act.
+    """
     row: dict[str, Any] = {
         "prompt": prompt.index, "edit": spec.label if spec else "", "attribute": spec.attribute if spec else "",
         "alpha": alpha, "kind": kind, **tracks.summary(), "voiced": tracks.voiced(),
     }  # fmt: skip
     if before is not None:
-        row |= {f"shift_{name}": row[name] - value for name, value in before.summary().items()}
+        if strength is None:
+            row |= {f"shift_{name}": value for name, value in tracks.shift(before).items()}
+        else:
+            inside = strength >= strength.max()
+            row |= {f"shift_{name}": value for name, value in tracks.shift(before, inside).items()}
+            row |= {f"outside_{name}": value for name, value in tracks.shift(before, strength == 0).items()}
     if note is not None:
         assert before is not None
         row |= {"on_target": tracks.on_note(note), "on_target_plain": before.on_note(note)}
@@ -256,4 +272,4 @@ def keep_audio(folder: Path | None, session: Session, prompts: Sequence[Prompt],
     """One WAV per clip, where clips are kept."""
     if folder is not None:
         for prompt, clip in zip(prompts, audio):
-            session.write_clip(folder / "audio" / f"{prompt.index:05d}-{name}.wav", clip)
+            session.write_clip(folder / "audio" / f"{prompt.index:05d}-{name.replace('/', '_')}.wav", clip)

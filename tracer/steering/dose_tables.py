@@ -49,10 +49,11 @@ def table(clips: Sequence[Row]) -> list[Row]:
     """One row per edit and dose.
 
     shift_*: median over prompts; low_* and high_*: quartiles; standard_*: median over the spread of the plain versions;
-    band_*: half-width of the random-vector band (see `BAND`); band_data_*: of that of pushes shaped like the data;
-    over_band, over_band_low and over_band_high: the own attribute's shift in units of its band, with the 95 % bootstrap
-    interval over prompts, and over_band_data* the same of pushes shaped like the data; voiced_change: change of the
-    voiced share against the plain version.
+    outside_*: of an edit in a window of the song, the shift where it does not act; band_*: half-width of the
+    random-vector band (see `BAND`); band_data_*: of that of pushes shaped like the data; over_band, over_band_low and
+    over_band_high: the own attribute's shift in units of its band, with the 95 % bootstrap interval over prompts, and
+    over_band_data* the same of pushes shaped like the data; voiced_change: change of the voiced share against the plain
+    version.
     """
     rows = []
     random, like_data = groups(clips, "random"), groups(clips, "random-data")
@@ -68,6 +69,8 @@ def table(clips: Sequence[Row]) -> list[Row]:
             row[f"standard_{name}"] = row[f"shift_{name}"] / spread(clips, name)
             row[f"band_{name}"] = band(random.get((edit, alpha), []), name)
             row[f"band_data_{name}"] = band(like_data.get((edit, alpha), []), name)
+            if f"outside_{name}" in members[0]:
+                row[f"outside_{name}"] = median(numbers(members, f"outside_{name}"))
         if "on_target" in members[0]:
             row["on_target"] = median(numbers(members, "on_target"))
             row["on_target_plain"] = median(numbers(members, "on_target_plain"))

@@ -5,41 +5,56 @@ from collections.abc import Sequence
 from hooks import NULL_NEEDS_GUIDANCE, Displacement, Edit
 from probes.errors import InputError
 from probes.readout import Readout
+from tracer.steering.song_time import Song, SongDisplacement, goal_of, song_for, windows_of
 from tracer.steering.spec import EditSpec, check_hold, parse_edit
 from tracer.steering.vectors import ClosedDisplacement, VectorDisplacement, control_vector
 
 
-def edits_from_specs(texts: Sequence[str], readout: Readout, guided: bool = True) -> list[Edit]:
+def edits_from_specs(
+    texts: Sequence[str], readout: Readout, guided: bool = True, song: Song | None = None
+) -> list[Edit]:
     """Hooks' edits from the texts that `parse_edit` reads.
 
     Raises:
         InputError: as `parse_edit` and `check_edit`.
     """
-    return make_edits([parse_edit(text) for text in texts], readout, guided)
+    return make_edits([parse_edit(text) for text in texts], readout, guided, song)
 
 
-def make_edits(specs: Sequence[EditSpec], readout: Readout, guided: bool = True) -> list[Edit]:
+def make_edits(
+    specs: Sequence[EditSpec], readout: Readout, guided: bool = True, song: Song | None = None
+) -> list[Edit]:
     """Hooks' edits; those with alpha 0 are left out, so that nothing touches the sampler.
 
     Raises:
         InputError: as `check_edit`.
     """
     for spec in specs:
-        check_edit(spec, readout, guided)
-    return [make_edit(spec, displacement(spec, readout)) for spec in specs if spec.alpha != 0]
+        check_edit(spec, readout, guided, song)
+    return [make_edit(spec, displacement(spec, readout, song)) for spec in specs if spec.alpha != 0]
 
 
-def check_edit(spec: EditSpec, readout: Readout, guided: bool = True) -> None:
+def check_edit(spec: EditSpec, readout: Readout, guided: bool = True, song: Song | None = None) -> None:
     """Refuse an edit that cannot act.
 
     Args:
+        spec: The edit.
+        readout: Reads the attributes.
         guided: Whether the generation evaluates a null branch.
+        song: The time axis of `during` and of curves; None for edits without.
 
     Raises:
-        InputError: the readout does not know the attribute, the target or an attribute to hold; or the edit is one of
-            the null branch, and without guidance there is none.
+        InputError: the readout does not know the attribute, the target or an attribute to hold; the window of the song
+            is empty; a curve cannot be read; or the edit is one of the null branch, and without guidance there is none.
     """
-    resolve_target(spec, readout)
+    if spec.is_in_song:
+        windows_of(spec, song_for(spec, song))
+    if spec.is_curve:
+        require_attribute(spec, readout)
+        song = song_for(spec, song)
+        goal_of(spec, song, max(1, round(song.seconds * song.frame_rate)), readout)
+    else:
+        resolve_target(spec, readout)
     check_hold(spec.hold, readout.attributes)
     if spec.branch == "null" and not guided:
         raise InputError(NULL_NEEDS_GUIDANCE)
@@ -50,27 +65,37 @@ def make_edit(spec: EditSpec, displace: Displacement) -> Edit:
     return Edit(displace, spec.site, spec.branch, spec.start, spec.stop, spec.schedule)  # type: ignore[arg-type]
 
 
-def displacement(spec: EditSpec, readout: Readout) -> VectorDisplacement | ClosedDisplacement:
+def displacement(
+    spec: EditSpec, readout: Readout, song: Song | None = None
+) -> VectorDisplacement | ClosedDisplacement | SongDisplacement:
     """Displacement that an edit adds to a latent; the edit must have passed `check_edit`."""
-    target = resolve_target(spec, readout)
+    target = "+" if spec.is_curve else resolve_target(spec, readout)
+    inner: VectorDisplacement | ClosedDisplacement
     if spec.vector == "closed":
-        return ClosedDisplacement(readout, spec.attribute, target, spec.alpha, spec.hold)
-    vector = control_vector(readout, spec.attribute, target, centred=spec.vector == "centred")
-    return VectorDisplacement(readout, vector, spec.alpha, spec.unit, spec.hold)
+        inner = ClosedDisplacement(readout, spec.attribute, target, spec.alpha, spec.hold)
+    else:
+        vector = control_vector(readout, spec.attribute, target, centred=spec.vector == "centred")
+        inner = VectorDisplacement(readout, vector, spec.alpha, spec.unit, spec.hold)
+    return SongDisplacement(inner, spec, song_for(spec, song)) if spec.is_in_song else inner
 
 
 def resolve_target(spec: EditSpec, readout: Readout) -> int | str:
     """Class index, or "+" / "-", of the edit's target in the readout's bins; InputError when there is none."""
-    if spec.attribute not in readout.attributes:
-        raise InputError(f"this readout has no attribute {spec.attribute!r}: it reads {', '.join(readout.attributes)}")
+    require_attribute(spec, readout)
     if spec.target in ("+", "-"):
         return spec.target
     return int(readout.bins[spec.attribute].parse(spec.target))
 
 
+def require_attribute(spec: EditSpec, readout: Readout) -> None:
+    """InputError when the readout does not have the edit's attribute."""
+    if spec.attribute not in readout.attributes:
+        raise InputError(f"this readout has no attribute {spec.attribute!r}: it reads {', '.join(readout.attributes)}")
+
+
 def target_note(spec: EditSpec, readout: Readout) -> float | None:
     """MIDI number that a pitch edit aims at; None for directions and other attributes."""
-    target = resolve_target(spec, readout)
+    target = "+" if spec.is_curve else resolve_target(spec, readout)
     if spec.attribute != "pitch" or isinstance(target, str):
         return None
     return float(readout.bins["pitch"].centers[target])

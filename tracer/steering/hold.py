@@ -33,7 +33,14 @@ GIVEN_UP = 1e4
 
 
 @torch.no_grad()
-def pull(readout: Readout, x: Tensor, start: Tensor, raised: Raise | None = None, hold: Sequence[str] = ()) -> Tensor:
+def pull(
+    readout: Readout,
+    x: Tensor,
+    start: Tensor,
+    raised: Raise | None = None,
+    hold: Sequence[str] = (),
+    goal: Tensor | None = None,
+) -> Tensor:
     """`start` with the smallest addition after which the readings are as wanted.
 
     Levenberg-Marquardt: every step takes the slopes J where it begins and is S J^T (J S J^T + damping)^-1 (wanted -
@@ -51,32 +58,45 @@ def pull(readout: Readout, x: Tensor, start: Tensor, raised: Raise | None = None
         raised: this reading is to move from where it is at x.
         hold: the readings of these attributes are to be those of x. Of pitch and chroma, whose classes are no scale,
             also the log probability of the class that is most probable at x.
+        goal: [B, F]; the raised reading is to move by the share `raised.amount` of the way to this, in each frame.
 
     Returns:
         displacement [B, F, C].
     """
     covariance = readout.covariance if readout.covariance is not None else readout.sae.std.square().diag()
-    pairs = zip(x.flatten(0, 1).split(CHUNK), start.flatten(0, 1).split(CHUNK))
-    return torch.cat([_solve(readout, covariance, *pair, raised, hold) for pair in pairs]).view_as(x)
+    frames, starts = x.flatten(0, 1).split(CHUNK), start.flatten(0, 1).split(CHUNK)
+    goals = [None] * len(frames) if goal is None else goal.flatten().split(CHUNK)
+    solved = [_solve(readout, covariance, *parts, raised, hold) for parts in zip(frames, starts, goals)]
+    return torch.cat(solved).view_as(x)
 
 
 def _solve(
-    readout: Readout, covariance: Tensor, frames: Tensor, start: Tensor, raised: Raise | None, hold: Sequence[str]
+    readout: Readout,
+    covariance: Tensor,
+    frames: Tensor,
+    start: Tensor,
+    goal: Tensor | None,
+    raised: Raise | None,
+    hold: Sequence[str],
 ) -> Tensor:
     """`pull` for frames [N, C]; those that have landed are left out of further steps."""
     before = Features(readout, frames)
     found = {name: before.logits(name).argmax(-1) for name in hold if name in UNORDERED}
     wanted = values(wanted_readings(raised, hold, found), before)
+    amount = torch.zeros(len(frames)).to(frames)  # by which the raised reading is to move, with its sign
     if raised is not None:
-        wanted[:, 0] += raised.signed
+        amount += raised.signed if goal is None else raised.amount * (goal - wanted[:, 0])
+        wanted[:, 0] += amount
     moved, damping = start.clone(), torch.full((len(frames),), DAMPING).to(frames)
     rows = torch.arange(len(frames), device=frames.device)
     here = Features(readout, frames + moved) if start.any() else before
     missing = wanted - values(wanted_readings(raised, hold, found), here)
-    near = LANDED * (1.0 if raised is None else min(1.0, abs(raised.amount)))
+    near = torch.full_like(amount, LANDED)
+    if raised is not None:
+        near *= amount.abs().clamp_max(1.0) if goal is None else 1.0
     best, least = moved.clone(), missing.square().sum(1)
     for _ in range(ITERATIONS):
-        open_ = (missing[rows].abs() > near).any(1) & (damping[rows] < GIVEN_UP)
+        open_ = (missing[rows].abs() > near[rows, None]).any(1) & (damping[rows] < GIVEN_UP)
         if not open_.any():
             break
         here, rows = here.of(open_), rows[open_]
@@ -92,11 +112,11 @@ def _solve(
         damping[rows] = torch.where(taken, (damping[rows] / 4).clamp_min(DAMPING), damping[rows] * 4)
         nearer = taken & (miss < least[rows])
         if raised is not None:  # never further than was asked for
-            nearer &= left[:, 0] * (1 if raised.signed > 0 else -1) > -OVERSHOOT * abs(raised.amount)
+            nearer &= left[:, 0] * amount[rows].sign() >= -OVERSHOOT * amount[rows].abs()
         best[rows[nearer]], least[rows[nearer]] = moved[rows[nearer]], miss[nearer]
         if raised is not None:
             moves = (slope[:, 0] * step).sum(1).abs()
-            damping[rows[(moves < FLAT * near) & (missing[rows, 0].abs() > near)]] = GIVEN_UP
+            damping[rows[(moves < FLAT * near[rows]) & (missing[rows, 0].abs() > near[rows])]] = GIVEN_UP
         here = there.where(taken, here)
     return best
 

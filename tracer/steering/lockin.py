@@ -81,6 +81,7 @@ def run_lockin(
     balanced: bool = False,
     options: Mapping[str, str] | None = None,
     crepe: str = "full",
+    structure: str | Path | None = None,
     out: str | Path = "runs/lockin",
     progress_bar: bool = True,
 ) -> LockinResult:
@@ -92,6 +93,7 @@ def run_lockin(
         edits: Edits, each on its own; the window sets their from, to and schedule.
         windows: Number of equal windows of flow time.
         alpha: Dose in place of the edits' own.
+        structure: Must be None: whole clips are measured.
         out: Folder for lockin.csv (per edit and window), clips.csv, emergence.csv, states/ (classes of every prompt
             at every state), lockin.png and lockin.json.
         The others as in `tracer.steering.run_dose`.
@@ -105,6 +107,8 @@ def run_lockin(
         raise InputError("--when needs edits with an alpha other than 0")
     if any(spec.site != "endpoint" or spec.branch != "both" for spec in specs):
         raise InputError("--when slides edits of site=endpoint and branch=both: leave those options out")
+    if structure is not None or any(spec.is_in_song for spec in specs):
+        raise InputError("--when measures whole clips: leave during=, curves and --structure out")
     given = SteerOptions(
         generator=generator, prompts=prompts, n=n, weights=weights, readout=readout, steps=steps, seconds=seconds,
         guidance=guidance, seed=seed, batch_size=batch_size, device=device, dtype=dtype, balanced=balanced,

@@ -1,6 +1,7 @@
 """What one edit is, as it is written on the command line: `pitch=C5,alpha=10,from=0.3,to=0.7,hold=loudness`."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -17,11 +18,12 @@ class EditSpec:
     attribute: str
     """What is to change: a name that the readout knows."""
     target: str
-    """A class index, a note name, a value with its unit (`-20dB`, `2000Hz`), or `+` / `-` along the classes."""
+    """A class index, a note name, a value with its unit (`-20dB`, `2000Hz`), or `+` / `-` along the classes. Or a curve
+    over the song: `ramp(quiet,loud)`, or `@FILE`, a table of seconds and values."""
     alpha: float = None  # type: ignore[assignment]  # filled in by __post_init__
     """Dose; left out, `DEFAULT_DOSES` of its form. closed: how far the reading moves at most, in classes along + and -,
-    in nats of a class's odds; a saturated reading moves less. centred and plain: f' = f + alpha w, so what counts is
-    ||alpha w|| / ||f||."""
+    in nats of a class's odds; a saturated reading moves less. Towards a curve: the share of the way. centred and plain:
+    f' = f + alpha w, so what counts is ||alpha w|| / ||f||."""
     start: float = 0.2
     """Flow time from which it acts, inclusive."""
     stop: float = 0.8
@@ -39,11 +41,15 @@ class EditSpec:
     """raw: alpha as it is. std: every feature moves in units of its own standard deviation over the clip."""
     hold: tuple[str, ...] = ()
     """Attributes whose reading must not change: their directions are taken out of the displacement."""
+    during: str = ""
+    """Where in the song it acts: seconds, `10s-20s`, or the name of a section; "" is the whole song."""
+    fade: int = 8
+    """Latent frames over which it fades in and out inside that window."""
 
     def __post_init__(self) -> None:
         if self.alpha is None:
             object.__setattr__(self, "alpha", DEFAULT_DOSES[self.form])
-        for name in ("alpha", "start", "stop"):
+        for name in NUMBERS:
             if not math.isfinite(getattr(self, name)):
                 raise InputError(f"{_option(name)} must be a finite number, not {getattr(self, name)}")
         if not 0 <= self.start < self.stop <= 1:
@@ -54,6 +60,13 @@ class EditSpec:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        if self.fade < 0 or self.fade != int(self.fade):
+            raise InputError(f"fade is a number of latent frames, 0 or more, not {self.fade:g}")
+        object.__setattr__(self, "fade", int(self.fade))
+        if self.is_curve and self.vector != "closed":
+            raise InputError("a curve is followed by vector=closed alone")
+        if self.is_curve and not 0 <= self.alpha <= 1:
+            raise InputError(f"alpha {self.alpha:g} of an edit along a curve is no share of the way: give 0 to 1")
         if self.vector == "closed" and abs(self.alpha) > MOST:
             raise InputError(
                 f"alpha {self.alpha:g} is no dose of the closed form: it counts {self.unit_of_alpha}, at most {MOST:g}"
@@ -76,10 +89,22 @@ class EditSpec:
 
     @property
     def form(self) -> str:
-        """What its dose counts: "vector", or of the closed form "direction" or "class"."""
+        """What its dose counts: "vector", or of the closed form "direction", "class" or "curve"."""
         if self.vector != "closed":
             return "vector"
+        if self.is_curve:
+            return "curve"
         return "direction" if self.target in ("+", "-") else "class"
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether the target changes over the song."""
+        return self.target.startswith(("@", "ramp("))
+
+    @property
+    def is_in_song(self) -> bool:
+        """Whether it has a place in the song: a window, or a curve as its target."""
+        return bool(self.during) or self.is_curve
 
     @property
     def usual_doses(self) -> tuple[float, ...]:
@@ -89,7 +114,12 @@ class EditSpec:
     @property
     def unit_of_alpha(self) -> str:
         """What alpha counts, in a word."""
-        return {"vector": "of the class vector", "direction": "classes", "class": "nats"}[self.form]
+        return {
+            "vector": "of the class vector",
+            "direction": "classes",
+            "class": "nats",
+            "curve": "of the way",
+        }[self.form]
 
     @property
     def label(self) -> str:
@@ -107,7 +137,7 @@ class EditSpec:
         return ",".join(parts)
 
 
-DEFAULT_DOSES = {"vector": 0.02, "direction": 1.0, "class": 10.0}
+DEFAULT_DOSES = {"vector": 0.02, "direction": 1.0, "class": 10.0, "curve": 1.0}
 """Dose of an edit that names none, by its form."""
 MOST = 1000.0
 """Largest dose of the closed form; a readout's axis is shorter, and odds are beyond everything there."""
@@ -115,9 +145,10 @@ USUAL_DOSES = {
     "vector": (0.002, 0.005, 0.01, 0.03),
     "direction": (0.5, 1.0, 2.0, 3.0),
     "class": (5.0, 10.0, 15.0, 20.0),
+    "curve": (0.25, 0.5, 0.75, 1.0),
 }
 """Usual doses. vector: of control vectors, for probes whose class vectors are longer than their features. direction and
-class: of the closed form, in classes along + and -, and in nats towards a class."""
+class: of the closed form, in classes along + and -, and in nats towards a class. curve: shares of the way to it."""
 CHOICES = {
     "site": ("endpoint", "state"),
     "branch": ("both", "cond", "null"),
@@ -125,23 +156,26 @@ CHOICES = {
     "vector": ("centred", "plain", "closed"),
     "unit": ("raw", "std"),
 }
-OPTIONS = {"alpha": "alpha", "from": "start", "to": "stop", **{name: name for name in CHOICES}, "hold": "hold"}
-NUMBERS = ("alpha", "start", "stop")
+OPTIONS = {
+    "alpha": "alpha", "from": "start", "to": "stop", "during": "during", "fade": "fade",
+    **{name: name for name in CHOICES}, "hold": "hold",
+}  # fmt: skip
+NUMBERS = ("alpha", "start", "stop", "fade")
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(EditSpec)}
 
 
 def parse_edit(text: str) -> EditSpec:
     """An edit from `attribute=target` and options, separated by commas.
 
-    Options: alpha, from, to, site, branch, schedule, vector, unit, hold (attributes joined by +). Whether the attribute
-    and the target exist is the readout's business (`make_edits`).
+    Options: alpha, from, to, during, fade, site, branch, schedule, vector, unit, hold (attributes joined by +). Whether
+    the attribute and the target exist is the readout's business (`make_edits`).
 
     Raises:
         InputError: an item without `=`, no attribute or two, an unknown or repeated option, a value out of range.
     """
     targets: dict[str, str] = {}
     values: dict[str, Any] = {}
-    for item in text.split(","):
+    for item in re.split(r",(?![^(]*\))", text):  # not at the comma of ramp(a,b)
         key, equals, value = (part.strip() for part in item.partition("="))
         if not (key and equals and value):
             raise InputError(f"cannot read {item.strip()!r} in the edit {text!r}: write name=value, as in {EXAMPLE}")

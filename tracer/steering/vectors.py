@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hooks import Displacement
 from probes.readout import Readout
 from tracer.steering.hold import Realised, pull, realised
 from tracer.steering.readings import Raise
@@ -117,6 +118,15 @@ class ClosedDisplacement:
         moved = pull(self.readout, x, torch.zeros_like(x), self._raised, self.hold)
         return moved.to(latents)
 
+    @torch.no_grad()
+    def towards(self, latents: Tensor, goal: Tensor) -> Tensor:
+        """The change of latents [B, F, C] that moves each frame's expected class by the share `alpha` of the way to
+        its goal [B, F]."""
+        if self.alpha == 0:
+            return torch.zeros_like(latents)
+        x = latents.to(self.readout.sae.dictionary)
+        return pull(self.readout, x, torch.zeros_like(x), self._raised, self.hold, goal.to(x)).to(latents)
+
     def realised(self, latents: Tensor, moved: Tensor) -> Realised:
         """What a displacement `moved` that this made of latents [B, F, C] does to the readings."""
         like = self.readout.sae.dictionary
@@ -136,7 +146,7 @@ class RandomDisplacement:
     """
 
     readout: Readout
-    original: VectorDisplacement | ClosedDisplacement
+    original: Displacement
     seeds: list[int]
     """One per item of the batch."""
     like: Literal["features", "data"] = "features"
