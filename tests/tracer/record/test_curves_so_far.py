@@ -1,0 +1,26 @@
+"""The curves that a terminal shows while a run goes on."""
+
+import numpy as np
+from support import planted
+
+from tracer.record.curves_so_far import CurvesSoFar, spark
+
+
+def test_every_attribute_has_its_line_and_its_state() -> None:
+    curves = CurvesSoFar()
+    assert curves.text() == ""
+    curves.add([planted.trace(0), planted.trace(1)])
+    curves.add([planted.trace(2)])
+    heading, *lines = curves.text().splitlines()
+    assert "3 clips" in heading
+    assert [line.split()[0] for line in lines] == list(planted.CLASSES)
+    states = [int(line.split()[-1]) for line in lines]
+    # The middles are planted: pitch first, loudness last.
+    assert states[0] < states[1] < states[2] < planted.STATES
+
+
+def test_a_line_of_blocks_follows_the_values() -> None:
+    assert spark(np.array([0.0, 1.0])) == "▁█"
+    assert spark(np.array([-1.0, 2.0])) == "▁█"
+    assert len(spark(np.linspace(0, 1, 100))) == 32
+    assert spark(np.linspace(0, 1, 8)) == "▁▂▃▄▅▆▇█"
