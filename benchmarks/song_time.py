@@ -52,7 +52,7 @@ def leaks(folder: Path) -> list[dict[str, object]]:
             {
                 "edit": edit, "alpha": float(alpha), "prompts": len(own), "inside": float(np.median(inside)),
                 "outside": float(np.median(outside)), "leak": abs(float(np.median(outside) / np.median(inside))),
-                "leak_low": float(low), "leak_high": float(high), "log_mel_db": float(np.median([float(row["log_mel_db"]) for row in own])),
+                "leak_low": float(low), "leak_high": float(high),
             }
         )  # fmt: skip
     return rows
@@ -101,15 +101,11 @@ def draw(rows: list[dict[str, object]], heard: dict[str, np.ndarray], out: Path)
         left.set_title("loudness=ramp(-32dB,-14dB)", fontsize=8)
         left.legend(fontsize=6, loc="lower right")
         for row in rows:
-            name, effect = (
-                str(row["edit"]).split("=")[0],
-                6.0 if str(row["edit"]).startswith("loudness") else np.log2(1.5),
-            )
+            name = str(row["edit"]).split("=")[0]
+            effect = {"loudness": 6.0, "timbre": np.log2(1.5)}[name]
             x, y = abs(float(str(row["inside"]))) / effect, abs(float(str(row["outside"]))) / effect
-            filled = "=+" in str(row["edit"])
-            right.plot(
-                x, y, style[name].marker, color=style[name].colour, markersize=5, fillstyle="full" if filled else "none"
-            )
+            fill = "full" if "=+" in str(row["edit"]) else "none"
+            right.plot(x, y, style[name].marker, color=style[name].colour, markersize=5, fillstyle=fill)
         most = max(right.get_xlim()[1], 1.1)
         right.plot([0, most], [0, most / 4], "k--", lw=0.8, label="a quarter")
         right.axvline(1, color="#999999", lw=0.6)
@@ -139,9 +135,8 @@ def main() -> None:
         )
     draw(rows, levels(), options.out)
     for row in rows:
-        print(
-            f"{row['edit']} alpha {row['alpha']:g}: inside {row['inside']:.2f}, outside {row['outside']:.2f}, leak {row['leak']:.2f} ({row['leak_low']:.2f}-{row['leak_high']:.2f})"
-        )
+        figures = "inside {inside:.2f}, outside {outside:.2f}, leak {leak:.2f} ({leak_low:.2f}-{leak_high:.2f})"
+        print(row["edit"], "alpha", row["alpha"], figures.format(**row))
 
 
 if __name__ == "__main__":
