@@ -149,7 +149,7 @@ def encode_into(
         InputError: the corpus is of another kind or cannot be written, weights do not load, or a worker died.
     """
     with workplace(recipe, workers) as (config, encode_all), CorpusWriter(out, {**config, "dtype": dtype}) as writer:
-        there = writer.latest()
+        there, damaged = writer.latest(), writer.damaged()
         hashes = {row["hash"]: name for name, row in there.items()}
         sounds = {row["sound"]: (name, row["split"]) for name, row in there.items() if row.get("sound")}
         failed = []
@@ -159,7 +159,8 @@ def encode_into(
             for source in sources:
                 seen.add(source.name)
                 row = there.get(source.name)
-                if row is None or row["size"] != source.size or source.digest() not in (None, row["hash"]):
+                changed = row is None or row["size"] != source.size or source.digest() not in (None, row["hash"])
+                if row is None or changed or source.name in damaged:
                     yield source
                     continue
                 if row["split"] != source.split:

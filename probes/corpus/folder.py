@@ -3,12 +3,14 @@
 A corpus is a folder:
 
     corpus.json       the space, the attributes with their options, the number format
-    files.jsonl       one line per finished file: name, hash, split (or null), shard, start, frames
+    files.jsonl       one line per finished file: name, hash, split (or null), shard, start, frames, and a checksum
+                      of its rows in each array
     shards/00000/     latents.npy [rows, channels] and, per attribute, NAME.npy [rows, 2]: value, confidence
     summary.json      counts, label histograms, skipped files
 
 The frames of a file are consecutive rows of one shard. The arrays are ordinary .npy files, opened as memory
-maps: reading a file never loads a shard.
+maps: reading a file never loads a shard. The first time a file's rows are asked for they are compared with their
+checksum, in the pass over them that is made anyway where there is one.
 
     corpus = Corpus.open("corpora/mine")
     for file in corpus.files("train"):
@@ -18,21 +20,21 @@ maps: reading a file never loads a shard.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probes.corpus.index import checksum, read_config, read_index, shard_folder
 from probes.corpus.split import SPLITS, assign
 from probes.errors import InputError
-from probes.support.files import require_fields
+from probes.support.files import read_json
 
 if TYPE_CHECKING:
     from probes.spaces.base import Space
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class CorpusFile:
     shard: int
     start: int
     frames: int
+    checksums: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    """Of its rows, by the name of the array; empty in an older corpus."""
 
 
 class Corpus:
@@ -67,6 +71,8 @@ class Corpus:
         self.frame_rate: float = self.space_info["frame_rate"]
         self.attributes: tuple[str, ...] = tuple(self.config["attributes"])
         self._arrays: dict[tuple[int, str], np.ndarray] = {}
+        self._checked: set[tuple[CorpusFile, str]] = set()
+        self._moments: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     @classmethod
     def open(cls, path: str | Path) -> "Corpus":
@@ -96,7 +102,7 @@ class Corpus:
         # By the decoded sound, where it is known: copies of a recording in several formats share a split.
         splits = assign([row.get("sound") or row["hash"] for row in rows], [row["split"] for row in rows])
         files = [
-            CorpusFile(row["name"], split, row["shard"], row["start"], row["frames"])
+            CorpusFile(row["name"], split, row["shard"], row["start"], row["frames"], row.get("checksums", {}))
             for row, split in zip(rows, splits, strict=True)
         ]
         return sorted(files, key=lambda file: file.name)
@@ -121,8 +127,8 @@ class Corpus:
         return sum(file.frames for file in self.files(split))
 
     def latents(self, file: CorpusFile) -> np.ndarray:
-        """Memory map `[frames, channels]`, float32 or float16."""
-        return self._rows(file, "latents")
+        """Memory map `[frames, channels]`, float32 or float16. Raises InputError when it is damaged."""
+        return self._whole_rows(file, "latents")
 
     def labels(self, file: CorpusFile, attribute: str) -> tuple[np.ndarray, np.ndarray]:
         """Measured values float32 `[frames]` in the attribute's unit, and whether each means something."""
@@ -134,11 +140,11 @@ class Corpus:
         if attribute not in self.attributes:
             has = ", ".join(self.attributes) or "no labels: it was made from ready latents"
             raise InputError(f"the corpus {self.path} has no labels of {attribute!r}; it has {has}")
-        rows = self._rows(file, attribute)
+        rows = self._whole_rows(file, attribute)
         values, confidence = np.array(rows[:, 0]), np.array(rows[:, 1])
         # A frame without a value has confidence 0 and may hold NaN.
         if not np.isfinite(confidence).all() or not np.isfinite(values[confidence > 0]).all():
-            raise InputError(f"the corpus {self.path} is damaged: labels of {attribute} of {file.name} are not finite")
+            raise self._damage(file, attribute, f"labels of {attribute} of {file.name} are not finite")
         return values, confidence
 
     def train_values(self, attribute: str) -> np.ndarray:
@@ -152,11 +158,45 @@ class Corpus:
         return mean, np.sqrt(covariance.diagonal())
 
     def moments(self, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
-        """Mean `[channels]` and covariance `[channels, channels]` of a split's frames, float64, in one pass."""
+        """Mean `[channels]` and covariance `[channels, channels]` of a split's frames, float64, in one pass.
+
+        Ask for them before the latents themselves: the pass compares the checksums too.
+        """
+        if split not in self._moments:
+            self._moments[split] = self._pass_over(split)
+        return self._moments[split]
+
+    def check(self, *arrays: str) -> None:
+        """Compare every file's rows in some arrays with their checksums, as far as that is not done yet.
+
+        Args:
+            arrays: "latents", and names of attributes.
+
+        Raises:
+            InputError: Some are not those that were written; one line that names the array and the file.
+        """
+        for file in self.files():
+            for name in arrays:
+                self._whole_rows(file, name)
+
+    def damaged(self) -> list[str]:
+        """Names of the files whose rows are not there, or are not those that were written."""
+        found = []
+        for file in self.files():
+            try:
+                for name in ("latents", *self.attributes):
+                    self._whole_rows(file, name)
+            except InputError:
+                found.append(file.name)
+        return found
+
+    def _pass_over(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         count, mean, squares = 0, np.zeros(self.channels), np.zeros((self.channels, self.channels))
         for file in self.files(split):
             # Chan et al. (1983): merging means and sums of products of deviations stays exact for large counts.
-            part = np.asarray(self.latents(file), dtype=np.float64)
+            rows = np.array(self._rows(file, "latents"))
+            self._compare(file, "latents", rows)
+            part = rows.astype(np.float64)
             shift = part.mean(0) - mean
             total = count + len(part)
             deviations = part - part.mean(0)
@@ -185,7 +225,24 @@ class Corpus:
     def summary(self) -> dict[str, Any]:
         """What `trace fit encode` wrote at the end; empty when it was interrupted."""
         path = self.path / "summary.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
+
+    def _whole_rows(self, file: CorpusFile, name: str) -> np.ndarray:
+        rows = self._rows(file, name)
+        self._compare(file, name, rows)
+        return rows
+
+    def _compare(self, file: CorpusFile, name: str, rows: np.ndarray) -> None:
+        if (file, name) in self._checked:
+            return
+        wanted = file.checksums.get(name)
+        if wanted is not None and checksum(rows) != wanted:
+            raise self._damage(file, name, f"the rows of {file.name} are not those that were written")
+        self._checked.add((file, name))
+
+    def _damage(self, file: CorpusFile, name: str, what: str) -> InputError:
+        path = shard_folder(self.path, file.shard) / f"{name}.npy"
+        return InputError(f"{path} is damaged, {what}: the same `trace fit encode` again encodes its files anew")
 
     def _rows(self, file: CorpusFile, name: str) -> np.ndarray:
         key = (file.shard, name)
@@ -194,67 +251,12 @@ class Corpus:
             try:
                 self._arrays[key] = np.load(path, mmap_mode="r", allow_pickle=False)
             except Exception as error:  # numpy's reader of headers has many of its own
-                raise InputError(f"the corpus {self.path} is damaged: {path.name} in shard {file.shard}") from error
+                raise self._damage(file, name, "it cannot be read") from error
             width = self.channels if name == "latents" else 2
             found = self._arrays[key]
             if found.ndim != 2 or found.shape[1] != width or found.dtype.kind != "f":
-                raise InputError(
-                    f"the corpus {self.path} is damaged: {path.name} in shard {file.shard} is not [frames, {width}]"
-                )
+                raise self._damage(file, name, f"it is not [frames, {width}]")
         rows = self._arrays[key][file.start : file.start + file.frames]
         if len(rows) != file.frames:
-            raise InputError(f"the corpus {self.path} is damaged: {name}.npy in shard {file.shard} is too short")
+            raise self._damage(file, name, "it is too short")
         return rows
-
-
-def shard_folder(corpus: Path, shard: int) -> Path:
-    """Folder of one shard."""
-    return corpus / "shards" / f"{shard:05d}"
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """corpus.json of a folder.
-
-    Raises:
-        InputError: there is none, or it is of a newer format.
-    """
-    try:
-        config = json.loads((path / "corpus.json").read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a corpus (no corpus.json): make one with `trace fit encode`") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{path / 'corpus.json'} does not hold a JSON object")
-    if config.get("format") != FORMAT:
-        raise InputError(f"the corpus {path} has format {config.get('format')}, this version reads {FORMAT}")
-    require_fields(path / "corpus.json", config, {"space": dict, "attributes": dict})
-    space = {"name": str, "channels": int, "frame_rate": float}
-    require_fields(path / "corpus.json", config["space"], space)
-    return config
-
-
-def read_index(path: Path) -> list[dict[str, Any]]:
-    """The lines about a corpus's finished files, in the order written; a last one cut short by a crash is left out.
-
-    The last line about a file counts; one with "removed" says that the file has left the corpus.
-
-    Raises:
-        InputError: a line that is damaged.
-    """
-    index = path / "files.jsonl"
-    if not index.exists():
-        return []
-    rows = []
-    try:
-        lines = index.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError as error:
-        raise InputError(f"{index} cannot be read: encode into a new folder, or restore the file") from error
-    for number, line in enumerate(lines[:-1], 1):
-        try:
-            row = json.loads(line)
-            whole = {"name", "hash", "split", "size", "shard", "start", "frames"} <= row.keys()
-        except (ValueError, AttributeError, RecursionError):
-            whole = False
-        if not whole:
-            raise InputError(f"line {number} of {index} is damaged: encode into a new folder, or restore the file")
-        rows.append(row)
-    return rows

@@ -170,6 +170,6 @@ def threads_each(workers: int) -> int | None:
 
 def any_finished(path: Path) -> bool:
     """Whether a corpus has a finished file."""
-    from probes.corpus.folder import read_index
+    from probes.corpus.index import read_index
 
     return bool(read_index(path))

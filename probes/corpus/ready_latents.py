@@ -40,10 +40,10 @@ def import_latents(
         raise InputError(f"{folder} holds no latents: it needs files that end in {', '.join(SUFFIXES)}")
     splits = held_out_splits(paths, hold_out)
     with CorpusWriter(out, {"space": info, "attributes": {}, "dtype": dtype}) as writer:
-        there = writer.latest()
+        there, damaged = writer.latest(), writer.damaged()
         for path in paths:
             digest, split, row = content_hash(path.read_bytes()), splits.get(path), there.pop(path.name, None)
-            if row is None or row["hash"] != digest:
+            if row is None or row["hash"] != digest or path.name in damaged:
                 latents = read_latents(path, info["channels"])
                 writer.add(path.name, digest, latents, {}, split, path.stat().st_size)
             elif row["split"] != split:

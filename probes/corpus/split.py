@@ -1,5 +1,6 @@
 """Which files train, validate and test: by content, so that a file is in the same part wherever it lies."""
 
+import string
 from collections.abc import Sequence
 
 from probes.errors import InputError
@@ -19,6 +20,11 @@ def split_named(word: str) -> str:
     if split not in SPLITS:
         raise InputError(f"unknown split {word!r}: use train, val (valid, validation, dev) or test (eval)")
     return split
+
+
+def is_hash(text: str) -> bool:
+    """Whether a text can be the hash of a content: hexadecimal."""
+    return text != "" and all(letter in string.hexdigits for letter in text)
 
 
 def position(content_hash: str) -> float:

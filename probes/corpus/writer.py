@@ -1,13 +1,15 @@
 """Writing a corpus folder file by file, so that whatever was finished survives a crash."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from probes.corpus.folder import FORMAT, read_config, read_index, shard_folder
+from probes.corpus.folder import Corpus
+from probes.corpus.index import FORMAT, checksum, read_config, read_index, shard_folder
 from probes.errors import InputError
 from probes.support.files import plain_errors, write_json
 from probes.support.identity import require_same
@@ -28,7 +30,7 @@ class GrowingArray:
     """
 
     def __init__(self, path: Path, width: int, dtype: np.dtype[Any], rows: int) -> None:
-        self.rows, self._width, self._dtype = rows, width, dtype
+        self.rows, self.dtype, self._width = rows, dtype, width
         self._file = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115 - open as long as the shard
         self._write_header()
         self._data = self._file.tell()
@@ -37,7 +39,7 @@ class GrowingArray:
     def append(self, values: np.ndarray) -> None:
         """Add rows `[n, width]`, and make them count only once they are all there."""
         self._file.seek(self._data + self._bytes(self.rows))
-        self._file.write(np.ascontiguousarray(values, self._dtype).tobytes())
+        self._file.write(np.ascontiguousarray(values, self.dtype).tobytes())
         self._file.flush()
         self.rows += len(values)
         self._write_header()
@@ -48,12 +50,12 @@ class GrowingArray:
         self._file.close()
 
     def _bytes(self, rows: int) -> int:
-        return rows * self._width * self._dtype.itemsize
+        return rows * self._width * self.dtype.itemsize
 
     def _write_header(self) -> None:
         self._file.seek(0)
         header = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "descr": np.lib.format.dtype_to_descr(self.dtype),
             "fortran_order": False,
             "shape": (self.rows, self._width),
         }
@@ -93,7 +95,7 @@ class CorpusWriter:
             self._lock()
             write_json(self.path / "corpus.json", self._config)
             self.finished = read_index(self.path)
-            self._index.truncate(sum(len(json_line(row).encode()) for row in self.finished))
+            _cut_half_line(self.path / "files.jsonl")
             self._shard = max((row["shard"] for row in self.finished), default=0)
         return self
 
@@ -125,9 +127,11 @@ class CorpusWriter:
         with plain_errors(self.path):
             if not self._arrays:
                 self._open_shard()
-            start = self._arrays["latents"].rows
+            start, checksums = self._arrays["latents"].rows, {}
             for key, array in self._arrays.items():
-                array.append(latents if key == "latents" else labels[key])
+                rows = np.ascontiguousarray(latents if key == "latents" else labels[key], array.dtype)
+                array.append(rows)
+                checksums[key] = checksum(rows)
             row = {
                 "name": name,
                 "hash": content_hash,
@@ -137,6 +141,7 @@ class CorpusWriter:
                 "start": start,
                 "frames": len(latents),
                 "sound": sound,
+                "checksums": checksums,
             }
             self._index.write(json_line(row))
             self._index.flush()
@@ -149,6 +154,15 @@ class CorpusWriter:
         """The last line about each file that is in the corpus, by its name."""
         rows = {row["name"]: row for row in self.finished}
         return {name: row for name, row in rows.items() if not row.get("removed")}
+
+    def damaged(self) -> set[str]:
+        """Names of the files to add again, told in a warning: their rows are not those that were written."""
+        found = Corpus(self.path).damaged()
+        if found:
+            named = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+            told = f"{len(found)} files of the corpus {self.path} are damaged and encoded again: {named}"
+            warnings.warn(told, stacklevel=3)
+        return set(found)
 
     def change(self, row: Mapping[str, Any], **changes: Any) -> None:
         """Say something new of a finished file: another split, or that it is removed."""
@@ -184,6 +198,11 @@ class CorpusWriter:
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     """Write summary.json of a corpus."""
     write_json(path / "summary.json", summary)
+
+
+def _cut_half_line(path: Path) -> None:
+    with open(path, "r+b") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def json_line(row: Mapping[str, Any]) -> str:

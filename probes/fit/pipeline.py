@@ -78,9 +78,11 @@ def fit_sae(
 
     Raises InputError when the folder holds another configuration.
     """
+    statistics = corpus.statistics("train")
+    corpus.check("latents")
     sampler = FrameSampler.of_corpus(corpus, "train", options.batch, options.seed)
     split = held_out(corpus)
-    trainer = make_trainer(corpus, config, options, sampler, corpus.statistics("train"), device)
+    trainer = make_trainer(corpus, config, options, sampler, statistics, device)
     if is_finished(out, trainer):
         return SparseAutoencoder.from_pretrained(out).to(device)
     trainer.resume(out)
@@ -201,6 +203,8 @@ def fit_probes(
         if progress:
             progress("probes", done, of)
 
+    covariance = torch.from_numpy(corpus.moments("train")[1]).float()
+    corpus.check("latents", *bins)
     fitted = fit_linear_probes(corpus, sae, bins, options, epochs)
     report = {
         "sae": {key: value for key, value in (figures or {}).items() if key != "density"},
@@ -213,7 +217,6 @@ def fit_probes(
             "options": asdict(options),
         },
     }
-    covariance = torch.from_numpy(corpus.moments("train")[1]).float()
     readout = Readout(
         sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), bins, spaces, fitted.log_rms, report, covariance
     )
@@ -255,5 +258,6 @@ def fit_readout(
     progress: Progress | None = None,
 ) -> Readout:
     """An autoencoder (kept in `out`/sae) and probes on it: the readout in `out`."""
+    corpus.check(*bins)
     sae = fit_sae(corpus, out / "sae", config, training, device, progress)
     return fit_probes(corpus, sae, out, bins, options, read_figures(out / "sae"), progress)

@@ -59,9 +59,10 @@ def run_sweep(
     workers, device = join_launch(device)
     progress = progress if workers.is_main_process else None  # one bar on the screen that all share
     mine = grid.points()[workers.process_index :: workers.num_processes]
+    statistics = corpus.statistics("train")
+    corpus.check("latents", *corpus.attributes)
     sampler = FrameSampler.of_corpus(corpus, "train", grid.training.batch, grid.training.seed)
     split = held_out(corpus)
-    statistics = corpus.statistics("train")
     trainers = [(point, make_trainer(corpus, point, grid.training, sampler, statistics, device)) for point in mine]
     waiting = [(point, one) for point, one in trainers if not is_finished(place(out, point), one)]
     for group in groups(waiting, device):

@@ -10,12 +10,20 @@ import math
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from probes.errors import InputError
 
+
+class Missing:
+    """Among the types of a field of a JSON object: it may be missing."""
+
+
+Fields = Mapping[str, type | tuple[type, ...]]
+"""The fields that a JSON object must have, each with its type or types."""
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -84,8 +92,16 @@ def file_checksum(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises InputError when it is none."""
+def read_json(path: Path, fields: Fields | None = None) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Args:
+        path: The file.
+        fields: The fields it must have, with their types; None checks none.
+
+    Raises:
+        InputError: It is none, or a field is missing or of another type; one line that names the file.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:
@@ -93,24 +109,58 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not valid JSON: {reason}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} does not hold a JSON object")
+    require_fields(path, content, fields or {})
     return content
 
 
-def require_fields(path: Path, content: Mapping[str, Any], fields: Mapping[str, type | tuple[type, ...]]) -> None:
-    """Check that a JSON object has these fields, of these types; a whole number stands for a float too.
+def read_json_lines(path: Path, fields: Fields) -> list[dict[str, Any]]:
+    """The JSON objects of a file that holds one a line. A last line without its end, cut short by a crash, is left out.
 
     Raises:
-        InputError: One is missing or of another type; one line that names the file.
+        InputError: A line is no object with these fields; one line that names file and line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({os.strerror(error.errno or 0)}): restore the file") from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        place = f"line {number} of {path}"
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{place} is damaged, it is not valid JSON: restore the file, or make it anew") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{place} is damaged, it does not hold a JSON object: restore the file, or make it anew")
+        require_fields(place, row, fields)
+        rows.append(row)
+    return rows
+
+
+def require_fields(place: Path | str, content: Mapping[str, Any], fields: Fields) -> None:
+    """Check that a JSON object has these fields, of these types; a whole number stands for a float too.
+
+    Args:
+        place: Where it stands: a file, or a line of one.
+        content: The object.
+        fields: Each field's type, or types. One that may be missing has `Missing` among them.
+
+    Raises:
+        InputError: One is missing or of another type; one line that names the place.
     """
     for name, kind in fields.items():
         if name not in content:
-            raise InputError(f"{path} has no {name!r}: it is damaged, or the file of something else")
+            if isinstance(kind, tuple) and Missing in kind:
+                continue
+            raise InputError(f"{place} has no {name!r}: it is damaged or of something else, restore it or make it anew")
         value = content[name]
         kinds = kind if isinstance(kind, tuple) else (kind,)
         fits = isinstance(value, (*kinds, int) if float in kinds else kinds)
         if not fits or (isinstance(value, bool) and bool not in kinds):
-            wanted = " or ".join("null" if one is type(None) else one.__name__ for one in kinds)
-            raise InputError(f"{path}: {name!r} must be of type {wanted}, not {type(value).__name__}")
+            wanted = " or ".join("null" if one is type(None) else one.__name__ for one in kinds if one is not Missing)
+            raise InputError(f"{place}: {name!r} must be of type {wanted}, not {type(value).__name__}")
+        if float in kinds and isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+            raise InputError(f"{place}: {name!r} must be a finite number")
 
 
 _OURS = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")

@@ -1,6 +1,7 @@
 """Small corpora with known structure, for tests of fitting."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -48,4 +49,12 @@ def tiny_corpus(
                 latents[17, 3] = (spoil or {})[name]
             content = hashlib.sha256(latents.tobytes()).hexdigest()
             writer.add(name, content, np.float32(latents * 3 + 1), measured, split)
+    return Corpus.open(path)
+
+
+def forget_checksums(path: Path) -> Corpus:
+    """A corpus as earlier versions wrote it, without checksums."""
+    index = path / "files.jsonl"
+    rows = [json.loads(line) for line in index.read_text().splitlines()]
+    index.write_text("".join(json.dumps({k: v for k, v in row.items() if k != "checksums"}) + "\n" for row in rows))
     return Corpus.open(path)

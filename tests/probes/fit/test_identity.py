@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.corpus import tiny_corpus
+from support.corpus import forget_checksums, tiny_corpus
 
 from probes.errors import InputError
 from probes.fit.pipeline import fit_bins, fit_sae, read_figures
@@ -61,6 +61,7 @@ def test_a_constant_held_out_file_has_no_variance_to_explain(tmp_path: Path) -> 
     latents = np.lib.format.open_memmap(tmp_path / "c" / "shards" / "00000" / "latents.npy", mode="r+")
     latents[file.start : file.start + file.frames] = 0
     latents.flush()
+    corpus = forget_checksums(corpus.path)
     fit_sae(tiny_corpus(tmp_path / "d"), tmp_path / "other", CONFIG, TRAINING)
     fit_sae(corpus, tmp_path / "sae", CONFIG, TRAINING)
     figures = read_figures(tmp_path / "sae")
@@ -74,6 +75,7 @@ def test_without_validation_labels_training_goes_on_and_says_so(tmp_path: Path) 
     labels = np.lib.format.open_memmap(tmp_path / "c" / "shards" / "00000" / "pitch.npy", mode="r+")
     labels[file.start : file.start + file.frames, 1] = 0
     labels.flush()
+    corpus = forget_checksums(corpus.path)
     sae = make_sae(CONFIG)
     bins = fit_bins(corpus, ("pitch",), {"pitch": 6})
     epochs: list[int] = []
