@@ -3,6 +3,7 @@
 Heavy imports happen inside the commands, so that `trace --help` answers at once.
 """
 
+import atexit
 import io
 import os
 import signal
@@ -14,6 +15,7 @@ import typer
 
 import tracer  # noqa: F401  first of ours: it finds our packages where files of the user bear their names
 from probes.errors import InputError, OutOfMemory, memory_ran_out
+from probes.support.interrupts import raise_ignored_interrupts
 from tracer.commands.doctor import doctor_command
 from tracer.commands.exploring import explore_command
 from tracer.commands.fit import app as fit_app
@@ -57,16 +59,8 @@ app.add_typer(fit_app, name="fit")
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 a mistake in what was given, 130 interrupted, 1 anything else."""
-    # Our own warnings are for the user, those of libraries for developers.
-    warnings.filterwarnings("ignore")
-    warnings.filterwarnings("default", module=r"(tracer|probes|hooks)(\.|$)")
-    warnings.formatwarning = lambda message, *_: f"trace: {message}\n"  # type: ignore[assignment]
-    os.environ["MPLBACKEND"] = "agg"  # figures are written, not shown; a notebook's backend need not be installed here
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a queue's SIGTERM ends it as Ctrl-C does
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a code page without some letter is no reason to fail
-            stream.reconfigure(errors="replace")
     try:
+        prepare()
         code = app(with_bare_values(sys.argv[1:]), standalone_mode=False)
     except InputError as error:
         code = 1 if isinstance(error, OutOfMemory) else 2
@@ -84,11 +78,33 @@ def main() -> None:
         leave(f"trace: {' '.join(shown().split())}", getattr(error, "exit_code", 2))
     if code == INTERRUPTED:
         leave("trace: interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
+    atexit.register(overhear_interrupts)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def prepare() -> None:
+    """Set how the process warns, writes and is interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a queue's SIGTERM ends it as Ctrl-C does
+    raise_ignored_interrupts()
+    # Our own warnings are for the user, those of libraries for developers.
+    warnings.filterwarnings("ignore")
+    warnings.filterwarnings("default", module=r"(tracer|probes|hooks)(\.|$)")
+    warnings.formatwarning = lambda message, *_: f"trace: {message}\n"  # type: ignore[assignment]
+    os.environ["MPLBACKEND"] = "agg"  # figures are written, not shown; a notebook's backend need not be installed here
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a code page without some letter is no reason to fail
+            stream.reconfigure(errors="replace")
+
+
+def overhear_interrupts() -> None:
+    """Ignore Ctrl-C and SIGTERM: what there was to do is done, or the user has been told that it is not."""
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_IGN)
 
 
 def leave(message: str, code: int) -> None:
     """Say one line on standard error and end the process."""
+    atexit.register(overhear_interrupts)
     print(message, file=sys.stderr)
     sys.exit(code)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.errors import InputError
+from probes.support.devices import float32_default
 from tracer.curves import TRAINED, VIEWS
 from tracer.options import TraceOptions
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tracer.run import Run
 
 
+@float32_default()
 def trace(
     generator: "str | Generator" = "mini",
     prompts: str | Sequence[str] = "demo",

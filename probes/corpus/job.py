@@ -12,6 +12,7 @@ from probes.corpus.sources import Source, audio_sources, rendered_sources
 from probes.corpus.summary import summarise
 from probes.corpus.writer import write_summary
 from probes.errors import InputError
+from probes.support.devices import float32_default
 from probes.support.pairs import key_values
 from probes.support.paths import result_folder
 
@@ -43,6 +44,7 @@ class EncodeOptions:
     device: str = "auto"
 
 
+@float32_default()
 def encode_corpus(
     options: EncodeOptions,
     progress: Progress | None = None,

@@ -14,19 +14,20 @@ from probes.attributes.songs import UNITS, song_value
 from probes.corpus import Corpus
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
+from probes.fit.figures import METRICS, read_figures, read_metrics
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import CHECKPOINT, SAETrainer, TrainingOptions, train
 from probes.readout import Readout
 from probes.sae import SparseAutoencoder, load_config
 from probes.sae.config import SAEConfig
 from probes.sae.metrics import dead_shares, evaluate
-from probes.support.files import plain_errors, read_json, write_json
+from probes.support.devices import float32_default
+from probes.support.files import plain_errors, write_json
 from probes.support.identity import require_same
 
 if TYPE_CHECKING:
     from probes.attributes import Bins
 
-METRICS = "metrics.json"
 SAMPLE = 16384  # frames for the geometric median
 
 Progress = Callable[[str, int, int], None]
@@ -62,6 +63,7 @@ def make_trainer(
     return SAETrainer(config, options, *statistics_of, sample, device, corpus.fingerprint)
 
 
+@float32_default()
 def fit_sae(
     corpus: Corpus,
     out: Path,
@@ -98,10 +100,9 @@ def fit_sae(
 
 def is_finished(out: Path, trainer: SAETrainer) -> bool:
     """Whether `out` holds what this trainer would make. Raises InputError when it holds something else."""
-    path = out / METRICS
-    if not path.exists():
+    if not (out / METRICS).exists():
         return False
-    made, wanted = read_json(path)["made_with"], trainer.made_with()
+    made, wanted = read_metrics(out)["made_with"], trainer.made_with()
     there = load_config(made["config"]).to_dict() | made["options"]
     require_same(out, "an autoencoder", there, wanted["config"] | wanted["options"])
     return True
@@ -125,19 +126,13 @@ def write_figures(out: Path, trainer: SAETrainer, corpus: Corpus, split: str) ->
     return figures
 
 
-def read_figures(folder: Path) -> dict[str, Any]:
-    """The figures that `fit_sae` left beside an autoencoder; empty where there are none."""
-    path = folder / METRICS
-    return dict(read_json(path)["figures"]) if path.is_file() else {}
-
-
 def add_audio_test(corpus: Corpus, folder: Path, sae: SparseAutoencoder, device: str) -> None:
     """Decode held-out latents and their reconstructions, compare them, and add the result to the folder's figures."""
     from probes.fit.sae_audio import audio_test
 
     space = corpus.open_space(device)
     arrays = [corpus.latents(file) for file in corpus.files(held_out(corpus))]
-    content = read_json(folder / METRICS)
+    content = read_metrics(folder)
     content["figures"]["audio"] = audio_test(sae, space, arrays)
     write_json(folder / METRICS, content)
 
@@ -168,6 +163,7 @@ def fit_bins(
     }
 
 
+@float32_default()
 def fit_probes(
     corpus: Corpus,
     sae: SparseAutoencoder,

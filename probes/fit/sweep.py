@@ -12,17 +12,18 @@ from typing import Any
 
 from probes.corpus import Corpus
 from probes.corpus.sampling import FrameSampler
-from probes.fit.pipeline import METRICS, fit_bins, held_out, is_finished, make_trainer, write_figures
+from probes.fit.figures import METRICS, PROBES, read_metrics, read_probe_report
+from probes.fit.pipeline import fit_bins, held_out, is_finished, make_trainer, write_figures
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import SAETrainer, TrainingOptions, train
 from probes.sae.base import SparseAutoencoder
 from probes.sae.relu import ReluConfig
-from probes.support.files import read_json, write_json, write_whole
+from probes.support.devices import float32_default
+from probes.support.files import write_json, write_whole
 from probes.support.workers import join_launch
 
 HIDDEN = (2048, 4096, 8192, 12288, 16384)
 LAMBDAS = (0.005, 0.01, 0.05, 0.1, 0.15)
-PROBES = "probes.json"
 TABLE = "table.csv"
 FIGURES = ("sparsity", "l0", "fvu", "fvu_in_training", "cosine", "shrinkage", "silent", "silent_in_training", "rms_h")
 SCORES = ("accuracy", "interval", "within_one", "macro_f1", "majority", "shuffled")
@@ -45,6 +46,7 @@ class Grid:
         return [replace(self.config, hidden=size, lam=lam) for size in self.hidden for lam in self.lambdas]
 
 
+@float32_default()
 def run_sweep(
     corpus: Corpus, out: Path, grid: Grid, device: str = "cpu", progress: Callable[[str, int, int], None] | None = None
 ) -> list[Row]:
@@ -133,7 +135,7 @@ def judge_probes(
     bins = fit_bins(corpus)
     for number, folder in enumerate(folders):
         made_with = json.loads(json.dumps({"corpus": corpus.fingerprint, "options": asdict(options)}))
-        if (folder / PROBES).exists() and read_json(folder / PROBES).get("made_with") == made_with:
+        if (folder / PROBES).exists() and read_probe_report(folder)["made_with"] == made_with:
             continue
         sae = SparseAutoencoder.from_pretrained(folder).to(device)
         report = fit_linear_probes(corpus, sae, bins, options).report
@@ -149,13 +151,17 @@ def collect(out: Path, points: Sequence[ReluConfig]) -> list[Row]:
         folder = place(out, point)
         if not (folder / METRICS).exists():
             continue
-        content = read_json(folder / METRICS)
+        content = read_metrics(folder)
         figures = content["figures"]
-        row: Row = {"space": content["made_with"]["config"]["space"], "hidden": point.hidden, "lambda": point.lam}
+        row: Row = {
+            "space": content["made_with"]["config"].get("space", ""),
+            "hidden": point.hidden,
+            "lambda": point.lam,
+        }
         row |= {name: figures[name] for name in FIGURES if name in figures}
         row |= {f"dead_{horizon}": share for horizon, share in figures["dead"].items()}
         if (folder / PROBES).exists():
-            for name, found in read_json(folder / PROBES)["report"].items():
+            for name, found in read_probe_report(folder)["report"].items():
                 row |= _flat(name, found)
         rows.append(row)
     return rows

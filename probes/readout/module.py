@@ -19,6 +19,7 @@ from probes.readout.kinds import GENERIC, SHUFFLED, TRAINED
 from probes.readout.linear import LinearProbes
 from probes.sae import SparseAutoencoder
 from probes.sae.streaming import LinearReader
+from probes.support.devices import float32_default
 from probes.support.hub import fetch_files
 
 if TYPE_CHECKING:
@@ -231,6 +232,7 @@ class Readout(
         write_readout(self, save_directory)
 
     @classmethod
+    @float32_default()
     def from_pretrained(  # type: ignore[override]  # the mixin's would feed config.json to __init__
         cls, pretrained_model_name_or_path: str | Path, *, revision: str | None = None, **download: Any
     ) -> Readout:

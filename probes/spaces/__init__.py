@@ -5,6 +5,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import InputError
+from probes.support.devices import float32_default
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,7 @@ def space_class(name: str) -> "type[Space]":
     return cls
 
 
+@float32_default()
 def load_space(name: str, weights: str | None = None, device: "str | torch.device" = "cpu", **options: Any) -> "Space":
     """Load a latent space.
 

@@ -1,5 +1,7 @@
-"""Devices to compute on, and how exactly they multiply."""
+"""Devices to compute on, and how exactly they compute."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from probes.errors import InputError
@@ -22,6 +24,19 @@ def pick_device(name: str = "auto") -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"the device {name[:40]!r} cannot be used: {str(error).splitlines()[0][:160]}") from error
     return name
+
+
+@contextmanager
+def float32_default() -> Iterator[None]:
+    """Make new tensors float32 inside, whatever default the caller has set: weights, noise and windows name no type."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def pick_precision(name: str, device: str) -> str:

@@ -1,12 +1,18 @@
-"""Stopping a training at the end of a step."""
+"""Ctrl-C and SIGTERM: at the end of a training step, and where Python would let them pass."""
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+AGAIN = 0.05
+"""Seconds after which an interrupt that was let pass comes again."""
 
 
 class StopRequest:
@@ -47,3 +53,23 @@ def stop_request() -> Iterator[StopRequest]:
             signal.signal(kind, before[kind])
     if request:
         raise KeyboardInterrupt
+
+
+def raise_ignored_interrupts() -> None:
+    """Let an interrupt come again that fell where Python can only report an exception and go on.
+
+    That is a destructor, or a callback from C; the compiler of numba, which librosa uses, has both. Without this the
+    command would go on to its end and exit with 0. SIGTERM must raise KeyboardInterrupt, as `cli.main` has it.
+    """
+    usual = sys.unraisablehook
+
+    def report(ignored: Any) -> None:
+        if not issubclass(ignored.exc_type, KeyboardInterrupt):
+            usual(ignored)
+            return
+        # Not raised here, where it would be ignored too. SIGTERM, since a shell's background jobs ignore SIGINT.
+        again = threading.Timer(AGAIN, _thread.interrupt_main, (signal.SIGTERM,))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = report

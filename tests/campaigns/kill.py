@@ -19,10 +19,10 @@ from tests.campaigns.places import commands, contents, differences, make_inputs
 from tests.campaigns.programme import Child, End, command, preload, trace
 from tests.campaigns.report import Report
 
-COMMANDS = ("trace", "fit encode", "fit sae", "fit probes", "steer")
+COMMANDS = ("trace", "fit encode", "fit sae", "fit probes", "steer", "edit")
 WRITTEN_ONCE = (".wav", ".parquet", ".safetensors", ".png", ".svg", ".npz", ".md")
 GROWING = ("checkpoint.safetensors",)
-EXIT_CODES = {signal.SIGINT: (130,), signal.SIGTERM: (130, 143)}
+EXIT_CODES = {signal.SIGINT: (130,), signal.SIGTERM: (130, -signal.SIGTERM)}
 
 
 class Campaign:
@@ -103,7 +103,7 @@ class Campaign:
             self._report.finding(f"{told} ends in a traceback", **about, err=end.err[-3000:])
         elif end.code not in EXIT_CODES[signal.Signals(number)]:
             self._report.finding(f"{told} ends without a word", **about, err=end.told())
-        elif not end.one_line:
+        elif end.code == 130 and not end.one_line:
             self._report.finding(f"{told} ends without its line", **about, err=end.err[-500:])
 
     def _judge_files(self, name: str, moments: list[float]) -> None:

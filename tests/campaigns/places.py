@@ -26,7 +26,7 @@ def audio_folder(folder: Path, files: int = 6, seconds: float = 1.0) -> Path:
 
 
 def commands(place: Path, out: Path) -> dict[str, list[str]]:
-    """The five long commands with tiny settings; each writes into `out` what it makes of `place`."""
+    """The six long commands with tiny settings; each writes into `out` what it makes of `place`."""
     to, corpus, sae = ("--out", str(out)), str(place / "corpus"), str(place / "sae")
     few = ("--batch", "64")
     classes = ("--classes", "pitch=12", "--classes", "loudness=5", "--classes", "timbre=5")
@@ -36,6 +36,7 @@ def commands(place: Path, out: Path) -> dict[str, list[str]]:
         "fit sae": ["fit", "sae", "--corpus", corpus, "--hidden", "32", "--steps", "1200", *few, *to],
         "fit probes": ["fit", "probes", "--corpus", corpus, "--sae", sae, "--epochs", "2", *classes, *few, *to],
         "steer": ["steer", "--n", "2", "--edit", "loudness=+", "--alpha", "0.5", "--crepe", "tiny", *SHORT, *to],
+        "edit": ["edit", str(place / "audio" / "0.wav"), "--edit", "loudness=+", "--alpha", "0.5", *to],
     }
 
 

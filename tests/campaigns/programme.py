@@ -102,9 +102,14 @@ class Child:
         (place / "tmp").mkdir(parents=True, exist_ok=True)
         sys.stdout.flush()
         sys.stderr.flush()
+        ready, say_ready = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            _be_child(work, place, before)
+            _be_child(work, place, before, say_ready)
+        # A signal before the child has its handlers would say nothing of the program.
+        os.close(say_ready)
+        os.read(ready, 1)
+        os.close(ready)
 
     @property
     def running(self) -> bool:
@@ -151,7 +156,7 @@ def trace(arguments: Sequence[str], place: Path, before: Callable[[], None] | No
     return Child(command(arguments), place, before).wait()
 
 
-def _be_child(work: Callable[[], int | None], place: Path, before: Callable[[], None] | None) -> None:
+def _be_child(work: Callable[[], int | None], place: Path, before: Callable[[], None] | None, say_ready: int) -> None:
     code = 1
     try:
         for number, name in ((1, "out.txt"), (2, "err.txt")):
@@ -168,6 +173,8 @@ def _be_child(work: Callable[[], int | None], place: Path, before: Callable[[], 
         os.environ["TMPDIR"] = str(place / "tmp")
         if before is not None:
             before()
+        os.write(say_ready, b".")
+        os.close(say_ready)
         code = work() or 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0

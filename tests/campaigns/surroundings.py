@@ -38,8 +38,6 @@ class Campaign:
         self._disk = place / "disk"
         self._out = self._disk / "out"
         self._commands = commands(place, self._out) | {
-            "edit": ["edit", str(place / "audio/0.wav"), "--edit", "loudness=+", "--alpha", "0.5", "--out"]  # noqa: RUF005
-            + [str(self._out)],
             "plot": ["plot", str(place / "run"), "--out", str(self._out / "curves.png")],
             "compare": ["compare", str(place / "run"), str(place / "other"), "--out", str(self._out / "both.png")],
         }

@@ -65,7 +65,8 @@ def sae_command(
     For example: [b]trace fit sae --corpus corpora/songs --out saes/songs --hidden 4096[/b]
     """
     from probes.corpus import Corpus
-    from probes.fit.pipeline import add_audio_test, fit_sae, read_figures
+    from probes.fit.figures import read_figures
+    from probes.fit.pipeline import add_audio_test, fit_sae
     from probes.fit.sae_training import TrainingOptions
     from probes.sae import make_config
     from probes.support.devices import pick_device, pick_precision
@@ -149,7 +150,8 @@ def probes_command(
     For example: [b]trace fit probes --corpus corpora/songs --sae saes/songs --out readouts/songs[/b]
     """
     from probes.corpus import Corpus
-    from probes.fit.pipeline import fit_bins, fit_probes, read_figures
+    from probes.fit.figures import read_figures
+    from probes.fit.pipeline import fit_bins, fit_probes
     from probes.fit.probe_training import ProbeOptions
     from probes.sae.base import SparseAutoencoder
     from probes.support.devices import pick_device, pick_precision

@@ -61,7 +61,7 @@ def rows_of(source: Path, name: str) -> list[dict[str, Any]]:
 
 def dose_data(source: Path, folder: Path, report: Callable[[int, int], None]) -> dict[str, Any]:
     """Tables, prompts and versions of a folder of `trace steer`."""
-    about = read_json(source / "steer.json")
+    about = read_json(source / "steer.json", {"indices": list, "prompts": list})
     doses, clips = rows_of(source, "dose"), rows_of(source, "clips")
     edits = list(dict.fromkeys(row["edit"] for row in doses))
     captions = dict(zip(about["indices"], about["prompts"]))
@@ -97,7 +97,7 @@ def version(source: Path, folder: Path, row: dict[str, Any], edits: list[str]) -
 
 def edit_data(source: Path, folder: Path) -> dict[str, Any]:
     """Versions of an edited recording, with their curves."""
-    about = read_json(source / "edit.json")
+    about = read_json(source / "edit.json", {"edits": list})
     curves = rows_of(source, "curves")
     versions = []
     for row in rows_of(source, "summary"):

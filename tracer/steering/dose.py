@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
-from probes.support.devices import pick_device
+from probes.support.devices import float32_default, pick_device
 from probes.support.paths import result_folder
 from tracer.clips import MEASURED, Tracks, distortion
 from tracer.generators import prompt_seed
@@ -46,6 +46,7 @@ EDITS = (
 )
 
 
+@float32_default()
 def run_dose(
     generator: "str | Generator" = "mini",
     prompts: str | Sequence[str] = "demo",

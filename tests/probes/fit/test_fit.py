@@ -12,7 +12,8 @@ from probes import Readout
 from probes.corpus.labels import class_labels, shuffled_labels
 from probes.errors import InputError
 from probes.fit.explain import class_features, feature_classes
-from probes.fit.pipeline import METRICS, fit_bins, fit_probes, fit_readout, fit_sae
+from probes.fit.figures import METRICS
+from probes.fit.pipeline import fit_bins, fit_probes, fit_readout, fit_sae
 from probes.fit.probe_fit import fit_linear_probes
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import CHECKPOINT, TrainingOptions

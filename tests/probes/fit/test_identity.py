@@ -8,7 +8,8 @@ import pytest
 from support.corpus import forget_checksums, tiny_corpus
 
 from probes.errors import InputError
-from probes.fit.pipeline import fit_bins, fit_sae, read_figures
+from probes.fit.figures import read_figures
+from probes.fit.pipeline import fit_bins, fit_sae
 from probes.fit.probe_fit import fit_linear_probes
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import TrainingOptions

@@ -13,7 +13,8 @@ from support.strangers import COMMAND
 
 from probes.errors import InputError
 from probes.fit import sweep
-from probes.fit.pipeline import METRICS, fit_sae
+from probes.fit.figures import METRICS
+from probes.fit.pipeline import fit_sae
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import SAETrainer, TrainingOptions
 from probes.fit.sweep import Grid, collect, place, run_sweep

@@ -1,0 +1,80 @@
+"""The figures of an autoencoder and of probes on it as files: written beside them, and checked when they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from probes.errors import InputError
+from probes.support.files import Fields, Missing, read_json, require_fields
+
+METRICS = "metrics.json"
+PROBES = "probes.json"
+Null = type(None)
+_METRICS: Fields = {"made_with": dict, "split": str, "figures": dict, "history": list}
+_MADE_WITH: Fields = {"config": dict, "options": dict}
+_FIGURES: Fields = {
+    "frames": int,
+    "fvu": (float, Null),
+    "l0": float,
+    "sparsity": float,
+    "silent": float,
+    "shrinkage": (float, Null),
+    "cosine": float,
+    "dead": dict,
+    "silent_in_training": float,
+    "fvu_in_training": (float, Null),
+    "rms_h": (float, Missing),
+    "audio": (dict, Missing),
+}
+_PROBE: Fields = {
+    "accuracy": float,
+    "interval": list,
+    "within_one": float,
+    "macro_f1": float,
+    "majority": float,
+    "shuffled": float,
+}
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The metrics.json that `probes.fit.pipeline.fit_sae` wrote into a folder.
+
+    Raises:
+        InputError: It is damaged, or of something else; one line that names the file and what is wrong.
+    """
+    path = folder / METRICS
+    content = read_json(path, _METRICS)
+    require_fields(f"{path}, made_with", content["made_with"], _MADE_WITH)
+    figures = content["figures"]
+    require_fields(f"{path}, figures", figures, _FIGURES)
+    require_fields(f"{path}, dead", figures["dead"], dict.fromkeys(figures["dead"], float))
+    if not all(frames.isdecimal() for frames in figures["dead"]):
+        raise InputError(f"{path}, dead: a horizon is no number of frames")
+    heard = figures.get("audio", {})
+    require_fields(f"{path}, audio", heard, dict.fromkeys(heard, (float, Null)))
+    return content
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """The figures that `fit_sae` left beside an autoencoder; empty where there are none."""
+    return dict(read_metrics(folder)["figures"]) if (folder / METRICS).exists() else {}
+
+
+def read_probe_report(folder: Path) -> dict[str, Any]:
+    """The probes.json that a sweep wrote beside an autoencoder: what it was made with, and the report by attribute.
+
+    Raises:
+        InputError: It is damaged, or of something else; one line.
+    """
+    path = folder / PROBES
+    content = read_json(path, {"made_with": dict, "report": dict})
+    report = content["report"]
+    require_fields(f"{path}, report", report, dict.fromkeys(report, dict))
+    for name, found in report.items():
+        require_fields(f"{path}, {name}", found, _PROBE)
+        ends = found["interval"]
+        require_fields(f"{path}, {name}, interval", dict(zip(("low", "high"), ends)), {"low": float, "high": float})
+        if len(ends) != 2:
+            raise InputError(f"{path}, {name}, interval: it must be two numbers, not {len(ends)}")
+    return content
