@@ -186,7 +186,7 @@ def draw(rows: list[dict[str, object]], out: Path) -> None:
         for panel in figure.axes[6:]:
             panel.set_xlabel("state at which is chosen (of 31)")
         figure.axes[3].set_ylabel("share of the oracle's gain over a random choice")
-        figure.write(out)
+        figure.write(out.with_suffix(".png"))
 
 
 def main() -> None:

@@ -101,7 +101,7 @@ def draw(rows: list[dict[str, object]], out: Path) -> None:
             panel.set_xlabel("evaluations saved")
             panel.set_ylim(bottom=0)
         panels[0].legend(fontsize=6)
-        figure.write(out)
+        figure.write(out.with_suffix(".png"))
 
 
 def main() -> None:

@@ -114,7 +114,7 @@ def draw(rows: list[dict[str, object]], heard: dict[str, np.ndarray], out: Path)
         right.set_ylim(bottom=0)
         right.set_title("during=4s-8s, three doses (filled +, hollow -)", fontsize=8)
         right.legend(fontsize=6, loc="upper left")
-        figure.write(out)
+        figure.write(out.with_suffix(".png"))
 
 
 def main() -> None:

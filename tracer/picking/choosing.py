@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from probes.errors import InputError
+from probes.support.devices import float32_default
 from probes.support.files import write_whole
 from probes.support.paths import result_folder
 from probes.support.tensors import read_safetensors
@@ -65,6 +66,7 @@ class PickResult:
         )
 
 
+@float32_default()
 def run_pick(
     generator: str | Generator = "mini",
     prompts: str | Sequence[str] = "demo",
