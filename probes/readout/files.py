@@ -17,6 +17,7 @@ from probes.errors import InputError
 from probes.readout.baselines import Baselines
 from probes.readout.generic import GenericDirections
 from probes.readout.linear import LinearProbes
+from probes.readout.noise import NoiseAware, NoisyInputs
 from probes.sae import SparseAutoencoder, load_config, make_sae
 from probes.support.files import read_json, require_fields, write_json, write_whole
 from probes.support.tensors import require_covariance, require_finite_weights
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from probes.readout.module import Readout
 
 KIND = "generation-tracer readout"
-EXTRAS = ("covariance", "generic", "baselines")
+EXTRAS = ("covariance", "generic", "baselines", "noise")
 """What a readout may bring in files of its own; those of version 0.1.0 have a covariance at most."""
 FIELDS_OF_0_1 = {"lam": 0.05, "penalty": "pre_norm", "k": 32, "bandwidth": 0.1, "eps": 1e-8}
 """Fields that config.json of version 0.1.0 held for every architecture: with them a fingerprint stays what it was."""
@@ -61,7 +62,7 @@ def describe(readout: Readout) -> dict[str, Any]:
 
 def fingerprint(readout: Readout) -> str:
     """Sixteen hex digits of a hash over what `describe` says and every weight."""
-    about = {name: value for name, value in describe(readout).items() if name != "baselines"}
+    about = {name: value for name, value in describe(readout).items() if name not in ("baselines", "noise")}
     # Whose the autoencoder is changes nothing that is read.
     about["sae"] = {name: value for name, value in (FIELDS_OF_0_1 | about["sae"]).items() if name != "source"}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
@@ -93,8 +94,17 @@ def write_readout(readout: Readout, folder: Path) -> None:
         seed = torch.tensor(readout.baselines.seed)
         parts = {name.removeprefix("baselines."): value for name, value in baselines.items()}
         write_whole(folder / "baselines.safetensors", save(parts | {"seed": seed}))
+    if readout.noise is not None:
+        write_noise(readout, folder)
     config = describe(readout) | {"report": readout.report}
     write_json(folder / "config.json", config)
+
+
+def write_noise(readout: Readout, folder: Path) -> None:
+    """Write the probes that know the noise of a readout that has them."""
+    assert readout.noise is not None
+    levels = {name: value.detach().cpu().contiguous() for name, value in readout.noise.tensors().items()}
+    write_whole(folder / "noise.safetensors", save(levels))
 
 
 def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
@@ -143,6 +153,9 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         raise InputError(f"{weights_path} does not hold the weights its config.json describes: {message}") from error
     if config.get("baselines"):
         baselines = read_baselines(fetch("baselines.safetensors"), parts["sae"], config["classes"])
+    noise = None
+    if config.get("noise"):
+        noise = read_noise(fetch("noise.safetensors"), parts["sae"], covariance, config["classes"])
     require_finite_weights(weights_path, tensors)
     return {
         **parts,
@@ -153,6 +166,7 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         "covariance": covariance,
         "generic": generic,
         "baselines": baselines,
+        "noise": noise,
     }
 
 
@@ -172,5 +186,25 @@ def read_baselines(path: Path, sae: torch.nn.Module, classes: dict[str, int]) ->
             probes[kind].load_state_dict({name: tensors[f"{kind}.{name}"].float() for name in ("weight", "bias")})
         return Baselines(sae, probes["raw"], probes["untrained"], seed)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        message = " ".join(str(error).split())
+        raise InputError(f"{path} does not hold the probes its config.json describes: {message}") from error
+
+
+def read_noise(
+    path: Path, sae: torch.nn.Module, covariance: torch.Tensor | None, classes: dict[str, int]
+) -> NoiseAware:
+    """The probes that know the noise, of a readout with this covariance of its latents.
+
+    Raises:
+        InputError: The file does not hold them.
+    """
+    assert isinstance(sae, SparseAutoencoder)
+    if covariance is None:
+        raise InputError(f"{path} takes a readout that knows the covariance of its latents: fit it again")
+    try:
+        tensors = load_file(path)
+        require_finite_weights(path, tensors)
+        return NoiseAware(NoisyInputs(sae.mean, covariance, classes), **tensors)
+    except (SafetensorError, TypeError, ValueError, RuntimeError) as error:
         message = " ".join(str(error).split())
         raise InputError(f"{path} does not hold the probes its config.json describes: {message}") from error

@@ -17,6 +17,7 @@ from probes.readout.files import fingerprint, locate, read_parts, write_readout
 from probes.readout.generic import GenericDirections
 from probes.readout.kinds import GENERIC, SHUFFLED, TRAINED
 from probes.readout.linear import LinearProbes
+from probes.readout.noise import NoiseAware
 from probes.sae import SparseAutoencoder
 from probes.sae.streaming import LinearReader
 from probes.support.devices import float32_default
@@ -71,6 +72,7 @@ class Readout(
             along these; None when it is not known.
         generic: Directions without a meaning, a control of emergence; None in a readout made before there were any.
         baselines: Probes that do without the trained autoencoder; None likewise.
+        noise: Probes that know the noise, for noisy latents; None likewise.
     """
 
     covariance: Tensor | None
@@ -87,6 +89,7 @@ class Readout(
         covariance: Tensor | None = None,
         generic: GenericDirections | None = None,
         baselines: Baselines | None = None,
+        noise: NoiseAware | None = None,
     ) -> None:
         super().__init__()
         hidden, channels = sae.config.hidden, sae.config.channels
@@ -110,6 +113,7 @@ class Readout(
         self.source: str | None = None
         self.generic = generic
         self.baselines = baselines
+        self.noise = noise
         self.register_buffer("covariance", covariance, persistent=False)
         rows = [probes.weight, controls.weight]
         stacked = torch.cat([*(weight[:, :hidden] for weight in rows), sae.dictionary.t()])
@@ -151,6 +155,12 @@ class Readout(
         return self.probes.split(torch.cat(parts).view(*x.shape[:2], total))
 
     @torch.no_grad()
+    def logits(self, frames: Tensor) -> Tensor:
+        """Latents [N, C] -> stacked logits [N, sum of K] of the trained probes."""
+        x, _ = self._inputs(frames[None], None)
+        return torch.cat([self._logits(chunk, len(self.probes.bias)) for _, chunk in self._chunks(x)])
+
+    @torch.no_grad()
     def read(
         self,
         latents: Tensor,
@@ -158,6 +168,7 @@ class Readout(
         keep: Sequence[str] = (),
         only_trained: bool = False,
         baselines: Sequence[str] = (),
+        noise: tuple[float, float] | None = None,
     ) -> Reading:
         """Read everything that the tracer stores about latents, in one pass.
 
@@ -167,17 +178,31 @@ class Readout(
             keep: Attributes whose distribution of every frame is returned too.
             only_trained: Leave out the controls and what the autoencoder makes of the latents.
             baselines: "raw", "untrained" or both, to read with these probes too.
+            noise: Shares (alpha, sigma) of latents that are alpha data + sigma noise. Trained and shuffled probes are
+                then those of this noise, and generic directions are read in the linear clean estimate. Where sigma is
+                0, or the readout has no probes of noise, everything is read as clean latents are.
         """
         x, valid = self._inputs(latents, mask)
+        knowing = self.noise if noise is not None and noise[1] > 0 else None
+        alpha, sigma = noise or (1.0, 0.0)
+        estimate = x if knowing is None else knowing.inputs.estimate(x, alpha, sigma)
         items, frames = x.shape[:2]
         total = sum(self.probes.classes.values())
         sides = (TRAINED,) if only_trained else (TRAINED, SHUFFLED)
         gathered = _Gathered(self, items, frames, (*sides, *baselines), keep, x)
         # Squared error, squared distance to the mean, active features.
         sums = x.new_zeros(items, 3, dtype=wide(x))
-        for start, chunk in self._chunks(x):
-            streamed = self._reader(chunk, total if only_trained else None, count=not only_trained)
-            logits = self._finish(streamed.values[:, : len(sides) * total], streamed.rms)
+        rebuilding = slice(2 * total, None)
+        for (start, chunk), (_, guess) in zip(self._chunks(x), self._chunks(estimate)):
+            if knowing is None:
+                streamed = self._reader(chunk, total if only_trained else None, count=not only_trained)
+                logits = self._finish(streamed.values[:, : len(sides) * total], streamed.rms)
+                rows = streamed.values[:, rebuilding]
+            else:
+                logits = knowing.logits(self._logits(guess, total), chunk, alpha, sigma)[:, : len(sides) * total]
+                if not only_trained:
+                    streamed = self._reader(chunk, rebuilding, count=True)
+                    rows = streamed.values
             for side, part in zip(sides, logits.chunk(len(sides), dim=1)):
                 gathered.add(side, part, valid, start)
             for side in baselines:
@@ -185,13 +210,13 @@ class Readout(
                 gathered.add(side, self.baselines.logits(side, chunk), valid, start)
             if only_trained:
                 continue
-            rebuilt = self.sae.restore(streamed.values[:, 2 * total :] + self.sae.decoder_bias)
+            rebuilt = self.sae.restore(rows + self.sae.decoder_bias)
             error = (rebuilt - chunk).to(sums).square().sum(1)
             spread = (chunk - self.sae.mean).to(sums).square().sum(1)
             assert streamed.active is not None
             _pool(sums, torch.stack([error, spread, streamed.active], 1), valid, start, frames)
         if self.generic is not None and not only_trained:
-            gathered.add_generic(self.generic, x)
+            gathered.add_generic(self.generic, estimate)
         count = valid.sum(1, keepdim=True)
         autoencoder = (None, None) if only_trained else (sums[:, 0] / sums[:, 1], sums[:, 2] / count[:, 0])
         return Reading(
@@ -216,7 +241,10 @@ class Readout(
         return weights[k] - weights.mean(0) if centred else weights[k].clone()
 
     def fingerprint(self) -> str:
-        """Sixteen hex digits that differ when any weight, bin edge or space differs."""
+        """Sixteen hex digits that differ when any weight, bin edge or space differs.
+
+        Probes that know the noise have a fingerprint of their own: they change nothing of how clean latents are read.
+        """
         return fingerprint(self)
 
     def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:

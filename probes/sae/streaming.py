@@ -62,14 +62,15 @@ class LinearReader(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, x: Tensor, outputs: int | None = None, count: bool = False, fired: Tensor | None = None
+        self, x: Tensor, outputs: int | slice | None = None, count: bool = False, fired: Tensor | None = None
     ) -> Streamed:
-        """Raw latents x [N, C] in the reader's dtype -> the first `outputs` rows of V (all for None) on their features.
+        """Raw latents x [N, C] in the reader's dtype -> the first `outputs` rows of V, or those of a slice (all for
+        None), on their features.
 
         count: also count the active features of each frame; with `fired` [H] int64 given, add to it the frames in which
         each feature is active.
         """
-        weights = self.weights[:outputs]
+        weights = self.weights[outputs if isinstance(outputs, slice) else slice(outputs)]
         if not self.sae.elementwise:
             return self._whole_rows(x, weights, count, fired)
         frames, hidden = x.shape[0], self.encoder.shape[0]
