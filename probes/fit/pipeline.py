@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,11 +172,13 @@ def fit_probes(
     options: ProbeOptions,
     figures: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    levels: Sequence[float] = (),
 ) -> Readout:
     """Train probes on an autoencoder's features and save the readout in `out`.
 
     Args:
         figures: Figures of the autoencoder on held-out files, for the model card.
+        levels: Log-SNRs at which probes that know the noise are trained too.
 
     Raises InputError when the autoencoder was trained on another space than the corpus's.
     """
@@ -201,6 +203,7 @@ def fit_probes(
 
     covariance = torch.from_numpy(corpus.moments("train")[1]).float()
     corpus.check("latents", *bins)
+    device = sae.decoder_bias.device
     fitted = fit_linear_probes(corpus, sae, bins, options, epochs)
     report = {
         "sae": {key: value for key, value in (figures or {}).items() if key != "density"},
@@ -218,6 +221,9 @@ def fit_probes(
     )
     readout.generic = fit_generic(corpus, readout, bins)
     readout.baselines = fitted.baselines
+    if levels:
+        add_noise(corpus, readout.to(device), levels, options, progress)
+        readout.cpu()
     with plain_errors(out):
         readout.save_pretrained(out)
     return readout
@@ -243,6 +249,19 @@ def spread_of_songs(corpus: Corpus, attributes: tuple[str, ...]) -> dict[str, di
     return found
 
 
+def add_noise(
+    corpus: Corpus, readout: Readout, levels: Sequence[float], options: ProbeOptions, progress: Progress | None = None
+) -> None:
+    """Give a readout probes that know the noise, and what they are worth to its report."""
+    from probes.fit.noise import fit_noise
+
+    def epochs(done: int, of: int) -> None:
+        if progress:
+            progress("probes of noise", done, of)
+
+    readout.noise, readout.report["noise"] = fit_noise(corpus, readout, levels, options, epochs)
+
+
 def fit_readout(
     corpus: Corpus,
     out: Path,
@@ -252,8 +271,9 @@ def fit_readout(
     bins: Mapping[str, Bins],
     device: str = "cpu",
     progress: Progress | None = None,
+    levels: Sequence[float] = (),
 ) -> Readout:
-    """An autoencoder (kept in `out`/sae) and probes on it: the readout in `out`."""
+    """An autoencoder (kept in `out`/sae) and probes on it, of noise too at `levels`: the readout in `out`."""
     corpus.check(*bins)
     sae = fit_sae(corpus, out / "sae", config, training, device, progress)
-    return fit_probes(corpus, sae, out, bins, options, read_figures(out / "sae"), progress)
+    return fit_probes(corpus, sae, out, bins, options, read_figures(out / "sae"), progress, levels)

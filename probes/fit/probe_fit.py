@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -80,7 +80,7 @@ def fit_linear_probes(
     by_table = {"labels": labels["val"], "shuffled": labels["val"]}
     if len(own_lengths) > 1:
         by_table["shuffled"] = shuffled_labels(labels["val"], own_lengths, options.seed)
-    _train(trainers, sampler, tables, lambda: _labelled(validation, by_table, device), options, progress)
+    train_together(trainers, sampler, tables, lambda: labelled_chunks(validation, by_table, device), options, progress)
 
     found: dict[tuple[str, str], Predictions] = {}
     test = [corpus.latents(file) for file in corpus.files("test")]
@@ -145,7 +145,7 @@ def make_trainers(
     return trainers
 
 
-def _train(
+def train_together(
     trainers: list[ProbeTrainer],
     sampler: FrameSampler,
     tables: Mapping[str, Tensor],
@@ -153,6 +153,16 @@ def _train(
     options: ProbeOptions,
     progress: Callable[[int, int], None] | None,
 ) -> None:
+    """Train on the same batches until no trainer gets better on the validation chunks, or the epochs are over.
+
+    Args:
+        trainers: What to train.
+        sampler: Gives the batches.
+        tables: Label tables of the train split, int64 [frames, attributes].
+        validation: Gives the validation chunks, as `labelled_chunks` does.
+        options: Epochs, patience and learning rate.
+        progress: Called with epochs done and epochs at most.
+    """
     per_epoch = sampler.batches_per_epoch
     total = options.epochs * per_epoch
     stale = 0
@@ -175,9 +185,10 @@ def _train(
             break
 
 
-def _labelled(
-    arrays: list[np.ndarray], tables: Mapping[str, np.ndarray], device: torch.device
+def labelled_chunks(
+    arrays: Sequence[np.ndarray], tables: Mapping[str, np.ndarray], device: torch.device
 ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Frames [N, C] of files, a few thousand at a time, each with its rows of the label tables."""
     row = 0
     for array in arrays:
         for start in range(0, len(array), FRAMES):

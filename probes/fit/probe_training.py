@@ -114,6 +114,14 @@ class ProbeTrainer:
         self.kept = (self.weight.clone(), self.bias.clone())
         self.optimiser = torch.optim.Adam([self.weight, self.bias], lr=options.learning_rate, fused=True)
 
+    def start(self, block: str, weight: Tensor) -> None:
+        """Start a block from weights [rows, inputs] on unscaled inputs instead of from zero."""
+        index = [own.name for own in self.blocks].index(block)
+        body = self.inputs.width - self.inputs.levels
+        rows = self.weight[index * self.rows : (index + 1) * self.rows]
+        rows.copy_(weight)
+        rows[:, :body] /= self.scale
+
     def _scaled(self, x: Tensor) -> Tensor:
         features = self.inputs.features(x)
         features[:, : self.inputs.width - self.inputs.levels] *= self.scale

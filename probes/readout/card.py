@@ -9,6 +9,13 @@ from huggingface_hub import ModelCard, ModelCardData
 if TYPE_CHECKING:
     from probes.readout.module import Readout
 
+NOISE_COLUMNS = (
+    ("accuracy", "noise-aware"),
+    ("interval", "95 % interval"),
+    ("clean", "clean-trained"),
+    ("majority", "majority"),
+    ("shuffled", "shuffled labels"),
+)
 ROWS = (
     ("accuracy", "accuracy"),
     ("interval", "95 % interval, bootstrap over files"),
@@ -85,6 +92,7 @@ def body(readout: Readout) -> str:
         "The control probes saved beside them were trained on labels of other files, so they say what a probe reads "
         "that has learned nothing about its attribute.",
         "",
+        *noise_section(readout.report.get("noise")),
     ]
     return "\n".join(lines)
 
@@ -126,3 +134,30 @@ def _results(results: dict[str, dict[str, Any]]) -> list[str]:
             cells = [show(results[name][key]) if key in results[name] else "" for name in names]
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return [*lines, ""]
+
+
+def noise_section(report: dict[str, Any] | None) -> list[str]:
+    """Lines of the card on accuracy through noise, a table for each attribute; none without a report."""
+    if not report:
+        return []
+    lines = [
+        "## Through noise",
+        "",
+        "Probes of noisy latents alpha x + sigma n, a set for each log-SNR 2 ln(alpha / sigma). They see what the "
+        "clean probes read in the linear clean estimate, and the noisy latent. Accuracy on held-out files, beside that "
+        "of the clean-trained probes on the same noisy latents:",
+        "",
+    ]
+    header = ["log-SNR", *(title for _, title in NOISE_COLUMNS)]
+    for name in report["attributes"]:
+        lines += [f"{name}:", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+        lines += [f"| {' | '.join(row)} |" for row in noise_rows(report, name)] + [""]
+    return lines
+
+
+def noise_rows(report: dict[str, Any], name: str) -> list[list[str]]:
+    """Cells of the table of an attribute by log-SNR."""
+    return [
+        [f"{level:+.2f}", *(show(report["attributes"][name][key][row]) for key, _ in NOISE_COLUMNS)]
+        for row, level in enumerate(report["levels"])
+    ]

@@ -68,7 +68,21 @@ LogRms = Annotated[
 Baselines = Annotated[
     bool, typer.Option("--baselines/--no-baselines", help="Compare with raw latents and an untrained autoencoder.")
 ]
+Noise = Annotated[
+    int | None,
+    typer.Option(
+        "--noise",
+        help="Also train probes of noisy latents, at this many log-SNRs spread over a flow of 32 states.",
+        show_default=False,
+    ),
+]
+NoiseLevels = Annotated[
+    str | None,
+    typer.Option("--noise-levels", help="The log-SNRs themselves, 2 ln(alpha/sigma), by commas.", show_default=False),
+]
 Device = Annotated[str, typer.Option("--device", help=help_of("device"))]
+
+MOST_LEVELS, LARGEST_LEVEL = 64, 20
 
 
 def names(text: str | None) -> tuple[str, ...]:
@@ -93,6 +107,28 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
     if not all(number.is_integer() and number > 0 for number in found):
         raise InputError(f"{option} takes whole numbers above 0 separated by commas, not {text[:80]!r}")
     return tuple(int(number) for number in found)
+
+
+def noise_levels(count: int | None, text: str | None) -> tuple[float, ...]:
+    """Log-SNRs that --noise or --noise-levels ask for, ascending; none for neither.
+
+    Raises:
+        InputError: Both were given, or values of which no probes could be trained.
+    """
+    from probes.corpus.noising import spread_levels
+
+    if count is not None and text is not None:
+        raise InputError("give either --noise, a number of levels, or --noise-levels, the log-SNRs themselves")
+    if count is not None and not 1 <= count <= MOST_LEVELS:
+        raise InputError(f"--noise takes 1 to {MOST_LEVELS} levels, not {count}")
+    if count is not None:
+        return spread_levels(count)
+    found = sorted(numbers(text, "--noise-levels")) if text is not None else []
+    if len(found) > MOST_LEVELS or any(abs(level) > LARGEST_LEVEL for level in found):
+        raise InputError(
+            f"--noise-levels takes at most {MOST_LEVELS} log-SNRs between -{LARGEST_LEVEL} and {LARGEST_LEVEL}"
+        )
+    return tuple(found)
 
 
 def pairs(texts: list[str] | None, option: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from probes.readout.card import ROWS, show
+from probes.readout.card import NOISE_COLUMNS, ROWS, noise_rows, show
 from tracer.commands.tables import number, print_rows
 
 if TYPE_CHECKING:
@@ -39,10 +39,12 @@ def print_sae(figures: Mapping[str, Any], as_json: bool) -> None:
     print_rows("", ["autoencoder", "held-out files"], [[title, show(value)] for title, value in rows])
 
 
-def print_probes(report: Mapping[str, Mapping[str, Any]], as_json: bool) -> None:
-    """Figures of probes by attribute, as in a readout's report."""
+def print_probes(
+    report: Mapping[str, Mapping[str, Any]], as_json: bool, noise: Mapping[str, Any] | None = None
+) -> None:
+    """Figures of probes by attribute, and of those that know the noise, as in a readout's report."""
     if as_json:
-        print(json.dumps(report))
+        print(json.dumps(report | {"noise": noise} if noise else report))
         return
     rows = [
         [title, *(show(found[key]) if key in found else "" for found in report.values())]
@@ -50,6 +52,12 @@ def print_probes(report: Mapping[str, Mapping[str, Any]], as_json: bool) -> None
         if any(key in found for found in report.values())
     ]
     print_rows("", ["held-out files", *report], rows)
+    if noise:
+        for name in report:
+            print()
+            print_rows(
+                f"{name} through noise", ["log-SNR", *(title for _, title in NOISE_COLUMNS)], noise_rows(noise, name)
+            )
 
 
 def print_contributions(found: Sequence[Contribution], as_json: bool) -> None:

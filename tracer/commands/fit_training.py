@@ -199,6 +199,8 @@ def readout_command(
     epochs: given.Epochs = 20,
     probe_lr: given.ProbeRate = 2e-3,
     log_rms: given.LogRms = True,
+    noise: given.Noise = None,
+    noise_levels: given.NoiseLevels = None,
     precision: given.Precision = "auto",
     seed: given.Seed = 0,
     device: given.Device = "auto",
@@ -220,6 +222,7 @@ def readout_command(
     from tracer.fetching import of_space
     from tracer.long_work import reporting
 
+    levels = given.noise_levels(noise, noise_levels)
     result_folder(out)
     place = pick_device(device)
     agree(of_space(space, weights) if audio else [], yes)
@@ -232,8 +235,8 @@ def readout_command(
         epochs, learning_rate=probe_lr, log_rms=log_rms, precision=pick_precision(precision, place), seed=seed
     )
     with reporting(not as_json) as report:
-        readout = fit_readout(opened, out, config, training, options, bins, place, report)
-    print_probes(readout.report["probes"], as_json)
+        readout = fit_readout(opened, out, config, training, options, bins, place, report, levels)
+    print_probes(readout.report["probes"], as_json, readout.report.get("noise"))
 
 
 def open_or_encode(

@@ -1,0 +1,164 @@
+"""Probes that know the noise for a fitted readout: clean latents are noised, and each log-SNR has its own training."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from probes.corpus import Corpus
+from probes.corpus.labels import check_enough, class_labels, shuffled_labels
+from probes.corpus.noising import noised, straight_shares
+from probes.corpus.sampling import FrameSampler
+from probes.errors import InputError
+from probes.fit.probe_fit import SAMPLE, labelled_chunks, train_together
+from probes.fit.probe_metrics import Predictions, accuracy, bootstrap_interval
+from probes.fit.probe_training import Block, Inputs, ProbeOptions, ProbeTrainer
+from probes.readout.kinds import TRAINED
+from probes.readout.noise import SCALE, NoiseAware, NoisyInputs
+
+if TYPE_CHECKING:
+    from probes.readout import Readout
+
+
+class NoisySplit(NamedTuple):
+    """One split of a corpus at one log-SNR."""
+
+    inputs: list[np.ndarray]
+    """float32 [frames, inputs] of each file, parts of one scratch file on disk."""
+    clean: dict[str, np.ndarray]
+    """Class that the clean probes read in the noisy latents themselves, uint8 [all frames], by attribute."""
+
+
+def fit_noise(
+    corpus: Corpus,
+    readout: Readout,
+    levels: Sequence[float],
+    options: ProbeOptions,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[NoiseAware, dict[str, Any]]:
+    """Train probes and controls for each log-SNR on the train split, stop by the val split, score on the test split.
+
+    They start as the clean probes on the linear clean estimate, and are never worse than these on the val split.
+
+    Args:
+        corpus: With labels of every attribute of the readout.
+        readout: With clean probes and the covariance of its latents; it is not changed.
+        levels: Log-SNRs, all different.
+        options: How each level is trained; the seed is that of the noise too.
+        progress: Called with epochs done over all levels, and epochs at most.
+
+    Returns:
+        The probes, and what they are worth: the levels, and for each of the attributes lists over them.
+
+    Raises:
+        InputError: The readout knows no covariance, or a split has no labelled frame of an attribute.
+    """
+    if readout.covariance is None:
+        raise InputError("probes that know the noise take a readout that knows the covariance of its latents")
+    classes, bins = readout.probes.classes, readout.bins
+    inputs = NoisyInputs(readout.sae.mean, readout.covariance, classes)
+    labels = {split: class_labels(corpus, split, bins) for split in ("train", "val", "test")}
+    check_enough(labels["train"], classes)
+    for column, name in enumerate(bins):
+        if not (labels["test"][:, column] >= 0).any():
+            raise InputError(f"the test split has no labelled frame of {name}: add audio")
+    fitted, rows = {}, []
+    for number, level in enumerate(sorted(levels)):
+        begun = number * options.epochs
+
+        def epochs(done: int, _: int, begun: int = begun) -> None:
+            if progress:
+                progress(begun + done, len(levels) * options.epochs)
+
+        trainer = train_level(corpus, readout, inputs, level, labels, options, epochs)
+        fitted[level] = trainer.probes("probes"), trainer.probes("controls")
+        test = noisy_split(corpus, "test", readout, inputs, level, options.seed)
+        found = trainer.predict(test.inputs, labels["test"])
+        rows.append({name: score_level(name, column, found, test.clean, labels) for column, name in enumerate(bins)})
+    by_name = {name: {figure: [row[name][figure] for row in rows] for figure in rows[0][name]} for name in bins}
+    report = {"levels": sorted(levels), "attributes": by_name}
+    return NoiseAware.of_probes(inputs, fitted), report
+
+
+def train_level(
+    corpus: Corpus,
+    readout: Readout,
+    inputs: NoisyInputs,
+    level: float,
+    labels: Mapping[str, np.ndarray],
+    options: ProbeOptions,
+    progress: Callable[[int, int], None] | None = None,
+) -> ProbeTrainer:
+    """Train the blocks "probes" and "controls" at one log-SNR."""
+    device = readout.sae.decoder_bias.device
+    lengths = {split: [file.frames for file in corpus.files(split)] for split in ("train", "val")}
+    tables = {
+        split: {"labels": labels[split], "shuffled": shuffled_labels(labels[split], lengths[split], options.seed)}
+        for split in ("train", "val")
+    }
+    train, val = (noisy_split(corpus, split, readout, inputs, level, options.seed).inputs for split in ("train", "val"))
+    sampler = FrameSampler(train, options.batch, options.seed, [file.name for file in corpus.files("train")])
+    sample = torch.cat([sampler.at(step)[0] for step in range(min(SAMPLE, sampler.batches_per_epoch))]).to(device)
+    # A copy, since the trainer scales what it is given in place.
+    seen = Inputs(torch.clone, inputs.width)
+    blocks = [Block("probes"), Block("controls", "shuffled")]
+    trainer = ProbeTrainer(seen, readout.probes.classes, blocks, sample, options)
+    trainer.start("probes", torch.eye(trainer.rows, inputs.width) / SCALE)
+
+    def validation() -> Any:
+        return labelled_chunks(val, tables["val"], device)
+
+    trainer.validate(validation)
+    learned = {name: torch.from_numpy(table).long().to(device) for name, table in tables["train"].items()}
+    train_together([trainer], sampler, learned, validation, options, progress)
+    return trainer
+
+
+@torch.no_grad()
+def noisy_split(
+    corpus: Corpus, split: str, readout: Readout, inputs: NoisyInputs, level: float, seed: int
+) -> NoisySplit:
+    """What probes see of a split at a log-SNR, on disk, and what the clean probes read there."""
+    files = corpus.files(split)
+    alpha, sigma = straight_shares(level)
+    device = readout.sae.decoder_bias.device
+    with tempfile.TemporaryFile() as held:  # goes with the map
+        scratch = np.memmap(held, np.float32, "w+", shape=(corpus.frames(split), inputs.width))
+    clean: dict[str, list[np.ndarray]] = {name: [] for name in readout.attributes}
+    arrays: list[np.ndarray] = []
+    row = 0
+    for file in files:
+        x = torch.from_numpy(noised(corpus.latents(file), file.name, level, seed)).to(device)
+        logits = readout.logits(inputs.estimate(x, alpha, sigma))
+        scratch[row : row + len(x)] = inputs(logits, x, alpha, sigma).cpu().numpy()
+        arrays.append(scratch[row : row + len(x)])
+        row += len(x)
+        if split == "test":
+            read = readout.read(x[None], only_trained=True)
+            for name, parts in clean.items():
+                parts.append(read.classes[TRAINED][name][0].cpu().numpy())
+    return NoisySplit(arrays, {name: np.concatenate(parts) for name, parts in clean.items() if parts})
+
+
+def score_level(
+    name: str,
+    column: int,
+    found: Mapping[tuple[str, str], Predictions],
+    clean: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
+    """Accuracies of an attribute on the test split at one log-SNR, and those of what it is to be compared with."""
+    main, controls = found["probes", name], found["controls", name]
+    train, test = labels["train"][:, column], labels["test"][:, column]
+    commonest = int(np.bincount(train[train >= 0]).argmax())
+    return {
+        "accuracy": accuracy(main.labels, main.classes),
+        "interval": bootstrap_interval(main.labels == main.classes, main.files),
+        "clean": accuracy(main.labels, clean[name][test >= 0]),
+        "shuffled": accuracy(controls.labels, controls.classes),
+        "majority": accuracy(main.labels, np.full_like(main.labels, commonest)),
+    }
