@@ -139,8 +139,11 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         "processes": workers.num_processes,
         "versions": versions(),
         "autoencoder": session.readout.sae.config.source,
+        "noise_levels": None if session.readout.noise is None else session.readout.noise.levels.tolist(),
     }
     identity = session.identity(options.save_audio or options.ground_truth) | options.kept() | identity_of(specs, song)
+    if "state" in options.views and session.readout.noise is not None:
+        identity["state_probes"] = f"noise-aware {session.readout.noise.fingerprint()}"
     with workers.main_process_first():
         # What cannot work was refused before the folder exists.
         store = RunStore.open(

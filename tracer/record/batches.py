@@ -64,7 +64,11 @@ class StateReader:
             self.session.require_finite(latents, self.clips, f"the {name} {event.index} of {event.last}", self.edits)
         keep = ["pitch"] if reads_voiced_pitch(self.session, self.options) else []
         for view in self.options.ordered_views:
-            reading = self.session.readout.read(views[view], event.mask, keep, baselines=self.options.baselines)
+            # The state is noisy; the endpoint is a clean estimate.
+            noise = (event.alpha, event.sigma) if view == "state" else None
+            reading = self.session.readout.read(
+                views[view], event.mask, keep, baselines=self.options.baselines, noise=noise
+            )
             self.buffer.add(view, event.index, event.t, event.logsnr, reading, event.mask)
             if self.settling is not None and view == "endpoint":
                 self.settling.see(event, reading)
@@ -175,7 +179,8 @@ def read_linear_flow(session: Session, options: TraceOptions, reader: StateReade
         for alpha, sigma in reader.levels:
             matrix, offset = (flow.state if view == "state" else flow.endpoint)(alpha, sigma)
             moved = finished @ torch.from_numpy(matrix).to(finished).t() + torch.from_numpy(offset).to(finished)
-            reader.buffer.add_linear_flow(view, readout.read(moved, only_trained=True), rows)
+            noise = (alpha, sigma) if view == "state" else None
+            reader.buffer.add_linear_flow(view, readout.read(moved, only_trained=True, noise=noise), rows)
 
 
 def tell_idle_edits(texts: Sequence[str], edits: Sequence[Edit], times: Sequence[float]) -> None:
