@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import ModelCard, ModelCardData
@@ -155,7 +156,7 @@ def noise_section(report: dict[str, Any] | None) -> list[str]:
     return lines
 
 
-def noise_rows(report: dict[str, Any], name: str) -> list[list[str]]:
+def noise_rows(report: Mapping[str, Any], name: str) -> list[list[str]]:
     """Cells of the table of an attribute by log-SNR."""
     return [
         [f"{level:+.2f}", *(show(report["attributes"][name][key][row]) for key, _ in NOISE_COLUMNS)]

@@ -44,7 +44,7 @@ def print_probes(
 ) -> None:
     """Figures of probes by attribute, and of those that know the noise, as in a readout's report."""
     if as_json:
-        print(json.dumps(report | {"noise": noise} if noise else report))
+        print(json.dumps({**report, "noise": noise} if noise else report))
         return
     rows = [
         [title, *(show(found[key]) if key in found else "" for found in report.values())]
