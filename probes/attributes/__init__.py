@@ -1,4 +1,4 @@
-"""Acoustic attributes: what is measured on audio, frame by frame, and the classes it is read as.
+"""Acoustic attributes: what is measured on audio or known from notes, and the classes it is read as.
 
     pitch = get_attribute("pitch")
     values, valid = pitch.measure(audio, sample_rate, frames, hop)
@@ -25,6 +25,12 @@ ATTRIBUTES = {
     "loudness": "probes.attributes.loudness:Loudness",
     "timbre": "probes.attributes.timbre:Timbre",
     "chroma": "probes.attributes.chroma:Chroma",
+    "onset": "probes.attributes.onset:Onset",
+    "chord": "probes.attributes.chord:Chord",
+    "key": "probes.attributes.key:Key",
+    "tempo": "probes.attributes.tempo:Tempo",
+    "family": "probes.attributes.family:Family",
+    "drums": "probes.attributes.drums:Drums",
 }
 
 

@@ -1,11 +1,13 @@
 """What every attribute offers, and the frame grid they share."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from probes.attributes.bins import Bins
+from probes.attributes.score import Score
 from probes.errors import InputError
 from probes.support.audio_files import to_mono
 
@@ -16,25 +18,60 @@ SILENCE = 1e-4
 class Attribute(ABC):
     """A number measured on every frame of audio, and the classes that probes read it as.
 
-    A subclass sets `name`, `unit` and `scales` and writes `_measure`.
+    A subclass sets `name`, `unit` and `scales` and writes `_measure`; `of_score` too where notes say its values.
 
     Attributes:
         name: As in `ATTRIBUTES`.
         unit: Unit of the measured values.
         scales: Kinds of bins it may have; the first is the default and the paper's.
         count: Default number of classes, the paper's.
+        names: Names of the classes of an attribute whose values are class numbers.
+        grid: "frame", or "clip": one value for a whole clip, the same in all its frames.
         threshold: Frames measured with less confidence are masked.
+        measurable: Whether it can be measured on audio.
+        notated: Whether a score can say it, so that `of_score` gives exact values.
     """
 
     name: ClassVar[str]
     unit: ClassVar[str]
     scales: ClassVar[tuple[str, ...]]
     count: ClassVar[int] = 20
+    names: ClassVar[tuple[str, ...]] = ()
+    grid: ClassVar[str] = "frame"
     threshold: float = 0.5
+    measurable: ClassVar[bool] = True
+    notated: ClassVar[bool] = False
 
     @abstractmethod
     def _measure(self, audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
         """Values and confidences, both `[frames]`, for audio of at least one sample."""
+
+    def of_score(self, score: Score, frames: int, frame_rate: float) -> tuple[np.ndarray, np.ndarray]:
+        """Exact values and confidences (0 or 1), both `[frames]`, from what is known to be played.
+
+        Args:
+            score: What is played.
+            frames: Number of latent frames.
+            frame_rate: Frames per second; frame i is around (i + 1/2) / frame_rate seconds.
+
+        Raises:
+            InputError: The score does not say it.
+        """
+        raise self.unknown()
+
+    def unknown(self) -> InputError:
+        """Says that a score has nothing about this attribute."""
+        return InputError(
+            f"{self.name} does not follow from the notes of a recording: "
+            + ("leave --labels annotation away to measure it" if self.measurable else "render music for it")
+        )
+
+    def not_measurable(self) -> InputError:
+        """Says that this attribute cannot be had from audio."""
+        return InputError(
+            f"{self.name} has no estimator for recordings: leave it out, or take rendered music, which knows it "
+            "(`--audio rendered --labels annotation`)"
+        )
 
     def options(self) -> dict[str, Any]:
         """What beside the name decides about the values, ready for JSON."""
@@ -42,7 +79,14 @@ class Attribute(ABC):
 
     def describe(self) -> dict[str, Any]:
         """What a corpus records."""
-        return {"unit": self.unit, "threshold": self.threshold, **self.options()}
+        return {"unit": self.unit, "threshold": self.threshold, **self.options(), **self._of_clips()}
+
+    def describe_notated(self) -> dict[str, Any]:
+        """What a corpus records whose labels come from a score."""
+        return {"unit": self.unit, "threshold": 0.5, "labels": "annotation", **self._of_clips()}
+
+    def _of_clips(self) -> dict[str, Any]:
+        return {} if self.grid == "frame" else {"grid": self.grid}
 
     def confidence(self, audio: np.ndarray, sample_rate: int, frames: int, hop: float) -> tuple[np.ndarray, np.ndarray]:
         """Like `measure`, with how sure each value is in [0, 1] instead of whether it is used."""
@@ -88,7 +132,14 @@ class Attribute(ABC):
         scale = scale or self.scales[0]
         if scale not in self.scales:
             raise InputError(f"{self.name} has no {scale} bins: choose {' or '.join(self.scales)}")
-        return Bins.fit(self.name, self.unit, scale, values, count or self.count)
+        if self.names:
+            return Bins.named(self.name, self.unit, self.names, self.grid)
+        return replace(Bins.fit(self.name, self.unit, scale, values, count or self.count), grid=self.grid)
+
+
+def middles(frames: int, frame_rate: float) -> np.ndarray:
+    """Seconds `[frames]` of the middles of latent frames."""
+    return (np.arange(frames) + 0.5) / frame_rate
 
 
 def window_length(sample_rate: int) -> int:

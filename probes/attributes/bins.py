@@ -1,6 +1,7 @@
 """Classes of an attribute: edges in its unit, centres, names, and back from what a user typed."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,17 @@ class Bins:
         unit: Unit of the values and edges.
         scale: "linear" (equal widths), "db" and "octave" (equal ratios), "midi" (one class per semitone), "names".
         edges: K + 1 increasing numbers. Class k holds edges[k] <= value < edges[k + 1].
+        names: Name of each class where a value is the number of a class; empty where values are measured, and for
+            pitch classes.
+        grid: "frame", or "clip" where one class stands for a whole clip.
     """
 
     attribute: str
     unit: str
     scale: str
     edges: tuple[float, ...]
+    names: tuple[str, ...] = ()
+    grid: str = "frame"
 
     @classmethod
     def fit(cls, attribute: str, unit: str, scale: str, values: np.ndarray, count: int) -> "Bins":
@@ -62,6 +68,11 @@ class Bins:
         """The twelve pitch classes, C = 0."""
         return cls(attribute, "pitch class", "names", tuple(np.arange(13) - 0.5))
 
+    @classmethod
+    def named(cls, attribute: str, unit: str, names: Sequence[str], grid: str = "frame") -> "Bins":
+        """One class for each name: class k holds the value k."""
+        return cls(attribute, unit, "names", tuple(np.arange(len(names) + 1) - 0.5), tuple(names), grid)
+
     def __repr__(self) -> str:
         return f"Bins of {self.attribute}: {self.summary}"
 
@@ -70,6 +81,7 @@ class Bins:
         """How many classes there are, from which to which, and on what scale."""
         return (
             f"{len(self)} classes from {self.label(0)} to {self.label(len(self) - 1)} ({self.scale} scale, {self.unit})"
+            + (", one for each clip" if self.grid == "clip" else "")
         )
 
     def __len__(self) -> int:
@@ -95,22 +107,22 @@ class Bins:
         return np.where(known, found.clip(0, len(self) - 1), -1).astype(np.int64)
 
     def label(self, index: int) -> str:
-        """The name of a class: "C5", "-20.1 dB", "2150 Hz", "0.134"."""
+        """The name of a class: "C5", "-20.1 dB", "2150 Hz", "0.134", "A minor"."""
         center = self.centers[index]
         if self.scale == "midi":
             return note_name(round(center))
         if self.scale == "names":
-            return NOTES[index]
+            return (self.names or NOTES)[index]
         if self.scale == "db":
             return f"{20 * np.log10(center):.1f} dB"
-        return f"{center:.0f} Hz" if self.unit == "Hz" else f"{center:.3g}"
+        return f"{center:.0f} {self.unit}" if self.unit in ("Hz", "BPM") else f"{center:.3g}"
 
     def parse(self, text: str) -> int:
         """The class that a user means.
 
         A whole number is the index of a class. Otherwise: a note ("C5", "F#3", "Bb4") or a frequency
         ("440Hz") for pitch; a level ("-20dB") or an RMS ("0.1") for loudness; a frequency ("2000Hz", "2kHz")
-        for timbre; a note without octave for chroma.
+        for timbre; a note without octave for chroma; "120BPM" for tempo; the name of a class where classes have names.
 
         Raises:
             InputError: none of these, or outside the classes.
@@ -123,11 +135,11 @@ class Bins:
             return index
         value = self._value(word)
         if value is None:
-            example = {"pitch class": "F#", "MIDI": "C5 or 440Hz", "RMS": "-20dB or 0.1", "Hz": "2000Hz"}
-            raise InputError(
-                f"{text!r} is no {self.attribute}: write {example.get(self.unit, 'a number')}, "
-                f"or a class from 0 to {len(self) - 1}"
-            )
+            example = {
+                "pitch class": "F#", "MIDI": "C5 or 440Hz", "RMS": "-20dB or 0.1", "Hz": "2000Hz", "BPM": "120BPM"
+            }  # fmt: skip
+            wanted = " or ".join(self.names[:12]) or example.get(self.unit, "a number")
+            raise InputError(f"{text!r} is no {self.attribute}: write {wanted}, or a class from 0 to {len(self) - 1}")
         index = int(np.searchsorted(self.edges, value, side="right")) - 1
         if value == self.edges[-1]:
             index -= 1
@@ -154,15 +166,24 @@ class Bins:
             "unit": self.unit,
             "scale": self.scale,
             "edges": list(self.edges),
-        }
+        } | self._further()
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Bins":
         """The inverse of `to_dict`."""
-        return cls(content["attribute"], content["unit"], content["scale"], tuple(content["edges"]))
+        further = {"names": tuple(content.get("names", ())), "grid": content.get("grid", "frame")}
+        return cls(content["attribute"], content["unit"], content["scale"], tuple(content["edges"]), **further)
+
+    def _further(self) -> dict[str, Any]:
+        """What only some attributes have; the others are kept as they were before there was any of it."""
+        names = {"names": list(self.names)} if self.names else {}
+        return names | ({"grid": self.grid} if self.grid != "frame" else {})
 
     def _value(self, word: str) -> float | None:
         """What a user typed, in the attribute's unit; None when it makes no sense for this attribute."""
+        if self.names:
+            known = {plain_name(name): index for index, name in enumerate(self.names)}
+            return known.get(plain_name(word))
         if self.unit == "pitch class":
             note = re.fullmatch(r"([A-Ga-g])([#♯b♭]?)", word)
             return float(semitone(note) % 12) if note else None
@@ -178,6 +199,8 @@ class Bins:
                 return float(10 ** (float(level[1]) / 20))
         elif self.unit == "Hz" and (hertz := frequency(word)):
             return hertz
+        elif self.unit == "BPM" and (beats := re.fullmatch(rf"({NUMBER})\s*BPM", word, re.IGNORECASE)):
+            return float(beats[1])
         return float(word) if re.fullmatch(NUMBER, word) else None
 
 
@@ -206,6 +229,13 @@ def note_name(midi: int) -> str:
 def semitone(note: re.Match[str]) -> int:
     """Semitones above C of a matched letter and accidental."""
     return SEMITONES[note[1].upper()] + {"#": 1, "♯": 1, "b": -1, "♭": -1}.get(note[2], 0)
+
+
+def plain_name(word: str) -> str:
+    """A class's name as it is compared: small letters, flats as sharps, so that "Bb minor" is "A# minor"."""
+    flat = re.match(r"([A-G])([b♭♯])", word)
+    note = NOTES[semitone(flat) % 12] + word[2:] if flat else word
+    return " ".join(note.casefold().split())
 
 
 def frequency(word: str) -> float | None:

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from probes.attributes.base import SILENCE, Attribute
+from probes.attributes.base import SILENCE, Attribute, middles
+from probes.attributes.score import Score
 from probes.errors import InputError
 from probes.support.devices import cpu_multiplies_bf16
 from probes.support.torchaudio_stub import ensure_torchaudio
@@ -35,6 +36,7 @@ class Pitch(Attribute):
     unit = "MIDI"
     scales = ("midi",)
     count = 66
+    notated = True
 
     def __init__(
         self,
@@ -66,6 +68,16 @@ class Pitch(Attribute):
             part = slice(first, first + self.batch_size)
             pitch[part], periodicity[part] = self._batch(windows[start[part]])
         return pitch.numpy(), periodicity.numpy()
+
+    def of_score(self, score: Score, frames: int, frame_rate: float) -> tuple[np.ndarray, np.ndarray]:
+        """Where exactly one note sounds in the middle of a frame; none in silence and in chords."""
+        places = middles(frames, frame_rate)
+        sounding, pitch = np.zeros(frames, dtype=int), np.zeros(frames)
+        for note in score.notes:
+            part = slice(*np.searchsorted(places, [note.start, note.stop]))
+            sounding[part] += 1
+            pitch[part] = note.pitch
+        return pitch, sounding == 1
 
     @torch.no_grad()
     def _batch(self, windows: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,24 +1,12 @@
-"""Pitch labels from the notes that come with a recording, in the place of a tracker's."""
+"""The notes that come with a recording, for labels in the place of measured ones."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-
+from probes.attributes.score import Note
 from probes.errors import InputError
-
-
-class Note(NamedTuple):
-    """One note of an annotation."""
-
-    start: float
-    """Seconds."""
-    stop: float
-    pitch: float
-    """MIDI number, with fractions where the annotation has them."""
 
 
 def read_notes(path: Path) -> list[Note]:
@@ -64,23 +52,3 @@ def midi_notes(path: Path) -> list[Note]:
         if not instrument.is_drum
         for note in instrument.notes
     ]
-
-
-def pitch_labels(notes: list[Note], frames: int, frame_rate: float) -> np.ndarray:
-    """Pitch of every latent frame, at its middle.
-
-    Args:
-        notes: What is played.
-        frames: Number of frames.
-        frame_rate: Frames per second.
-
-    Returns:
-        float32 [frames, 2]: MIDI number, and 1 where exactly one note sounds, otherwise 0 (silence, or a chord).
-    """
-    middles = (np.arange(frames) + 0.5) / frame_rate
-    sounding, pitch = np.zeros(frames, dtype=int), np.zeros(frames)
-    for note in notes:
-        first, last = np.searchsorted(middles, [note.start, note.stop])
-        sounding[first:last] += 1
-        pitch[first:last] = note.pitch
-    return np.stack([pitch, sounding == 1], axis=1).astype(np.float32)

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.corpus.annotations import pitch_labels, read_notes
-from probes.corpus.sources import FileSource, Source, content_hash
+from probes.corpus.sources import Source, content_hash
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
 
@@ -31,7 +30,7 @@ class Recipe:
         weights, device, options: As `load_space` takes them.
         attributes: Name -> options of its measurement.
         threads: For torch, in each process; None leaves it alone.
-        annotated: Take pitch labels from the notes that come with the audio.
+        annotated: Take the labels that notes can say from the notes that come with the audio.
     """
 
     space: str
@@ -77,13 +76,14 @@ class Encoder:
             torch.set_num_threads(recipe.threads)
         self.space = load_space(recipe.space, recipe.weights, recipe.device, **recipe.options)
         self.attributes = {name: get_attribute(name, **options) for name, options in recipe.attributes.items()}
-        self.annotated = recipe.annotated
+        self.notated = {name for name, one in self.attributes.items() if one.notated} if recipe.annotated else set()
 
     def describe(self) -> dict[str, Any]:
         """What corpus.json records."""
-        attributes = {name: attribute.describe() for name, attribute in self.attributes.items()}
-        if self.annotated:
-            attributes["pitch"] = {"unit": "MIDI", "threshold": 0.5, "labels": "annotation"}
+        attributes = {
+            name: attribute.describe_notated() if name in self.notated else attribute.describe()
+            for name, attribute in self.attributes.items()
+        }
         return {"space": self.space.describe(), "attributes": attributes}
 
     def encode(self, source: Source) -> Encoded:
@@ -107,21 +107,16 @@ class Encoder:
         if not np.isfinite(latents).all():
             raise InputError(f"{source.name}: the codec returned values that are not finite")
         frames = len(latents)
-        labels = {
-            name: np.stack(attribute.confidence(audio, self.space.sample_rate, frames, self.space.hop), axis=1)
-            for name, attribute in self.attributes.items()
-            if not (self.annotated and name == "pitch")
-        }
-        if self.annotated:
-            labels["pitch"] = self._annotated_pitch(source, frames)
+        score = source.score() if self.notated else None
+        labels = {}
+        for name, attribute in self.attributes.items():
+            if score is not None and name in self.notated:
+                found = attribute.of_score(score, frames, self.space.frame_rate)
+            else:
+                found = attribute.confidence(audio, self.space.sample_rate, frames, self.space.hop)
+            labels[name] = np.stack(found, axis=1).astype(np.float32)
         sound = content_hash(np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16).tobytes())
         return Encoded(source, digest, latents, labels, sound)
-
-    def _annotated_pitch(self, source: Source, frames: int) -> np.ndarray:
-        """Pitch labels [F, 2] from a source's notes."""
-        if not isinstance(source, FileSource) or source.notes is None:
-            raise InputError(f"{source.name}: no notes come with it")
-        return pitch_labels(read_notes(source.notes), frames, self.space.frame_rate)
 
 
 def encode_into(

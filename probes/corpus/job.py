@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from probes.attributes import ATTRIBUTES, get_attribute
 from probes.corpus import Corpus
 from probes.corpus.collections import NAMES, Taken, collect
 from probes.corpus.sources import Source, audio_sources, rendered_sources
@@ -68,8 +69,7 @@ def encode_corpus(
     result_folder(options.out)
     if options.labels not in LABELS:
         raise InputError(f"--labels is {' or '.join(LABELS)}, not {options.labels!r}")
-    if options.labels == "annotation" and (options.root is None or "pitch" not in options.attributes):
-        raise InputError("--labels annotation takes pitch from the notes of a data set by name: give --root for one")
+    check_labels(options)
     if options.workers < 1:
         raise InputError(f"--workers must be at least 1, not {options.workers}")
     if options.latents is not None:
@@ -83,6 +83,27 @@ def encode_corpus(
     summary = summarise(corpus, skipped)
     write_summary(options.out, summary)
     return summary
+
+
+def check_labels(options: EncodeOptions) -> None:
+    """Refuse labels that cannot be had, before any weights are loaded.
+
+    Raises:
+        InputError: no notes come with the audio, or none of the attributes is measured or known from notes.
+    """
+    attributes = [get_attribute(name) for name in options.attributes]
+    if options.labels == "annotation":
+        if options.root is None and options.audio != "rendered":
+            raise InputError(
+                "--labels annotation takes labels from notes: give --root for a data set by name, or --audio rendered"
+            )
+        if not any(attribute.notated for attribute in attributes):
+            told = ", ".join(name for name in ATTRIBUTES if get_attribute(name).notated)
+            raise InputError(f"--labels annotation takes labels from notes, which say {told}: name one of these")
+        return
+    for attribute in attributes:
+        if not attribute.measurable:
+            raise attribute.not_measurable()
 
 
 def encode_audio(
@@ -156,8 +177,6 @@ def held_out(sources: list[Source], names: Iterable[str]) -> list[Source]:
 
 def attribute_options(name: str, crepe: str, device: str) -> dict[str, Any]:
     """Options for the class of an attribute."""
-    from probes.attributes import get_attribute
-
     options = {"model": crepe, "device": device} if name == "pitch" else {}
     get_attribute(name, **options)  # tells of an unknown attribute or size before any weights are loaded
     return options

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from probes.attributes.score import Score
+from probes.corpus.annotations import read_notes
 from probes.corpus.split import split_named
 from probes.errors import InputError
 from probes.support.audio_files import OTHER_SUFFIXES, SUFFIXES, read_audio
@@ -42,6 +44,14 @@ class Source:
         """The hash that `read` gives, without decoding; None where the name says it all."""
         return None
 
+    def score(self) -> Score:
+        """What is known to be played.
+
+        Raises:
+            InputError: nothing is.
+        """
+        raise InputError(f"{self.name}: no notes come with it")
+
 
 @dataclass(frozen=True)
 class FileSource(Source):
@@ -61,6 +71,9 @@ class FileSource(Source):
     def read(self) -> tuple[np.ndarray, int, str]:
         audio, sample_rate = read_audio(self.path)
         return audio, sample_rate, content_hash(self.path.read_bytes())
+
+    def score(self) -> Score:
+        return super().score() if self.notes is None else Score(tuple(read_notes(self.notes)))
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,11 @@ class RenderedSource(Source):
         example = render_example(self.seed, self.seconds, self.sample_rate)
         key = f"{self.seed} {self.seconds} {self.sample_rate}"
         return np.atleast_2d(example.audio), self.sample_rate, content_hash(key.encode())
+
+    def score(self) -> Score:
+        from probes.rendering.scoring import score_example
+
+        return score_example(self.seed, self.seconds)
 
 
 def content_hash(content: bytes) -> str:

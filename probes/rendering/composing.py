@@ -88,11 +88,21 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """One bar: `start` and `end` in seconds, and the pitch classes of the chord in force, C = 0."""
+
+    start: float
+    end: float
+    chord: frozenset[int]
+
+
+@dataclass(frozen=True)
 class Piece:
-    """A composition: its facts and its notes in order of their start."""
+    """A composition: its facts, its notes in order of their start, and its bars."""
 
     facts: Facts
     notes: tuple[Note, ...] = field(repr=False)
+    bars: tuple[Bar, ...] = field(default=(), repr=False)
 
 
 def _pick(rng: np.random.Generator, options: Sequence[T], weights: list[float] | None = None) -> T:
@@ -275,4 +285,7 @@ def compose(facts: Facts, seconds: float, rng: np.random.Generator) -> Piece:
             end = min(max(begin, 0.0) + max(length * beat * hold, 0.06), seconds)
             sounding = pitch if part < 0 else pitch + facts.tuning / 100
             notes.append(Note(max(begin, 0.0), end, float(sounding), velocity, part))
-    return Piece(facts, tuple(sorted(notes, key=lambda note: (note.start, note.part, note.pitch))))
+    length = facts.meter * beat
+    chords = [frozenset(harmony.pitch(degree) % 12 for degree in harmony.chord(bar)) for bar in range(bars)]
+    spans = tuple(Bar(bar * length, min((bar + 1) * length, seconds), chord) for bar, chord in enumerate(chords))
+    return Piece(facts, tuple(sorted(notes, key=lambda note: (note.start, note.part, note.pitch))), spans)

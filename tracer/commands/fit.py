@@ -54,8 +54,8 @@ def encode_command(
     labels: Annotated[
         str,
         typer.Option(
-            help="Where pitch labels come from: measured (CREPE), or annotation (the notes that come with guitarset "
-            "and maestro; frames with one note count)."
+            help="Where labels come from: measured on the audio, or annotation: pitch and onset from the notes of "
+            "guitarset and maestro, and with --audio rendered also chord, key, tempo, family and drums."
         ),
     ] = "measured",
     crepe: Annotated[str, typer.Option(help="Size of CREPE for pitch labels: full or tiny.")] = "full",

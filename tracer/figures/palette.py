@@ -67,14 +67,20 @@ class Look(NamedTuple):
 
 
 # Colours of Okabe and Ito (2008), which readers with every common kind of colour vision can tell apart. Black, their
-# eighth, is left to what is no attribute.
+# eighth, is left to what is no attribute. The others are of Paul Tol's muted scheme.
 _KNOWN = {
     "pitch": Look("#0072B2", "o", LINES[0]),
     "timbre": Look("#D55E00", "s", LINES[1]),
     "loudness": Look("#009E73", "^", LINES[2]),
     "chroma": Look("#CC79A7", "D", LINES[3]),
+    "onset": Look("#E69F00", "v", LINES[4]),
+    "chord": Look("#56B4E9", "P", LINES[0]),
+    "key": Look("#332288", "X", LINES[1]),
+    "tempo": Look("#882255", "p", LINES[2]),
+    "family": Look("#999933", "h", LINES[3]),
+    "drums": Look("#F0E442", "*", LINES[4]),
 }
-_FURTHER = (Look("#E69F00", "v", LINES[4]), Look("#56B4E9", "P", LINES[0]), Look("#F0E442", "*", LINES[2]))
+_FURTHER = (Look("#44AA99", "<", LINES[0]), Look("#661100", ">", LINES[1]), Look("#AA4499", "d", LINES[2]))
 VIEW_LOOKS = {"state": Look("#000000", "o", LINES[0]), "endpoint": Look("#666666", "s", LINES[1])}
 
 

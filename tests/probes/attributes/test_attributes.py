@@ -8,6 +8,8 @@ from probes.attributes.base import Attribute, on_grid, window_length
 from probes.errors import InputError
 
 # Sample rate and hop of the spaces.
+OF_TONES = ("pitch", "loudness", "timbre", "chroma")
+MEASURABLE = [name for name in ATTRIBUTES if get_attribute(name).measurable]
 GRIDS = [(44100, 2048), (24000, 320), (24000, 600), (22050, 1024)]
 
 
@@ -24,7 +26,7 @@ def tone(frequency: np.ndarray | float, level: np.ndarray | float, samples: int,
 def test_known_tones() -> None:
     rate, hop, frames = 22050, 1024, 20
     audio = tone(440.0, 0.5, frames * hop, rate)
-    values = {name: attribute(name).measure(audio, rate, frames, hop) for name in ATTRIBUTES}
+    values = {name: attribute(name).measure(audio, rate, frames, hop) for name in OF_TONES}
     assert all(valid.all() for _, valid in values.values())
     np.testing.assert_allclose(values["pitch"][0][1:-1], 69, atol=0.2)
     np.testing.assert_allclose(values["loudness"][0], 0.5 / np.sqrt(2), rtol=0.02)
@@ -69,13 +71,14 @@ def test_chroma_follows_a_step() -> None:
     assert set(values[17:]) == {2}
 
 
-@pytest.mark.parametrize("name", list(ATTRIBUTES))
+@pytest.mark.filterwarnings("ignore:n_fft")
+@pytest.mark.parametrize("name", MEASURABLE)
 def test_silence_and_single_samples(name: str) -> None:
     for samples, frames in ((1, 1), (3, 1), (22050, 22), (100, 5)):
         values, valid = attribute(name).measure(np.zeros(samples, np.float32), 22050, frames, 1024)
         assert values.shape == valid.shape == (frames,)
         assert np.isfinite(values).all()
-        assert not valid.any() or name == "loudness"
+        assert not valid.any() or name in ("loudness", "onset", "chord")
 
 
 def test_noise_has_no_pitch() -> None:

@@ -15,7 +15,7 @@ VALUES = np.random.default_rng(0).uniform(0.01, 1, 5000)
 
 
 def fitted(name: str, scale: str | None = None) -> Bins:
-    values = {"pitch": 40 + 50 * VALUES, "loudness": VALUES, "timbre": 8000 * VALUES, "chroma": VALUES}[name]
+    values = {"pitch": 40 + 50 * VALUES, "timbre": 8000 * VALUES, "tempo": 55 + 125 * VALUES}.get(name, VALUES)
     return get_attribute(name).fit_bins(values, scale=scale)
 
 
@@ -26,13 +26,20 @@ ALL = [
     ("timbre", None),
     ("timbre", "octave"),
     ("chroma", None),
+    ("onset", None),
+    ("chord", None),
+    ("key", None),
+    ("tempo", None),
+    ("family", None),
+    ("drums", None),
 ]
+COUNTS = {"pitch": 66, "chroma": 12, "onset": 2, "chord": 25, "key": 24, "family": 12, "drums": 2}
 
 
 @pytest.mark.parametrize(("name", "scale"), ALL)
 def test_counts_centres_and_a_round_trip(name: str, scale: str | None) -> None:
     bins = fitted(name, scale)
-    assert len(bins) == {"pitch": 66, "chroma": 12}.get(name, 20)
+    assert len(bins) == COUNTS.get(name, 20)
     np.testing.assert_array_equal(bins.classes(bins.centers), np.arange(len(bins)))
     assert Bins.from_dict(json.loads(json.dumps(bins.to_dict()))) == bins
     assert len({bins.label(index) for index in range(len(bins))}) == len(bins)
@@ -92,6 +99,20 @@ def test_what_a_user_types() -> None:
     assert centroid.parse("2000Hz") == centroid.parse("2 kHz") == centroid.parse("2000.0")
     assert fitted("chroma").parse("F#") == 6
     assert pitch.parse("0") == 0
+    key, tempo = fitted("key"), fitted("tempo")
+    assert key.label(key.parse("Bb  Minor")) == "A# minor"
+    assert key.parse("C major") == 0
+    assert fitted("chord").parse("am") == 21
+    assert tempo.parse("120 bpm") == tempo.parse("120BPM") == tempo.parse("120.0")
+    assert fitted("family").parse("Brass") == 8
+
+
+def test_only_attributes_with_names_or_clips_say_so() -> None:
+    """What is kept of the others stays as it was: fingerprints are taken of it."""
+    for name in ("pitch", "loudness", "timbre", "chroma"):
+        assert set(fitted(name).to_dict()) == {"attribute", "unit", "scale", "edges"}
+    assert {name for name, _ in ALL if fitted(name).grid == "clip"} == {"key", "tempo", "family"}
+    assert fitted("key").summary == "24 classes from C major to B minor (names scale, key), one for each clip"
 
 
 @pytest.mark.parametrize(
@@ -107,6 +128,10 @@ def test_what_a_user_types() -> None:
         ("timbre", "0Hz", "is no timbre"),
         ("chroma", "C5", "write F#"),
         ("loudness", "", "is no loudness"),
+        ("chord", "H", "is no chord: write C or C#"),
+        ("drums", "loud", "write no drums or drums"),
+        ("tempo", "fast", "write 120BPM"),
+        ("tempo", "400BPM", "outside the classes"),
     ],
 )
 def test_what_a_user_should_not_type(name: str, text: str, complaint: str) -> None:

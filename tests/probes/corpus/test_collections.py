@@ -224,8 +224,8 @@ def test_annotations_are_not_made_up(tmp_path: Path) -> None:
     options = {"out": tmp_path / "corpus", "labels": "annotation", "device": "cpu"}
     with pytest.raises(InputError, match=r"none of the 6 files could be encoded; the first: .*no notes come with it"):
         encode_corpus(EncodeOptions(audio="egmd", root=egmd(tmp_path / "egmd"), **options))
-    with pytest.raises(InputError, match="takes pitch from the notes of a data set by name"):
-        encode_corpus(EncodeOptions(audio="rendered", **options))
+    with pytest.raises(InputError, match="takes labels from notes: give root"):
+        encode_corpus(EncodeOptions(audio=str(tmp_path), **options))
     with pytest.raises(InputError, match="measured or annotation, not 'own'"):
         encode_corpus(EncodeOptions(audio="rendered", **(options | {"labels": "own"})))
 

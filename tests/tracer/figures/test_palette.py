@@ -20,8 +20,8 @@ def test_every_attribute_has_a_look_of_its_own_in_every_figure():
     assert len({look.colour for look in together.values()}) == len(ATTRIBUTES)
     assert len({look.marker for look in together.values()}) == len(ATTRIBUTES)
     for name, look in together.items():
-        assert looks([name, "tempo"])[name] == look
-    assert looks(["tempo"])["tempo"].colour not in {look.colour for look in together.values()}
+        assert looks([name, "swing"])[name] == look
+    assert looks(["swing"])["swing"].colour not in {look.colour for look in together.values()}
 
 
 def test_lighter_ends_at_white():

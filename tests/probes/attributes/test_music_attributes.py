@@ -1,0 +1,145 @@
+"""Onset, chord, key, tempo, family and drums: on sounds whose answer is known, and from scores."""
+
+import numpy as np
+import pytest
+
+from probes.attributes import ATTRIBUTES, get_attribute
+from probes.attributes.bins import NOTES
+from probes.attributes.chord import NONE
+from probes.attributes.onset import score_onsets
+from probes.attributes.score import Harmony, Note, Score
+from probes.errors import InputError
+from probes.rendering.instruments import INSTRUMENTS
+
+RATE, HOP = 22050, 1024
+FRAME_RATE = RATE / HOP
+SCALE = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
+
+
+def tones(pitches: list[int], seconds: float) -> np.ndarray:
+    """Notes of five partials together, fading, as mono float32."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    hertz = [440 * 2 ** ((pitch - 69) / 12) for pitch in pitches]
+    partials = [np.sin(2 * np.pi * k * f * time) / k**2 for f in hertz for k in range(1, 6)]
+    return (0.1 * np.sum(partials, 0) * np.exp(-2 * time / seconds)).astype(np.float32)
+
+
+def clicks(every: float, seconds: float) -> np.ndarray:
+    """Short bursts of noise, the first after half a second."""
+    audio = np.zeros(round(seconds * RATE), np.float32)
+    burst = np.random.default_rng(0).normal(0, 0.3, 400) * np.exp(-np.arange(400) / 80)
+    for start in np.arange(0.5, seconds - 0.1, every):
+        audio[round(start * RATE) :][: len(burst)] += burst
+    return audio
+
+
+def measured(name: str, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return get_attribute(name).measure(audio, RATE, len(audio) // HOP, HOP)
+
+
+def labels(name: str, score: Score, seconds: float = 4.0) -> np.ndarray:
+    """Exact values, NaN where there are none."""
+    values, known = get_attribute(name).of_score(score, int(seconds * FRAME_RATE), FRAME_RATE)
+    return np.where(known, values, np.nan)
+
+
+def test_clicks_are_onsets_and_have_their_tempo() -> None:
+    audio = clicks(0.5, 10.0)
+    marks, valid = measured("onset", audio)
+    assert valid.all()
+    wanted = np.arange(0.5, 9.9, 0.5)
+    found = (np.flatnonzero(marks) + 0.5) / FRAME_RATE
+    assert len(found) == len(wanted)
+    assert np.abs(found - wanted).max() < 0.05
+    values, valid = measured("tempo", audio)
+    assert valid.all()
+    assert set(values) == {values[0]}
+    assert values[0] == pytest.approx(120, rel=0.04)
+    for steady in (tones([60], 4.0), np.zeros(4 * RATE, np.float32)):
+        assert not measured("tempo", steady)[1].any()
+
+
+@pytest.mark.parametrize(("pitches", "name"), [([48, 64, 67], "C"), ([57, 60, 64], "Am"), ([54, 58, 61], "F#")])
+def test_triads_have_their_chord_and_single_notes_have_none(pitches: list[int], name: str) -> None:
+    bins = get_attribute("chord").fit_bins(np.empty(0))
+    values, valid = measured("chord", tones(pitches, 3.0))
+    assert valid.mean() > 0.9
+    assert {bins.label(int(value)) for value in values[valid]} == {name}
+    assert not measured("chord", tones(pitches[:1], 3.0))[1].any()
+
+
+def test_silence_has_the_chord_none_and_no_key() -> None:
+    silence = np.zeros(2 * RATE, np.float32)
+    values, valid = measured("chord", silence)
+    assert valid.all()
+    assert set(values) == {NONE}
+    assert not measured("key", silence)[1].any()
+
+
+@pytest.mark.parametrize(("tonic", "mode"), [(0, "major"), (7, "major"), (9, "minor"), (1, "minor")])
+def test_a_scale_that_rests_on_its_tonic_has_its_key(tonic: int, mode: str) -> None:
+    first, second, third, fourth, fifth, *_ = (48 + tonic + step for step in SCALE[mode])
+    pitches = [first, second, third, fourth, fifth, third, first, fifth, third, first]
+    audio = np.concatenate([tones([pitch], 0.8 if pitch == first else 0.4) for pitch in pitches])
+    values, valid = measured("key", audio)
+    assert valid.all()
+    assert set(values) == {tonic + 12 * (mode == "minor")}
+    assert get_attribute("key").names[int(values[0])] == f"{NOTES[tonic]} {mode}"
+
+
+def test_onsets_of_a_score_count_chords_once_and_drums_too() -> None:
+    notes = (Note(0.0, 1.0, 60), Note(1.0, 2.0, 60), Note(1.004, 2.0, 64), Note(1.2, 2.0, 64))
+    np.testing.assert_allclose(score_onsets(Score(notes, hits=(3.0,))), [0, 1.002, 1.2, 3.0])
+    marks = labels("onset", Score(notes, hits=(3.0, 99.0)))
+    assert np.flatnonzero(marks).tolist() == [int(start * FRAME_RATE) for start in (0, 1.002, 1.2, 3.0)]
+    assert len(score_onsets(Score(()))) == 0
+
+
+def test_chords_of_a_score_are_triads_in_force() -> None:
+    harmonies = (Harmony(1, 2, frozenset({0, 4, 7})), Harmony(2, 3, frozenset({0, 3, 6})))
+    chords = labels("chord", Score((Note(1.0, 1.1, 60), Note(3.0, 3.5, 60)), harmonies=harmonies))
+    at = [int((second + 0.25) * FRAME_RATE) for second in (0, 1, 2, 3)]
+    # Silence is no chord, a triad is one throughout its bar, what is no triad has no label, and neither has one voice.
+    np.testing.assert_array_equal(chords[at], [NONE, 0, np.nan, np.nan])
+    assert chords[-1] == NONE
+
+
+def test_what_a_score_says_of_a_clip_stands_in_all_its_frames() -> None:
+    score = Score((), hits=(2.0,), key=(9, True), tempo=96.5, family="brass")
+    assert set(labels("key", score)) == {21}
+    assert set(labels("tempo", score)) == {np.float32(96.5)}
+    assert set(labels("family", score)) == {8}
+    heard = np.flatnonzero(labels("drums", score))
+    assert (heard[[0, -1]] + 0.5) / FRAME_RATE == pytest.approx([1.75, 2.25], abs=1 / FRAME_RATE)
+    assert not labels("drums", Score((), hits=())).any()
+
+
+def test_every_instrument_has_a_family() -> None:
+    assert {instrument.family for instrument in INSTRUMENTS} == set(get_attribute("family").names)
+
+
+@pytest.mark.parametrize("name", ["chord", "key", "tempo", "family", "drums"])
+def test_notes_alone_do_not_say_everything(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} does not follow from the notes of a recording"):
+        labels(name, Score((Note(0, 1, 60),)))
+
+
+@pytest.mark.parametrize("name", ["family", "drums"])
+def test_what_cannot_be_heard_says_so_in_one_line(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} has no estimator for recordings: .*rendered") as told:
+        measured(name, tones([60], 1.0))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", list(ATTRIBUTES))
+def test_every_registered_attribute_says_what_it_is(name: str) -> None:
+    one = get_attribute(name)
+    assert one.name == name
+    assert one.grid in ("frame", "clip")
+    assert one.measurable or one.notated
+    assert ("grid" in one.describe()) == (one.grid == "clip")
+    assert one.describe_notated()["labels"] == "annotation"
+    assert one.scales == ("names",) or not one.names
+    if not one.notated:
+        with pytest.raises(InputError, match="does not follow from the notes"):
+            one.of_score(Score(()), 3, FRAME_RATE)
