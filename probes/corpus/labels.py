@@ -53,11 +53,26 @@ def shuffled_labels(labels: Labels, lengths: Sequence[int], seed: int) -> Labels
     return np.concatenate(shuffled)
 
 
-def check_enough(labels: Labels, classes: Mapping[str, int]) -> None:
-    """Raises InputError when an attribute has more classes than labelled frames."""
-    for column, (name, count) in enumerate(classes.items()):
-        found = int((labels[:, column] >= 0).sum())
-        if found < count:
+def clip_labels(labels: Labels, lengths: Sequence[int]) -> Labels:
+    """[files] one class for each file: the commonest of its frames; -1 where no frame has one.
+
+    Args:
+        labels: [frames] of one attribute.
+        lengths: Frames of each file, in order.
+    """
+    parts = np.split(labels, np.cumsum(lengths)[:-1])
+    found = [np.bincount(part[part >= 0]).argmax() if (part >= 0).any() else -1 for part in parts]
+    return np.array(found, dtype=np.int16)
+
+
+def check_enough(labels: Labels, bins: Mapping[str, Bins], lengths: Sequence[int]) -> None:
+    """Raises InputError when an attribute has more classes than labelled frames, or clips where it has one for each."""
+    for column, (name, edges) in enumerate(bins.items()):
+        whole = edges.grid == "clip"
+        counted = clip_labels(labels[:, column], lengths) if whole else labels[:, column]
+        found = int((counted >= 0).sum())
+        if found < len(edges):
             raise InputError(
-                f"{name} has {count} classes but only {found} labelled training frames: add audio or use fewer bins"
+                f"{name} has {len(edges)} classes but only {found} labelled training {'clips' if whole else 'frames'}: "
+                "add audio or use fewer bins"
             )

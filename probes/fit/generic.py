@@ -24,6 +24,8 @@ def fit_generic(
 ) -> GenericDirections:
     """Draw and cut `count` directions for each attribute over the frames of the train split that have its label.
 
+    An attribute with one value for a clip is cut over clips, at the mean projections of their frames.
+
     Args:
         corpus: The one the readout was trained on.
         readout: Reads the classes whose shares the directions take over.
@@ -39,10 +41,13 @@ def fit_generic(
     for file in corpus.files("train"):
         latents = np.array(corpus.latents(file), dtype=np.float32)
         read = readout.read(torch.from_numpy(latents)[None], only_trained=True)
-        for column, name in enumerate(bins):
+        for column, (name, edges) in enumerate(bins.items()):
             known = labels[row : row + len(latents), column] >= 0
-            projections[name].append(latents[known] @ directions[column].T)
-            classes[name].append(read.classes[TRAINED][name][0].cpu().numpy()[known])
+            own, found = latents[known], read.classes[TRAINED][name][0].cpu().numpy()[known]
+            if edges.grid == "clip" and len(own):
+                own, found = latents.mean(0, keepdims=True), found[:1]
+            projections[name].append(own @ directions[column].T)
+            classes[name].append(found)
         row += len(latents)
     return cut_directions(
         directions,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from probes.corpus import Corpus
-from probes.corpus.labels import check_enough, class_labels, shuffled_labels
+from probes.corpus.labels import Labels, check_enough, class_labels, clip_labels, shuffled_labels
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
 from probes.fit.probe_metrics import Predictions, accuracy, score
@@ -59,8 +59,8 @@ def fit_linear_probes(
     device = sae.decoder_bias.device
     classes = {name: len(edges) for name, edges in bins.items()}
     labels = {split: class_labels(corpus, split, bins) for split in ("train", "val", "test")}
-    check_enough(labels["train"], classes)
     lengths = [file.frames for file in corpus.files("train")]
+    check_enough(labels["train"], bins, lengths)
     tables = {
         "labels": torch.from_numpy(labels["train"]).long().to(device),
         "shuffled": torch.from_numpy(shuffled_labels(labels["train"], lengths, options.seed)).long().to(device),
@@ -84,15 +84,16 @@ def fit_linear_probes(
 
     found: dict[tuple[str, str], Predictions] = {}
     test = [corpus.latents(file) for file in corpus.files("test")]
+    clips = {name for name, edges in bins.items() if edges.grid == "clip"}
     for trainer in trainers:
-        found |= trainer.predict(test, labels["test"])
+        found |= trainer.predict(test, labels["test"], clips)
     titles = {
         "raw_latents": "raw_latents",
         "untrained_sae": "untrained_sae",
         "ablation": "without_log_rms" if options.log_rms else "with_log_rms",
     }
     report = {
-        name: _report(name, edges, found, labels["train"][:, column], labels["test"][:, column], titles)
+        name: _report(name, edges, found, *counted(corpus, name in clips, labels, column), titles)
         for column, (name, edges) in enumerate(bins.items())
     }
     main = trainers[0]
@@ -100,6 +101,15 @@ def fit_linear_probes(
     return FittedProbes(
         main.probes("probes"), main.probes("controls"), used, baselines_of(sae, trainers, options), report
     )
+
+
+def counted(corpus: Corpus, of_clips: bool, labels: Mapping[str, Labels], column: int) -> tuple[Labels, Labels]:
+    """Labels of an attribute in the train and the test split: [frames], or [files] where a clip has one value."""
+    columns = {split: labels[split][:, column] for split in ("train", "test")}
+    if of_clips:
+        lengths = {split: [file.frames for file in corpus.files(split)] for split in columns}
+        columns = {split: clip_labels(own, lengths[split]) for split, own in columns.items()}
+    return columns["train"], columns["test"]
 
 
 def baselines_of(sae: SparseAutoencoder, trainers: list[ProbeTrainer], options: ProbeOptions) -> Baselines | None:
@@ -210,7 +220,9 @@ def _report(
     main = found["probes", name]
     if not len(main.labels):
         raise InputError(f"the test split has no labelled frame of {name}: add audio")
-    result = score(main, edges.centers if edges.scale == "midi" else None)
+    result = score(main, edges.centers if edges.scale == "midi" else None, ordered=not edges.names)
+    if edges.grid == "clip":
+        result["clips"] = result.pop("frames")
     commonest = int(np.bincount(train[train >= 0]).argmax())
     result["majority"] = accuracy(main.labels, np.full_like(main.labels, commonest))
     result["unlabelled"] = float(np.mean(test < 0))

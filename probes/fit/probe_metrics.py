@@ -11,13 +11,26 @@ Classes = NDArray[np.int64]
 
 
 class Predictions(NamedTuple):
-    """Predictions for the labelled frames of a split."""
+    """Predictions for the labelled frames of a split, or its labelled clips where a clip has one value."""
 
     labels: Classes  # [N]
     classes: Classes  # [N] most probable class
     confidence: NDArray[np.float64]  # [N] its probability
     files: Classes  # [N] number of the file each frame is from
     margin: NDArray[np.float64] | None = None  # [N] gap of the two largest logits
+
+
+def of_clips(labels: Classes, pooled: NDArray[np.float64]) -> Predictions:
+    """Predictions of an attribute that has one value for a clip: one for each labelled file.
+
+    Args:
+        labels: [files], -1 where a file has none.
+        pooled: [files, K] mean class distribution over the file's frames.
+    """
+    files = np.flatnonzero(labels >= 0)
+    shares = pooled[files]
+    two = np.log(np.maximum(np.sort(shares, axis=1)[:, [-1, -min(2, shares.shape[1])]], 1e-300))
+    return Predictions(labels[files].astype(np.int64), shares.argmax(1), shares.max(1), files, two[:, 0] - two[:, 1])
 
 
 def accuracy(labels: Classes, classes: Classes) -> float:
@@ -60,18 +73,25 @@ def bootstrap_interval(right: NDArray[np.bool_], files: Classes, draws: int = 10
     return [float(value) for value in np.percentile(shares, [2.5, 97.5])]
 
 
-def score(found: Predictions, notes: NDArray[np.float64] | None = None) -> dict[str, Any]:
-    """Everything above for one probe; octave_folded only where the classes are notes."""
+def score(found: Predictions, notes: NDArray[np.float64] | None = None, ordered: bool = True) -> dict[str, Any]:
+    """Everything above for one probe.
+
+    Args:
+        found: Predictions for frames, or for clips.
+        notes: MIDI numbers of the classes, for octave_folded; None where they are no notes.
+        ordered: Whether neighbouring classes are alike; within_one means something only then.
+    """
     labels, classes = found.labels, found.classes
     result = {
         "frames": len(labels),
         "files": len(np.unique(found.files)),
         "accuracy": accuracy(labels, classes),
         "interval": bootstrap_interval(labels == classes, found.files),
-        "within_one": within_one(labels, classes),
         "macro_f1": macro_f1(labels, classes),
         "calibration_error": calibration_error(labels, classes, found.confidence),
     }
+    if ordered:
+        result["within_one"] = within_one(labels, classes)
     if notes is not None:
         result["octave_folded"] = octave_folded(labels, classes, notes)
     return result

@@ -169,7 +169,7 @@ def collect(out: Path, points: Sequence[ReluConfig]) -> list[Row]:
 
 def _flat(attribute: str, found: dict[str, Any]) -> Row:
     row: Row = {}
-    for key in SCORES:
+    for key in (key for key in SCORES if key in found):
         if key == "interval":
             row[f"{attribute}_low"], row[f"{attribute}_high"] = found[key]
         else:

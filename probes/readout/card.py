@@ -33,8 +33,9 @@ ROWS = (
     ("margin", "median gap of the two largest logits"),
     ("shuffled_margin", "the same of shuffled labels"),
     ("shuffled_commonest_share", "share of the commonest prediction with shuffled labels"),
-    ("unlabelled", "share of frames without a label (unvoiced, silent)"),
+    ("unlabelled", "share without a label (unvoiced, silent)"),
     ("frames", "labelled frames"),
+    ("clips", "labelled clips, one value each"),
     ("files", "files"),
 )
 

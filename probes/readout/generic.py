@@ -64,6 +64,12 @@ class GenericDirections(nn.Module):
         shape = (sides, n, len(x))
         return classes.to(torch.uint8).view(shape), readings.view(shape)
 
+    def cut(self, attribute: str, n: int, readings: Tensor) -> Tensor:
+        """Classes uint8 of readings of one direction, of any shape."""
+        row = self.attributes.index(attribute)
+        projections = (readings * self.std[row, n] + self.mean[row, n]).contiguous()
+        return torch.searchsorted(self.edges[row, n].contiguous(), projections, right=True).to(torch.uint8)
+
 
 def draw_directions(covariance: np.ndarray, attributes: Sequence[str], count: int, seed: int) -> np.ndarray:
     """Directions [attributes, count, C] from a normal distribution with the covariance [C, C] of the latents."""

@@ -37,7 +37,8 @@ class Reading(NamedTuple):
     """Mean class distribution over the valid frames, [B, K] each; NaN for an item without a valid frame. Of the trained
     and the shuffled probes."""
     classes: dict[str, dict[str, Tensor]]
-    """Most probable class of every frame, uint8 [B, F] each (meaningless where masked)."""
+    """Most probable class of every frame, uint8 [B, F] each (meaningless where masked). Of an attribute with one value
+    for a clip it is that of the pooled distribution, in all frames."""
     values: dict[str, dict[str, Tensor]]
     """Reading of every frame, float32 [B, F] each: the expected class sum_k k p_k, and of a generic direction the
     projection in standard deviations."""
@@ -218,6 +219,7 @@ class Readout(
         if self.generic is not None and not only_trained:
             gathered.add_generic(self.generic, estimate)
         count = valid.sum(1, keepdim=True)
+        gathered.give_clips_one_value(valid, count, self.generic)
         autoencoder = (None, None) if only_trained else (sums[:, 0] / sums[:, 1], sums[:, 2] / count[:, 0])
         return Reading(
             {side: self.probes.split(pooled / count) for side, pooled in gathered.pooled.items()},
@@ -330,6 +332,7 @@ class _Gathered:
             for side in sides
         }
         self.scales = {name: torch.arange(count, device=like.device).float() for name, count in kinds.items()}
+        self.clips = [name for name, bins in readout.bins.items() if bins.grid == "clip"]
 
     def add(self, side: str, logits: Tensor, valid: Tensor, start: int) -> None:
         """Add one kind of probe's logits [n, K] of the frames from `start` on, all items laid end to end."""
@@ -351,6 +354,23 @@ class _Gathered:
             probe = f"{GENERIC}-{n + 1}"
             self.classes[probe] = {a: classes[row, n].view(self.shape) for row, a in enumerate(generic.attributes)}
             self.values[probe] = {a: values[row, n].view(self.shape) for row, a in enumerate(generic.attributes)}
+
+    def give_clips_one_value(self, valid: Tensor, count: Tensor, generic: GenericDirections | None) -> None:
+        """Give every frame what its clip is read as, for attributes with one value for a clip."""
+        for name in self.clips:
+            for side, pooled in self.pooled.items():
+                shares = self.probes.split(pooled / count)[name]
+                self.classes[side][name][:] = shares.argmax(-1, keepdim=True).to(torch.uint8)
+                self.values[side][name][:] = (shares @ self.scales[name].to(shares))[:, None]
+                if name in self.distributions[side]:
+                    self.distributions[side][name][:] = shares[:, None]
+            for probe, own in self.values.items():
+                if probe in self.pooled or generic is None:
+                    continue
+                n = int(probe.removeprefix(f"{GENERIC}-")) - 1
+                mean = (own[name] * valid).sum(1, keepdim=True) / count
+                self.values[probe][name] = mean.expand(self.shape)
+                self.classes[probe][name] = generic.cut(name, n, mean).expand(self.shape)
 
 
 def wide(values: Tensor) -> torch.dtype:

@@ -9,6 +9,7 @@ from probes.fit.probe_metrics import (
     calibration_error,
     macro_f1,
     octave_folded,
+    of_clips,
     score,
     within_one,
 )
@@ -50,3 +51,17 @@ def test_score_of_a_perfect_probe():
     found = score(Predictions(LABELS, LABELS, np.ones(6), files), np.arange(60.0, 66.0))
     assert [found[key] for key in ("accuracy", "macro_f1", "within_one", "octave_folded")] == [1, 1, 1, 1]
     assert (found["frames"], found["files"], found["calibration_error"]) == (6, 3, 0)
+
+
+def test_a_clip_counts_once_and_by_its_pooled_distribution():
+    """Three clips, the second without a label: two values, however many frames there were."""
+    pooled = np.array([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.4, 0.35, 0.25]])
+    found = of_clips(np.array([1, -1, 2]), pooled)
+    assert found.labels.tolist() == [1, 2]
+    assert found.classes.tolist() == [1, 0]
+    assert found.files.tolist() == [0, 2]
+    assert found.confidence.tolist() == [0.5, 0.4]
+    assert found.margin == pytest.approx(np.log([0.5 / 0.3, 0.4 / 0.35]))
+    scored = score(found, ordered=False)
+    assert (scored["frames"], scored["files"], scored["accuracy"]) == (2, 2, 0.5)
+    assert "within_one" not in scored

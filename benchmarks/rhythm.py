@@ -1,0 +1,67 @@
+"""What can be read of rhythm, harmony and instruments in the bundled model's latents: probes on rendered music.
+
+    python benchmarks/rhythm.py encode --work FOLDER [--pieces 1200]
+
+Pieces are drawn so that solos, duos, trios and bands are equally many: of pieces as they come seven in ten are solos,
+which have neither chords nor drums. Labels come from the notes. A quarter of the pieces has seeds that no training of
+the bundled model ever used, and is for validation and test.
+"""
+
+import argparse
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from probes.corpus.encoding import Recipe, encode_into
+from probes.corpus.sources import RenderedSource
+from probes.rendering.composing import draw_facts
+
+ATTRIBUTES = ("pitch", "onset", "chord", "key", "tempo", "family", "drums")
+TEXTURES = ("solo", "duo", "trio", "band")
+RATE, SECONDS = 22050, 12.0
+FIRST_SEEDS = {"train": 40_000_000, "val": 540_000_000, "test": 550_000_000}
+SHARES = {"train": 0.75, "val": 0.1, "test": 0.15}
+
+
+def balanced_seeds(first: int, count: int) -> Iterator[int]:
+    """Seeds from `first` on whose pieces have the four textures in turn."""
+    waiting = {texture: iter(seeds_of(texture, first)) for texture in TEXTURES}
+    return itertools.islice((next(waiting[texture]) for texture in itertools.cycle(TEXTURES)), count)
+
+
+def seeds_of(texture: str, first: int) -> Iterator[int]:
+    """Seeds from `first` on whose pieces have a texture."""
+    return (seed for seed in itertools.count(first) if draw_facts(np.random.default_rng(seed)).texture == texture)
+
+
+def sources(pieces: int) -> list[RenderedSource]:
+    """Pieces of all splits, mixed, so that a corpus that is not finished has all of them."""
+    found = [
+        (place / count, RenderedSource(f"{split}-{seed}", split, None, seed, SECONDS, RATE))
+        for split, share in SHARES.items()
+        for count in [round(pieces * share)]
+        for place, seed in enumerate(balanced_seeds(FIRST_SEEDS[split], count))
+    ]
+    return [source for _, source in sorted(found, key=lambda pair: pair[0])]
+
+
+def encode(work: Path, pieces: int) -> None:
+    """Render the pieces into a corpus of mini latents."""
+    recipe = Recipe("mini", attributes={name: {} for name in ATTRIBUTES}, annotated=True, threads=1)
+    encode_into(work / "corpus", sources(pieces), recipe)
+
+
+def main() -> None:
+    """Do one step."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=("encode",))
+    parser.add_argument("--work", type=Path, required=True, help="folder for the corpus; the same one resumes")
+    parser.add_argument("--pieces", type=int, default=1200)
+    options = parser.parse_args()
+    encode(options.work, options.pieces)
+
+
+if __name__ == "__main__":
+    main()

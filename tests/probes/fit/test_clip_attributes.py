@@ -1,0 +1,101 @@
+"""Attributes with one value for a clip: counted once for each clip, in training, in the report and when read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from probes import Readout
+from probes.attributes import Bins, get_attribute
+from probes.corpus import Corpus
+from probes.corpus.labels import check_enough, clip_labels
+from probes.corpus.writer import CorpusWriter
+from probes.errors import InputError
+from probes.fit.pipeline import fit_bins, fit_probes
+from probes.fit.probe_training import ProbeOptions
+from probes.readout.kinds import SHUFFLED, TRAINED
+from probes.sae import ReluConfig, make_sae
+
+FAMILIES = len(get_attribute("family").names)
+FRAMES, CHANNELS = 20, 16
+SPLITS = ("train",) * 48 + ("val",) * 12 + ("test",) * 12
+
+
+def family_corpus(path: Path) -> Corpus:
+    """Clips whose family is a direction, stronger than the noise over a clip and weaker in a single frame; and a
+    loudness that is noise."""
+    random = np.random.default_rng(0)
+    info = {"name": "mini", "spaces": ["mini"], "channels": CHANNELS, "frame_rate": 20.0, "fingerprint": "f00d"}
+    attributes = {"family": get_attribute("family").describe_notated(), "loudness": {"unit": "RMS", "threshold": 0.5}}
+    with CorpusWriter(path, {"space": info, "attributes": attributes, "dtype": "float32"}) as writer:
+        for number, split in enumerate(SPLITS):
+            family = number % FAMILIES
+            latents = random.normal(size=(FRAMES + number % 3, CHANNELS))
+            latents[:, family] += 2.0
+            sure = np.ones(len(latents))
+            labels = {
+                "family": np.stack([np.full(len(latents), family), sure], 1),
+                "loudness": np.stack([random.uniform(size=len(latents)), sure], 1),
+            }
+            labels = {name: values.astype(np.float32) for name, values in labels.items()}
+            writer.add(f"{number:02d}.wav", f"{number:032x}", latents.astype(np.float32), labels, split)
+    return Corpus.open(path)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Path, Readout]:
+    folder = tmp_path_factory.mktemp("clips")
+    corpus = family_corpus(folder / "corpus")
+    mean, std = corpus.statistics()
+    sae = make_sae(ReluConfig(channels=CHANNELS, hidden=64, space="mini"))
+    sae.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
+    bins = fit_bins(corpus, counts={"loudness": 4})
+    options = ProbeOptions(epochs=15, batch=100, learning_rate=0.02)
+    return corpus, folder / "readout", fit_probes(corpus, sae, folder / "readout", bins, options)
+
+
+def test_the_report_counts_clips(fitted: tuple[Corpus, Path, Readout]) -> None:
+    _, _, readout = fitted
+    family, loudness = (readout.report["probes"][name] for name in ("family", "loudness"))
+    assert family["clips"] == family["files"] == 12
+    assert "frames" not in family
+    assert loudness["frames"] > 12 * FRAMES
+    # Frames are read far worse than whole clips, so that counting frames would show.
+    assert family["accuracy"] > 0.9
+    assert family["majority"] == pytest.approx(1 / 12)
+    assert family["shuffled"] < 0.5
+    assert {"raw_latents", "untrained_sae"} <= set(family)
+    assert "within_one" not in family
+
+
+def test_a_clip_is_read_as_one_class_of_its_pooled_distribution(fitted: tuple[Corpus, Path, Readout]) -> None:
+    corpus, folder, _ = fitted
+    readout = Readout.from_pretrained(folder)
+    assert readout.bins["family"].grid == "clip"
+    latents = torch.stack([torch.from_numpy(np.array(corpus.latents(file)[:FRAMES])) for file in corpus.files("test")])
+    mask = torch.ones(latents.shape[:2], dtype=torch.bool)
+    mask[:, 15:] = False
+    read = readout.read(latents, mask, keep=["family"])
+    for probe in (TRAINED, SHUFFLED):
+        best = read.pooled[probe]["family"].argmax(-1)
+        assert torch.equal(read.classes[probe]["family"], best[:, None].expand(-1, FRAMES).to(torch.uint8))
+    assert torch.equal(read.distributions[TRAINED]["family"][:, 3], read.pooled[TRAINED]["family"].float())
+    for probe in read.classes:
+        for values in (read.classes[probe]["family"], read.values[probe]["family"]):
+            assert torch.equal(values, values[:, :1].expand_as(values))
+    assert (read.classes[TRAINED]["loudness"] != read.classes[TRAINED]["loudness"][:, :1]).any()
+    single = readout.frames(latents)["family"].argmax(-1)
+    truth = torch.arange(12)[:, None]
+    assert (read.classes[TRAINED]["family"][:, :1] == truth).float().mean() > 0.8
+    assert (single == truth).float().mean() < 0.8
+
+
+def test_labels_of_clips() -> None:
+    labels = np.array([3, 3, -1, 5, 5, 5, -1, -1], np.int16)
+    assert clip_labels(labels, [3, 3, 2]).tolist() == [3, 5, -1]
+    key = {"key": get_attribute("key").fit_bins(np.empty(0))}
+    many = np.zeros((1000, 1), np.int16)
+    with pytest.raises(InputError, match="key has 24 classes but only 10 labelled training clips"):
+        check_enough(many, key, [100] * 10)
+    check_enough(many, {"key": Bins("key", "key", "names", key["key"].edges)}, [100] * 10)
