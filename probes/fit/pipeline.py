@@ -18,11 +18,13 @@ from probes.fit.figures import METRICS, read_figures, read_metrics
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import CHECKPOINT, SAETrainer, TrainingOptions, train
 from probes.readout import Readout
+from probes.readout.files import KIND, locate
 from probes.sae import SparseAutoencoder, load_config
 from probes.sae.config import SAEConfig
 from probes.sae.metrics import dead_shares, evaluate
 from probes.support.devices import float32_default
-from probes.support.files import plain_errors, write_json
+from probes.support.files import plain_errors, read_json, write_json
+from probes.support.hub import fetch_files
 from probes.support.identity import require_same
 
 if TYPE_CHECKING:
@@ -124,6 +126,19 @@ def write_figures(out: Path, trainer: SAETrainer, corpus: Corpus, split: str) ->
     write_json(out / METRICS, content)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return figures
+
+
+def open_sae(source: str) -> SparseAutoencoder:
+    """The autoencoder in a folder or at a hub id, or that of a readout there ("mini" is the one that ships).
+
+    Raises:
+        InputError: There is neither.
+    """
+    place = locate(source)
+    config = read_json(fetch_files(place, ("config.json",))["config.json"])
+    return (
+        Readout.from_pretrained(source).sae if config.get("kind") == KIND else SparseAutoencoder.from_pretrained(place)
+    )
 
 
 def add_audio_test(corpus: Corpus, folder: Path, sae: SparseAutoencoder, device: str) -> None:

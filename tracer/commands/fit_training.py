@@ -130,7 +130,7 @@ def own_fields(architecture: str, given_values: Mapping[str, tuple[str, Any]]) -
 def probes_command(
     corpus: given.Corpus,
     out: given.Out,
-    sae: Annotated[str, typer.Option(help="Folder or hub id of the autoencoder.")],
+    sae: Annotated[str, typer.Option(help="Folder or hub id of the autoencoder, or of a readout, whose own is taken.")],
     attributes: given.Attributes = None,
     classes: given.Classes = None,
     scale: given.Scales = None,
@@ -151,9 +151,8 @@ def probes_command(
     """
     from probes.corpus import Corpus
     from probes.fit.figures import read_figures
-    from probes.fit.pipeline import fit_bins, fit_probes
+    from probes.fit.pipeline import fit_bins, fit_probes, open_sae
     from probes.fit.probe_training import ProbeOptions
-    from probes.sae.base import SparseAutoencoder
     from probes.support.devices import pick_device, pick_precision
     from probes.support.paths import result_folder
     from tracer.commands.fit_tables import print_probes
@@ -165,7 +164,7 @@ def probes_command(
     options = ProbeOptions(
         epochs, batch, probe_lr, patience, log_rms, baselines, pick_precision(precision, place), seed
     )
-    trained = SparseAutoencoder.from_pretrained(sae).to(place)
+    trained = open_sae(sae).to(place)
     with reporting(not as_json) as report:
         readout = fit_probes(opened, trained, out, bins, options, read_figures(Path(sae)), report)
     print_probes(readout.report["probes"], as_json)

@@ -13,7 +13,7 @@ from probes.corpus.labels import class_labels, shuffled_labels
 from probes.errors import InputError
 from probes.fit.explain import class_features, feature_classes
 from probes.fit.figures import METRICS
-from probes.fit.pipeline import fit_bins, fit_probes, fit_readout, fit_sae
+from probes.fit.pipeline import fit_bins, fit_probes, fit_readout, fit_sae, open_sae
 from probes.fit.probe_fit import fit_linear_probes
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import CHECKPOINT, TrainingOptions
@@ -85,6 +85,16 @@ def test_the_files_of_the_autoencoder_say_what_they_are(fitted):
     alone = SparseAutoencoder.from_pretrained(folder / "sae")
     x = torch.randn(3, 12)
     assert torch.equal(alone(x), readout.sae(x))
+
+
+def test_an_autoencoder_is_taken_from_its_folder_or_from_a_readout(fitted):
+    _, folder, _ = fitted
+    x = torch.randn(3, 12)
+    alone, of_readout = open_sae(str(folder / "sae")), open_sae(str(folder))
+    assert torch.equal(alone(x), of_readout(x))
+    assert open_sae("mini").config.channels == 64
+    with pytest.raises(InputError):
+        open_sae(str(folder / "nothing"))
 
 
 def test_a_finished_autoencoder_is_not_trained_again_and_another_is_refused(fitted, monkeypatch):

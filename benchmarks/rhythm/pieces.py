@@ -1,10 +1,10 @@
-"""What can be read of rhythm, harmony and instruments in the bundled model's latents: probes on rendered music.
+"""Rendered pieces with exact labels for what is measured of rhythm, harmony and instruments, and their latents.
 
-    python benchmarks/rhythm.py encode --work FOLDER [--pieces 1200]
+    python -m benchmarks.rhythm.pieces --work FOLDER [--pieces 1200]
 
 Pieces are drawn so that solos, duos, trios and bands are equally many: of pieces as they come seven in ten are solos,
-which have neither chords nor drums. Labels come from the notes. A quarter of the pieces has seeds that no training of
-the bundled model ever used, and is for validation and test.
+which have neither chords nor drums. The seeds of a quarter of them, for validation and test, were never used in
+training the bundled model.
 """
 
 import argparse
@@ -48,15 +48,14 @@ def sources(pieces: int) -> list[RenderedSource]:
 
 
 def encode(work: Path, pieces: int) -> None:
-    """Render the pieces into a corpus of mini latents."""
+    """Render the pieces into a corpus of mini latents; one that was interrupted goes on."""
     recipe = Recipe("mini", attributes={name: {} for name in ATTRIBUTES}, annotated=True, threads=1)
     encode_into(work / "corpus", sources(pieces), recipe)
 
 
 def main() -> None:
-    """Do one step."""
+    """Render and encode."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("encode",))
     parser.add_argument("--work", type=Path, required=True, help="folder for the corpus; the same one resumes")
     parser.add_argument("--pieces", type=int, default=1200)
     options = parser.parse_args()

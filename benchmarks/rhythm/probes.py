@@ -1,0 +1,145 @@
+"""Probes of rhythm, harmony and instruments on the shipped autoencoder, and what they are worth on held-out pieces.
+
+    python -m benchmarks.rhythm.pieces --work FOLDER
+    python -m benchmarks.rhythm.probes --work FOLDER
+
+The readout is written to FOLDER/readout, the figures to FOLDER/figures.json. Beside the accuracies that `trace fit
+probes` reports stand those that music is judged by: F1 of onsets at 50 ms (peaks of the onset probability, threshold
+chosen on the validation pieces), tempo within 4 % octave-folded, key by MIREX's score.
+"""
+
+import argparse
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.rhythm.labels import mirex_key, near_tempo, onset_f1
+from benchmarks.rhythm.pieces import ATTRIBUTES, SECONDS
+from probes.attributes.onset import score_onsets
+from probes.corpus import Corpus
+from probes.corpus.folder import CorpusFile
+from probes.fit.pipeline import fit_bins, fit_probes, open_sae
+from probes.fit.probe_metrics import bootstrap_interval, macro_f1
+from probes.fit.probe_training import ProbeOptions
+from probes.readout import Readout
+from probes.rendering.scoring import score_example
+from probes.support.files import write_json
+
+KINDS = ("trained", "shuffled", "raw", "untrained")
+THRESHOLDS = np.arange(0.1, 0.75, 0.05)
+
+
+def read(readout: Readout, corpus: Corpus, split: str) -> list[tuple[CorpusFile, Any]]:
+    """What every kind of probe reads in the pieces of a split."""
+    found = []
+    for file in corpus.files(split):
+        latents = torch.from_numpy(np.array(corpus.latents(file), dtype=np.float32))[None]
+        found.append((file, readout.read(latents, keep=["onset"], baselines=("raw", "untrained"))))
+    return found
+
+
+def peaks(curve: np.ndarray, threshold: float, frame_rate: float) -> np.ndarray:
+    """Times of frames [F] that reach a threshold and are above the frame before and not below the one after."""
+    padded = np.pad(curve, 1, constant_values=-1)
+    high = (curve >= threshold) & (curve > padded[:-2]) & (curve >= padded[2:])
+    return (np.flatnonzero(high) + 0.5) / frame_rate
+
+
+def onset_curves(pieces: Sequence[tuple[CorpusFile, Any]], kind: str) -> list[np.ndarray]:
+    """Probability of an onset in every frame, of each piece."""
+    return [reading.distributions[kind]["onset"][0, :, 1].numpy() for _, reading in pieces]
+
+
+def mean_f1(curves: Sequence[np.ndarray], starts: Sequence[np.ndarray], threshold: float, rate: float) -> np.ndarray:
+    """F1 at 50 ms of each piece."""
+    return np.array([onset_f1(start, peaks(curve, threshold, rate)) for curve, start in zip(curves, starts)])
+
+
+def seed_of(file: CorpusFile) -> int:
+    """The seed of a piece."""
+    return int(file.name.split("-")[1])
+
+
+def mean_interval(values: np.ndarray) -> list[float]:
+    """95 % interval of a mean, resampling pieces."""
+    chosen = np.random.default_rng(0).integers(0, len(values), (1000, len(values)))
+    return [float(edge) for edge in np.percentile(values[chosen].mean(1), [2.5, 97.5])]
+
+
+def figures(readout: Readout, corpus: Corpus) -> dict[str, Any]:
+    """The figures that music is judged by, for every kind of probe."""
+    import librosa
+
+    rate = corpus.frame_rate
+    val, test = read(readout, corpus, "val"), read(readout, corpus, "test")
+    scores = {file.name: score_example(seed_of(file), SECONDS) for file, _ in itertools.chain(val, test)}
+    starts = {"val": [score_onsets(scores[file.name]) for file, _ in val]}
+    starts["test"] = [score_onsets(scores[file.name]) for file, _ in test]
+    tempos = np.array([scores[file.name].tempo for file, _ in test])
+    centres = readout.bins["tempo"].centers
+    result: dict[str, Any] = {}
+    for kind in KINDS:
+        by_threshold = [mean_f1(onset_curves(val, kind), starts["val"], t, rate).mean() for t in THRESHOLDS]
+        best = float(THRESHOLDS[int(np.argmax(by_threshold))])
+        curves = onset_curves(test, kind)
+        f1 = mean_f1(curves, starts["test"], best, rate)
+        read_tempo = centres[[int(reading.classes[kind]["tempo"][0, 0]) for _, reading in test]]
+        pulse = [float(librosa.feature.tempo(onset_envelope=curve, sr=round(rate * 1024), hop_length=1024)[0])
+                 for curve in curves]  # fmt: skip
+        near = {
+            "tempo": [near_tempo(one, own, True) for one, own in zip(read_tempo, tempos)],
+            "tempo from the onset curve": [near_tempo(one, own, True) for one, own in zip(pulse, tempos)],
+        }
+        keys = [(int(reading.classes[kind]["key"][0, 0]), scores[file.name].key) for file, reading in test]
+        result[kind] = {
+            "onset F1": [float(f1.mean()), *mean_interval(f1), best],
+            "key MIREX": float(np.mean([mirex_key(one, key[0] + 12 * key[1]) for one, key in keys if key])),
+            **{
+                name: [float(np.mean(values)), *mean_interval(np.array(values, float))] for name, values in near.items()
+            },
+            **frame_figures(readout, corpus, test, kind),
+        }
+    return result
+
+
+def frame_figures(
+    readout: Readout, corpus: Corpus, pieces: Sequence[tuple[CorpusFile, Any]], kind: str
+) -> dict[str, Any]:
+    """Chord over frames with a triad, and drums with both classes counted alike."""
+    found: dict[str, Any] = {}
+    for name in ("chord", "drums"):
+        truth = [readout.bins[name].classes(*corpus.labels(file, name)) for file, _ in pieces]
+        classes = np.concatenate([reading.classes[kind][name][0].numpy() for _, reading in pieces]).astype(int)
+        files = np.repeat(np.arange(len(truth)), [len(one) for one in truth])
+        wanted = np.concatenate(truth)
+        counted = (wanted >= 0) & ((wanted < 24) if name == "chord" else True)
+        right = (classes == wanted)[counted]
+        found[name] = [float(right.mean()), *bootstrap_interval(right, files[counted])]
+        if name == "drums":
+            shares = [float(right[wanted[counted] == k].mean()) for k in (0, 1)]
+            found |= {"drums balanced": float(np.mean(shares)), "drums F1": macro_f1(wanted[counted], classes[counted])}
+    return found
+
+
+def main() -> None:
+    """Fit and judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=12)
+    options = parser.parse_args()
+    corpus = Corpus.open(options.work / "corpus")
+    if not (options.work / "readout" / "config.json").exists():
+        training = ProbeOptions(epochs=options.epochs, precision="bf16")
+        fit_probes(corpus, open_sae("mini"), options.work / "readout", fit_bins(corpus, ATTRIBUTES), training)
+    readout = Readout.from_pretrained(options.work / "readout")
+    files = {split: len(corpus.files(split)) for split in ("train", "val", "test")}
+    content = {"files": files, "probes": readout.report["probes"], "music": figures(readout, corpus)}
+    write_json(options.work / "figures.json", content)
+
+
+if __name__ == "__main__":
+    main()
