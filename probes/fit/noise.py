@@ -62,7 +62,7 @@ def fit_noise(
     classes, bins = readout.probes.classes, readout.bins
     inputs = NoisyInputs(readout.sae.mean, readout.covariance, classes)
     labels = {split: class_labels(corpus, split, bins) for split in ("train", "val", "test")}
-    check_enough(labels["train"], classes)
+    check_enough(labels["train"], bins, [file.frames for file in corpus.files("train")])
     for column, name in enumerate(bins):
         if not (labels["test"][:, column] >= 0).any():
             raise InputError(f"the test split has no labelled frame of {name}: add audio")
