@@ -1,6 +1,9 @@
 """Takes that are chosen early: the right ones, the same ones, whatever happens on the way."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from support.pipelines import save
+from support.readout import tiny_readout
 from support.steering_toys import SineGenerator, linear_readout
 
 from probes.errors import InputError
@@ -103,6 +108,65 @@ def test_a_sampler_that_cannot_go_on_from_a_state_makes_the_kept_takes_anew(tmp_
     assert len(found.kept) == 2
     assert (found.takes["t"] == 0.5).all()
     assert found.compute == pytest.approx((5 * 5 + 8) / (5 * 8))
+
+
+class Place:
+    """One process of a launch of two, played by a thread."""
+
+    num_processes = 2
+
+    def __init__(self, index: int, barrier: threading.Barrier) -> None:
+        self.process_index, self.is_main_process, self.barrier = index, index == 0, barrier
+
+    def wait_for_everyone(self) -> None:
+        self.barrier.wait(60)
+
+    @contextmanager
+    def main_process_first(self) -> Iterator[None]:
+        if not self.is_main_process:
+            self.wait_for_everyone()
+        yield
+        if self.is_main_process:
+            self.wait_for_everyone()
+
+
+def test_takes_that_are_dealt_out_to_processes_are_those_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    barrier, mine = threading.Barrier(2), threading.local()
+    given: dict[str, Any] = {
+        "wants": ["loudness=0.1"], "seeds": 7, "keep": 3, "at": "4", "batch_size": 2, "readout": linear_readout(),
+        "crepe": "tiny", "progress_bar": False,
+    }  # fmt: skip
+    alone = run_pick(SineGenerator(), ["a", "b"], out=tmp_path / "alone", **given)
+    monkeypatch.setattr(choosing, "join_launch", lambda device: (mine.place, "cpu"))
+
+    def process(index: int) -> PickResult | None:
+        mine.place = Place(index, barrier)
+        return run_pick(SineGenerator(), ["a", "b"], out=tmp_path / "both", **given)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(process, range(2))
+    assert second is None
+    assert alone is not None
+    assert first is not None
+    pd.testing.assert_frame_equal(alone.takes, first.takes, rtol=1e-4)
+    pd.testing.assert_frame_equal(alone.kept, first.kept, rtol=1e-4, atol=1e-3)
+
+
+def test_a_diffusers_pipeline_is_read_through_the_same_hooks(tmp_path: Path) -> None:
+    audio = load_generator("stable-audio", weights=save("stable-audio", tmp_path / "weights"))
+    readout = tiny_readout(channels=audio.channels, spaces=(audio.space,))
+    found = run_pick(
+        audio, ["slow piano"], wants=["loudness=0.2"], seeds=3, keep=1, at="2", steps=5, seconds=0.4, readout=readout,
+        out=tmp_path / "out", crepe="tiny", progress_bar=False,
+    )  # fmt: skip
+    assert found is not None
+    assert (found.takes["state"] == 2).all()
+    assert len(found.kept) == 1
+    assert found.takes["evaluations"].tolist() == [3, 3, 3]
+    # The branches of its guidance are not seen: CFG-Rejection has no score.
+    assert "rank_by_guidance" not in found.takes
 
 
 def test_the_reading_of_a_recording_is_a_goal(pick: Callable[..., PickResult], tmp_path: Path) -> None:
