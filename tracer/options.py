@@ -136,7 +136,8 @@ class TraceOptions(SessionOptions):
     )
     steer: Sequence[str] = option(
         (),
-        'Edit to apply while it generates, e.g. "pitch=C5,alpha=10,from=0.3,to=0.7"; repeatable.',
+        'Edit to apply while it generates, e.g. "pitch=C5,alpha=10,from=0.3,to=0.7": readings move by up to alpha; '
+        "repeatable.",
         typed=list[str],
         shown="",
     )
