@@ -95,6 +95,7 @@ def body(readout: Readout) -> str:
         "that has learned nothing about its attribute.",
         "",
         *noise_section(readout.report.get("noise")),
+        *takes_section(readout.report),
     ]
     return "\n".join(lines)
 
@@ -154,6 +155,45 @@ def noise_section(report: dict[str, Any] | None) -> list[str]:
     for name in report["attributes"]:
         lines += [f"{name}:", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
         lines += [f"| {' | '.join(row)} |" for row in noise_rows(report, name)] + [""]
+    return lines
+
+
+CALIBRATED = (0, 2, 4, 8, 12, 16, 24)
+"""States of the table of a calibration."""
+
+
+def takes_section(report: Mapping[str, Any]) -> list[str]:
+    """Lines of the card on songs as a whole, and on ranking takes early; none of what the report does not have."""
+    lines = []
+    songs = report.get("songs")
+    if songs:
+        lines += [
+            "## Songs",
+            "",
+            "Of the training songs: level in dB, median pitch (MIDI), log2 of the median centroid.",
+            "",
+        ]
+        lines += ["| | 10 % | 90 % | spread | songs |", "|---|---|---|---|---|"]
+        for name, own in songs.items():
+            lines.append(
+                f"| {name} | " + " | ".join(show(own[key]) for key in ("low", "high", "spread", "files")) + " |"
+            )
+        lines.append("")
+    for generator, table in report.get("calibration", {}).items():
+        names = list(table["attributes"])
+        lines += [f"## Ranking takes of {generator} early", ""]
+        lines += [
+            "Rank correlation, over the seeds of a prompt, between the reading of the endpoint at a state and the finished "
+            f"one; mean over {table['about']['prompts']} prompts (95 % interval).",
+            "",
+            "| state | flow time | " + " | ".join(names) + " |",
+            "|---" * (len(names) + 2) + "|",
+        ]
+        for state in (state for state in CALIBRATED if state < len(table["t"])):
+            figures = [[table["attributes"][name][key][state] for key in ("rho", "low", "high")] for name in names]
+            cells = ["{:.2f} ({:.2f} to {:.2f})".format(*own) for own in figures]
+            lines.append(f"| {state} | {table['t'][state]:.2f} | " + " | ".join(cells) + " |")
+        lines.append("")
     return lines
 
 

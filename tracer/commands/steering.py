@@ -140,7 +140,7 @@ def print_doses(doses: "pd.DataFrame") -> None:
     windowed = any(name.startswith("outside_") for name in doses.columns)
     columns += [Column("outside, own")] if windowed else []
     columns += [Column("random, own"), Column("own / random"), Column("log-mel (dB)", spare=2)]
-    columns += [Column("voiced", spare=1)]
+    columns += [Column("voiced", spare=1), Column("clipped", spare=3)]
     for row in doses.to_dict("records"):
         own = row["attribute"]
         interval = ""
@@ -155,6 +155,7 @@ def print_doses(doses: "pd.DataFrame") -> None:
             "-" if math.isnan(row["over_band"]) else f"{row['over_band']:.1f}{interval}",
             number(row["log_mel_db"]),
             signed(row["voiced_change"]),
+            f"{row['clipped']:.2%}",
         ]
         for column, cell in zip(columns, cells):
             column.cells.append(cell)
