@@ -183,8 +183,8 @@ def takes_section(report: Mapping[str, Any]) -> list[str]:
         names = list(table["attributes"])
         lines += [f"## Ranking takes of {generator} early", ""]
         lines += [
-            "Rank correlation, over the seeds of a prompt, between the reading of the endpoint at a state and the finished "
-            f"one; mean over {table['about']['prompts']} prompts (95 % interval).",
+            "Rank correlation, over the seeds of a prompt, between the reading of the endpoint at a state and the "
+            f"finished one; mean over {table['about']['prompts']} prompts (95 % interval).",
             "",
             "| state | flow time | " + " | ".join(names) + " |",
             "|---" * (len(names) + 2) + "|",
