@@ -147,8 +147,13 @@ def audio_sources(audio: str, **dataset: Any) -> list[Source] | Iterator[Source]
 
 def folder_sources(folder: Path) -> list[Source]:
     """Every audio file below a folder, in the order of names. Links are followed; what cannot be read is named."""
-    files = list(files_below(folder))
+    everything = list(_names_below(folder))
+    files = [path for path in everything if path.is_file()]
     paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
+    dead = [path for path in everything if path.is_symlink() and not path.exists()]
+    if dead:
+        told = f"left out: {len(dead)} links in {folder} that lead nowhere or in a circle; the first is {dead[0].name}"
+        warnings.warn(told, stacklevel=2)
     others = sorted({path.suffix.lower() for path in files} & set(OTHER_SUFFIXES))
     if others:
         count = sum(path.suffix.lower() in others for path in files)
@@ -163,6 +168,10 @@ def folder_sources(folder: Path) -> list[Source]:
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Every file below a folder, also behind links; a folder that links lead back to is entered once."""
+    return (path for path in _names_below(folder) if path.is_file())
+
+
+def _names_below(folder: Path) -> Iterator[Path]:
     entered: set[str] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -170,7 +179,7 @@ def files_below(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         entered.add(real)
-        yield from (path for name in names if (path := Path(place, name)).is_file())
+        yield from (Path(place, name) for name in names)
 
 
 def manifest_sources(path: Path) -> list[Source]:

@@ -159,7 +159,7 @@ def require_fields(place: Path | str, content: Mapping[str, Any], fields: Fields
         if not fits or (isinstance(value, bool) and bool not in kinds):
             wanted = " or ".join("null" if one is type(None) else one.__name__ for one in kinds if one is not Missing)
             raise InputError(f"{place}: {name!r} must be of type {wanted}, not {type(value).__name__}")
-        if float in kinds and isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+        if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
             raise InputError(f"{place}: {name!r} must be a finite number")
 
 

@@ -126,7 +126,7 @@ class Child:
         os.kill(self.pid, number)
         return True
 
-    def wait(self, limit: float = 120.0) -> End:
+    def wait(self, limit: float = 900.0) -> End:
         """Its end; after `limit` seconds it is killed, and the code is -SIGKILL."""
         until = self._begun + limit
         while self.running:

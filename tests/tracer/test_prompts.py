@@ -5,9 +5,11 @@ import re
 
 import huggingface_hub
 import pytest
+from support import planted
 
 from probes.errors import InputError
-from tracer.prompts import MUSICCAPS_REVISION, load_prompts, prompts_hash
+from tracer.prompts import LONGEST_CAPTION, MUSICCAPS_REVISION, choose_prompts, load_prompts, prompts_hash
+from tracer.record.store import RunReader, RunStore
 
 MUSICCAPS_HEADER = (
     "ytid,start_s,end_s,audioset_positive_labels,aspect_list,caption,author_id,is_balanced_subset,is_audioset_eval"
@@ -201,6 +203,29 @@ def test_captions_that_cannot_be_kept_are_refused(name, text, says, tmp_path):
     with pytest.raises(InputError, match=says) as error:
         load_prompts(str(tmp_path / name))
     assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["p.txt", "p.csv", "p.jsonl", None])
+@pytest.mark.parametrize(
+    ("caption", "says"),
+    [("a" * 131_072, "has 131,072 characters, more than 100,000: shorten it"), ("sad \ud83d", "half of a surrogate")],
+)
+def test_a_caption_is_refused_wherever_it_comes_from(name, caption, says, tmp_path):
+    content = {"p.txt": caption, "p.csv": f"caption\n{caption}\n", "p.jsonl": json.dumps({"caption": caption})}
+    if name is not None:
+        (tmp_path / name).write_bytes(content[name].encode("utf-8", "surrogatepass"))
+    with pytest.raises(InputError, match=says if "\ud83d" not in caption or name in (None, "p.jsonl") else "UTF-8"):
+        choose_prompts([caption] if name is None else str(tmp_path / name))
+
+
+def test_the_longest_caption_is_carried_whole(tmp_path):
+    caption = "b" * (LONGEST_CAPTION - 3) + " é🎹"
+    assert len(caption) == LONGEST_CAPTION
+    (tmp_path / "p.csv").write_text(f"caption\n{caption}\n", encoding="utf-8")
+    prompts = choose_prompts(str(tmp_path / "p.csv"))
+    assert prompts[0].caption == caption
+    RunStore.open(tmp_path / "run", planted.OPTIONS, prompts)
+    assert RunReader(tmp_path / "run").prompts() == prompts
 
 
 def test_rows_without_a_caption_are_counted(tmp_path):

@@ -80,6 +80,22 @@ def test_links_are_followed_once_and_every_format_is_read(tmp_path: Path) -> Non
     assert len(list(files_below(folder))) == 5
 
 
+def test_links_in_a_circle_are_skipped_and_counted(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(0.1), RATE)
+    (tmp_path / "b.wav").symlink_to("b.wav")
+    (tmp_path / "c.wav").symlink_to("d.wav")
+    (tmp_path / "d.wav").symlink_to("c.wav")
+    (tmp_path / "e").symlink_to("e")
+    (tmp_path / "all").symlink_to(tmp_path)
+    with pytest.warns(UserWarning, match="left out: 4 links in .* lead nowhere or in a circle"):
+        assert [source.name for source in audio_sources(str(tmp_path))] == ["a.wav"]
+    (tmp_path / "a.wav").unlink()
+    with pytest.warns(UserWarning, match="4 links"), pytest.raises(InputError, match="holds no audio"):
+        audio_sources(str(tmp_path))
+    with pytest.raises(InputError, match="no such file or folder"):
+        audio_sources(str(tmp_path / "e"))
+
+
 def test_audio_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(0.1), RATE)
     (tmp_path / "b.m4a").write_bytes(b"0")
