@@ -105,7 +105,7 @@ def table(work: Path) -> list[dict[str, object]]:
         goals = goals_of([parse_want(want) for want in wants], readout)
         values, spreads = [goal.value for goal in goals], [goal.spread for goal in goals]
         for state in STATES:
-            ways: dict[str, list[tuple[float, float, float, float]]] = {}
+            ways: dict[str, list[tuple[float, ...]]] = {}
             for own in prompts:
                 place = int(np.flatnonzero(own["states"] == state)[0])
                 truth = misses(values, spreads, [own[f"measured_{goal.attribute}"] for goal in goals])
@@ -113,6 +113,8 @@ def table(work: Path) -> list[dict[str, object]]:
                 last = misses(values, spreads, [own[goal.attribute][:, -1] for goal in goals])
                 gap = own["gap"][:, : state + 1].sum(1)
                 best = set(np.argsort(truth, kind="stable")[:KEEP])
+                # Of one want, what was measured; of several, the distance.
+                heard = own[f"measured_{goals[0].attribute}"] if len(goals) == 1 else truth
                 scores = {"reading": read, "finished reading": last, "CFG-Rejection": -gap}
                 for name, score in scores.items():
                     chosen = np.argsort(score, kind="stable")[:KEEP]
@@ -120,6 +122,8 @@ def table(work: Path) -> list[dict[str, object]]:
                         (
                             len(best & set(chosen)) / KEEP, truth.mean() - truth[chosen].mean(),
                             truth.mean() - np.sort(truth)[:KEEP].mean(), float(spearmanr(score, truth).statistic),
+                            float(np.nanmean(heard[chosen])), float(np.nanmean(heard)),
+                            float(np.nanmean(heard[list(best)])),
                         )
                     )  # fmt: skip
             for name, found in ways.items():
@@ -130,7 +134,8 @@ def table(work: Path) -> list[dict[str, object]]:
                         "wants": " ".join(wants), "state": state, "by": name, "prompts": len(array),
                         "best_kept": float(array[:, 0].mean()), "best_kept_random": KEEP / SEEDS, "gain": gain,
                         "gain_low": low, "gain_high": high, "rank_correlation": float(np.nanmean(array[:, 3])),
-                        "miss_random": float((array[:, 2]).mean()), "compute": compute(state),
+                        "heard_kept": float(np.nanmean(array[:, 4])), "heard_random": float(np.nanmean(array[:, 5])),
+                        "heard_oracle": float(np.nanmean(array[:, 6])), "compute": compute(state),
                     }
                 )  # fmt: skip
     return rows
