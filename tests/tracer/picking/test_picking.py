@@ -20,7 +20,7 @@ from probes.errors import InputError
 from tracer.clips import MEASURED
 from tracer.generators import Generator, load_generator
 from tracer.options import SessionOptions
-from tracer.picking import PickResult, choosing, run_pick
+from tracer.picking import PickResult, choosing, prompt_work, run_pick
 from tracer.session import Session
 
 SMALL: dict[str, Any] = {"steps": 7, "seconds": 1.0, "crepe": "tiny", "progress_bar": False}
@@ -78,7 +78,7 @@ def test_a_kept_take_is_the_clip_that_trace_makes_of_that_seed(
 def test_batches_do_not_matter_and_a_run_that_was_ended_goes_on(
     picked: PickResult, pick: Callable[..., PickResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = choosing.read_takes, []
+    real, calls = prompt_work.read_takes, []
 
     def ended(*args: Any) -> Any:
         calls.append(1)
@@ -86,7 +86,7 @@ def test_batches_do_not_matter_and_a_run_that_was_ended_goes_on(
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(choosing, "read_takes", ended)
+    monkeypatch.setattr(prompt_work, "read_takes", ended)
     with pytest.raises(KeyboardInterrupt):
         pick(tmp_path / "out", batch_size=2)
     pick(tmp_path / "out", batch_size=3)
