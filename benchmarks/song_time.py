@@ -74,9 +74,10 @@ def levels(seed: int = SEED) -> dict[str, np.ndarray]:
     assert goal is not None
     bins = session.readout.bins["loudness"]
     target = 20 * np.log10(np.interp(goal, np.arange(len(bins)), bins.centers))
-    kernel = np.ones(SMOOTH) / SMOOTH
+    kernel = np.ones(SMOOTH)
+    covered = np.convolve(np.ones(frames), kernel, "same")
     smoothed = {
-        name: np.array([10 * np.log10(np.convolve(np.square(one), kernel, "same") + 1e-10) for one in values])
+        name: np.array([10 * np.log10(np.convolve(np.square(one), kernel, "same") / covered + 1e-10) for one in values])
         for name, values in found.items()
     }
     return smoothed | {"target": target, "seconds": (np.arange(frames) + 0.5) / session.generator.frame_rate}
@@ -106,6 +107,8 @@ def draw(rows: list[dict[str, object]], heard: dict[str, np.ndarray], out: Path)
             x, y = abs(float(str(row["inside"]))) / effect, abs(float(str(row["outside"]))) / effect
             fill = "full" if "=+" in str(row["edit"]) else "none"
             right.plot(x, y, style[name].marker, color=style[name].colour, markersize=5, fillstyle=fill)
+        for name in ("loudness", "timbre"):
+            right.plot([], [], style[name].marker, color=style[name].colour, markersize=5, label=name)
         most = max(right.get_xlim()[1], 1.1)
         right.plot([0, most], [0, most / 4], "k--", lw=0.8, label="a quarter")
         right.axvline(1, color="#999999", lw=0.6)

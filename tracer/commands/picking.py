@@ -41,8 +41,10 @@ def pick_command(
         if given.prompts != "demo" or given.n is not None:
             raise InputError("give either a caption or --prompts, not both")
         given = replace(given, prompts=[caption])
-    elif given.prompts == "demo":
-        raise InputError('say what to generate: trace pick "a slow dark piano piece" ..., or --prompts FILE')
+    elif given.prompts == "demo" and given.n is None:
+        raise InputError(
+            'say what to generate: trace pick "a slow dark piano piece" ..., --prompts FILE, or --n 4 of demo'
+        )
     agree(of_session(given, decoded=True), yes)
     found = pick(given, progress_bar=not as_json)
     if found is None:
