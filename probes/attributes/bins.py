@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from probes.errors import InputError
+from probes.support.files import Fields, require_each, require_fields
 
 NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 # The outermost thousandth of the training values on each side falls into the end bins instead of stretching
 # them.
 TAIL = 0.001
+GRIDS = ("frame", "clip")
+FIELDS: Fields = {"attribute": str, "unit": str, "scale": str, "edges": list}
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 
 
@@ -170,9 +173,19 @@ class Bins:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Bins":
-        """The inverse of `to_dict`."""
-        further = {"names": tuple(content.get("names", ())), "grid": content.get("grid", "frame")}
-        return cls(content["attribute"], content["unit"], content["scale"], tuple(content["edges"]), **further)
+        """The inverse of `to_dict`. Raises InputError for what is no such dict."""
+        require_fields("the description of an attribute", content, FIELDS)
+        place = f"the classes of {content['attribute'][:40]}"
+        require_each(f"{place}, edges", content["edges"], float)
+        if len(content["edges"]) < 3 or not np.all(np.diff(content["edges"]) > 0):
+            raise InputError(f"{place} must have edges that increase, at least three: the file is damaged")
+        names, grid = content.get("names", []), content.get("grid", "frame")
+        require_each(f"{place}, names", names, str)
+        if names and len(names) != len(content["edges"]) - 1:
+            raise InputError(f"{place} must have as many names as classes: the file is damaged")
+        if grid not in GRIDS:
+            raise InputError(f"{place} must have one of the grids {', '.join(GRIDS)}: the file is damaged")
+        return cls(content["attribute"], content["unit"], content["scale"], tuple(content["edges"]), tuple(names), grid)
 
     def _further(self) -> dict[str, Any]:
         """What only some attributes have; the others are kept as they were before there was any of it."""

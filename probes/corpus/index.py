@@ -55,7 +55,6 @@ def read_config(path: Path) -> dict[str, Any]:
     require_fields(file, config, CONFIG)
     require_fields(file, config["space"], SPACE)
     for name, about in config["attributes"].items():
-        require_fields(file, config["attributes"], {name: dict})
         require_fields(f"{file}, {name}", about, ATTRIBUTE)
     return config
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from probes.errors import InputError
-from probes.support.files import Fields, Missing, read_json, require_fields
+from probes.support.files import Fields, Missing, read_json, require_each, require_fields
 
 METRICS = "metrics.json"
 PROBES = "probes.json"
@@ -48,11 +48,10 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     require_fields(f"{path}, made_with", content["made_with"], _MADE_WITH)
     figures = content["figures"]
     require_fields(f"{path}, figures", figures, _FIGURES)
-    require_fields(f"{path}, dead", figures["dead"], dict.fromkeys(figures["dead"], float))
+    require_each(f"{path}, dead", figures["dead"], float)
     if not all(frames.isdecimal() for frames in figures["dead"]):
         raise InputError(f"{path}, dead: a horizon is no number of frames")
-    heard = figures.get("audio", {})
-    require_fields(f"{path}, audio", heard, dict.fromkeys(heard, (float, Null)))
+    require_each(f"{path}, audio", figures.get("audio", {}), (float, Null))
     return content
 
 
@@ -70,11 +69,9 @@ def read_probe_report(folder: Path) -> dict[str, Any]:
     path = folder / PROBES
     content = read_json(path, {"made_with": dict, "report": dict})
     report = content["report"]
-    require_fields(f"{path}, report", report, dict.fromkeys(report, dict))
     for name, found in report.items():
         require_fields(f"{path}, {name}", found, _PROBE)
-        ends = found["interval"]
-        require_fields(f"{path}, {name}, interval", dict(zip(("low", "high"), ends)), {"low": float, "high": float})
-        if len(ends) != 2:
-            raise InputError(f"{path}, {name}, interval: it must be two numbers, not {len(ends)}")
+        require_each(f"{path}, {name}, interval", found["interval"], float)
+        if len(found["interval"]) != 2:
+            raise InputError(f"{path}, {name}, interval: it must be two numbers")
     return content

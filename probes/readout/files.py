@@ -19,13 +19,23 @@ from probes.readout.generic import GenericDirections
 from probes.readout.linear import LinearProbes
 from probes.readout.noise import NoiseAware, NoisyInputs
 from probes.sae import SparseAutoencoder, load_config, make_sae
-from probes.support.files import read_json, require_fields, write_json, write_whole
+from probes.support.files import Fields, Missing, read_json, require_each, require_fields, write_json, write_whole
 from probes.support.tensors import require_covariance, require_finite_weights
 
 if TYPE_CHECKING:
     from probes.readout.module import Readout
 
 KIND = "generation-tracer readout"
+Null = type(None)
+FIELDS: Fields = {
+    "spaces": list,
+    "attributes": dict,
+    "classes": dict,
+    "log_rms": (list, Null),
+    "sae": dict,
+    "report": (dict, Null, Missing),
+}
+MOST_CLASSES = 256
 EXTRAS = ("covariance", "generic", "baselines", "noise")
 """What a readout may bring in files of its own; those of version 0.1.0 have a covariance at most."""
 FIELDS_OF_0_1 = {"lam": 0.05, "penalty": "pre_norm", "k": 32, "bandwidth": 0.1, "eps": 1e-8}
@@ -118,13 +128,9 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
     """
     config_path, weights_path = fetch("config.json"), fetch("model.safetensors")
     config = read_json(config_path)
-    if config.get("kind") == KIND:
-        shapes: dict[str, type | tuple[type, ...]] = {
-            "spaces": list, "attributes": dict, "classes": dict, "log_rms": (list, type(None)), "sae": dict,
-        }  # fmt: skip
-        require_fields(config_path, config, shapes)
     if config.get("kind") != KIND:
         raise InputError(f"{config_path} does not describe a readout: give a folder that `trace fit readout` wrote")
+    check_config(config_path, config)
     sae_config = load_config(config["sae"])
     inputs = sae_config.hidden + (config["log_rms"] is not None)
     parts: dict[str, torch.nn.Module] = {
@@ -168,6 +174,19 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         "baselines": baselines,
         "noise": noise,
     }
+
+
+def check_config(path: Path, config: dict[str, Any]) -> None:
+    """Raise InputError where the config.json of a readout holds what no readout has."""
+    require_fields(path, config, FIELDS)
+    classes, level = config["classes"], config["log_rms"]
+    require_each(f"{path}, classes", classes, int)
+    if not classes or not all(1 <= count <= MOST_CLASSES for count in classes.values()):
+        raise InputError(f"{path}, classes: each attribute has 1 to {MOST_CLASSES}")
+    require_each(f"{path}, log_rms", level or [], float)
+    if level is not None and len(level) != 2:
+        raise InputError(f"{path}, log_rms: it must be a mean and a standard deviation")
+    require_each(f"{path}, spaces", config["spaces"], str)
 
 
 def read_baselines(path: Path, sae: torch.nn.Module, classes: dict[str, int]) -> Baselines:

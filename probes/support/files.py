@@ -107,10 +107,8 @@ def read_json(path: Path, fields: Fields | None = None) -> dict[str, Any]:
     except (ValueError, RecursionError, OSError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InputError(f"{path} is not valid JSON: {reason}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} does not hold a JSON object")
     require_fields(path, content, fields or {})
-    return content
+    return dict(content)
 
 
 def read_json_lines(path: Path, fields: Fields) -> list[dict[str, Any]]:
@@ -129,9 +127,7 @@ def read_json_lines(path: Path, fields: Fields) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{place} is damaged, it is not valid JSON: restore the file, or make it anew") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{place} is damaged, it does not hold a JSON object: restore the file, or make it anew")
+            raise InputError(f"{place} is not valid JSON: it is damaged, restore it or make it anew") from error
         require_fields(place, row, fields)
         rows.append(row)
     return rows
@@ -148,6 +144,8 @@ def require_fields(place: Path | str, content: Mapping[str, Any], fields: Fields
     Raises:
         InputError: One is missing or of another type; one line that names the place.
     """
+    if not isinstance(content, Mapping):
+        raise InputError(f"{place} does not hold a JSON object: it is damaged, restore it or make it anew")
     for name, kind in fields.items():
         if name not in content:
             if isinstance(kind, tuple) and Missing in kind:
@@ -161,6 +159,12 @@ def require_fields(place: Path | str, content: Mapping[str, Any], fields: Fields
             raise InputError(f"{place}: {name!r} must be of type {wanted}, not {type(value).__name__}")
         if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
             raise InputError(f"{place}: {name!r} must be a finite number")
+
+
+def require_each(place: Path | str, values: Mapping[str, Any] | list[Any], kind: type | tuple[type, ...]) -> None:
+    """Check that every value of a JSON object or list is of a type, as `require_fields` does."""
+    named = {str(number): value for number, value in enumerate(values, 1)} if isinstance(values, list) else values
+    require_fields(place, named, dict.fromkeys(named, kind))
 
 
 _OURS = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.attributes.bins import Bins
+from probes.support.files import Fields, require_fields
 from tracer.comparing import run_axes
 from tracer.curves import TRAINED
 from tracer.figures.emergence import MEASURE_LABELS
@@ -19,10 +20,21 @@ if TYPE_CHECKING:
 
 PROBE_LABELS = {TRAINED: "this run", "measured": "decoded audio", "raw": "latents alone", "untrained": "untrained SAE"}
 DIGITS = 4
+OPTIONS: Fields = {
+    "model": str,
+    "seconds": float,
+    "views": list,
+    "probes": list,
+    "steer": list,
+    "save_audio": bool,
+    "frames": bool,
+}
 
 
 def run_data(run: Run) -> dict[str, Any]:
     """The content of data/run.js."""
+    require_fields(run.path / "run.json", run.options, OPTIONS)
+    require_fields(run.path / "run.json", run.reader.about, {"prompts": str})
     results = run.results
     t, logsnr = run_axes(run)
     return {

@@ -30,13 +30,39 @@ import numpy as np
 import pyarrow as pa
 
 from probes.errors import InputError
-from probes.support.files import file_checksum, plain_errors, sync_folder, write_json, write_whole
+from probes.support.files import (
+    Fields,
+    Missing,
+    file_checksum,
+    plain_errors,
+    require_fields,
+    sync_folder,
+    write_json,
+    write_whole,
+)
 from probes.support.identity import require_same
 from tracer.prompts import Prompt, prompts_hash
 from tracer.record.shards import PromptTrace, ShardPair, write_pair
 
 FORMAT = 2
 """Format of the folder; version 0.1.0 wrote 1, whose frames have no readings."""
+Null = type(None)
+OPTIONS: Fields = {
+    "frames": bool,
+    "model": (str, Missing),
+    "steps": (int, Null, Missing),
+    "seconds": (float, Null, Missing),
+    "views": (list, Missing),
+    "probes": (list, Missing),
+    "steer": (list, Missing),
+}
+ABOUT: Fields = {
+    "prompts": (str, Missing),
+    "set": (dict, Null, Missing),
+    "bins": (dict, Null, Missing),
+    "frame_rate": (float, Null, Missing),
+}
+"""What is read of the options, and of what is only recorded."""
 MOST = 10**8
 """Prompts and seeds that a run can have."""
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError)
@@ -249,7 +275,10 @@ def _create(folder: Path, header: dict[str, Any]) -> None:
 def _read_header(folder: Path) -> dict[str, Any]:
     try:
         header = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        header["options"]["frames"], header["prompts"]["hash"], header["about"]
+        require_fields(folder / "run.json", header, {"options": dict, "prompts": dict, "about": dict})
+        require_fields(folder / "run.json", header["prompts"], {"n": int, "hash": str})
+        require_fields(folder / "run.json", header["options"], OPTIONS)
+        require_fields(folder / "run.json", header["about"], ABOUT)
         sizes = header["prompts"]["n"], header["options"].get("seeds", 1)
         if not all(type(size) is int and 0 < size <= MOST for size in sizes):
             raise ValueError("counts that no run has")

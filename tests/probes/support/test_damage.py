@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -76,7 +77,28 @@ def test_what_is_no_covariance_is_refused(matrix, tmp_path):
     require_covariance(tmp_path / "covariance.safetensors", torch.eye(3))
 
 
-@pytest.mark.parametrize("change", [{"sae": 3}, {"classes": None}, {"spaces": "mini"}, {"log_rms": 0.5}])
+BINS = {"attribute": "pitch", "unit": "MIDI", "scale": "midi", "edges": [1, 2, 3]}
+READOUTS: list[dict[str, Any]] = [
+    {"sae": 3},
+    {"classes": None},
+    {"classes": {}},
+    {"classes": {"pitch": "x"}},
+    {"classes": {"pitch": -1}},
+    {"classes": {"pitch": 10**9}},
+    {"spaces": "mini"},
+    {"spaces": [None]},
+    {"log_rms": 0.5},
+    {"log_rms": [1.0]},
+    {"log_rms": ["a", "b"]},
+    {"report": [1]},
+    {"attributes": {"pitch": 3, "loudness": 4}},
+    {"attributes": {"pitch": BINS | {"edges": [1, None]}}},
+    {"attributes": {"pitch": BINS | {"edges": [3, 2, 1]}}},
+    {"attributes": {"pitch": {"unit": "MIDI"}}},
+]
+
+
+@pytest.mark.parametrize("change", READOUTS, ids=[str(change)[:40] for change in READOUTS])
 def test_a_readout_of_the_wrong_kinds_is_refused(change, tmp_path):
     tiny_readout().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
