@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from probes.errors import InputError
-from probes.support.files import Fields, require_each, require_fields
+from probes.support.files import Fields, Missing, require_each, require_fields
 
 NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -16,7 +16,9 @@ SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 # them.
 TAIL = 0.001
 GRIDS = ("frame", "clip")
-FIELDS: Fields = {"attribute": str, "unit": str, "scale": str, "edges": list}
+FIELDS: Fields = {
+    "attribute": str, "unit": str, "scale": str, "edges": list, "names": (list, Missing), "grid": (str, Missing),
+}  # fmt: skip
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 
 

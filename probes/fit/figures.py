@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from probes.errors import InputError
-from probes.support.files import Fields, Missing, read_json, require_each, require_fields
+from probes.support.files import Fields, Missing, read_json, require_each, require_fields, write_json
 
 METRICS = "metrics.json"
 PROBES = "probes.json"
 Null = type(None)
-_METRICS: Fields = {"made_with": dict, "split": str, "figures": dict, "history": list}
+_METRICS: Fields = {"made_with": dict, "split": str, "figures": dict, "history": list, "checksum": (str, Missing)}
 _MADE_WITH: Fields = {"config": dict, "options": dict}
 _FIGURES: Fields = {
     "frames": int,
@@ -37,6 +40,11 @@ _PROBE: Fields = {
 }
 
 
+def write_metrics(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write metrics.json into a folder, with a checksum of what it says."""
+    write_json(folder / METRICS, {**content, "checksum": _checksum(content)})
+
+
 def read_metrics(folder: Path) -> dict[str, Any]:
     """The metrics.json that `probes.fit.pipeline.fit_sae` wrote into a folder.
 
@@ -45,6 +53,8 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     """
     path = folder / METRICS
     content = read_json(path, _METRICS)
+    if content.pop("checksum", _checksum(content)) != _checksum(content):
+        raise InputError(f"{path} was changed since it was written: restore it, or train into another --out")
     require_fields(f"{path}, made_with", content["made_with"], _MADE_WITH)
     figures = content["figures"]
     require_fields(f"{path}, figures", figures, _FIGURES)
@@ -53,6 +63,11 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}, dead: a horizon is no number of frames")
     require_each(f"{path}, audio", figures.get("audio", {}), (float, Null))
     return content
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    whole = json.dumps({key: value for key, value in content.items() if key != "checksum"}, sort_keys=True)
+    return hashlib.blake2b(whole.encode(), digest_size=8).hexdigest()
 
 
 def read_figures(folder: Path) -> dict[str, Any]:

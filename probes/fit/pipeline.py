@@ -14,7 +14,7 @@ from probes.attributes.songs import UNITS, song_value
 from probes.corpus import Corpus
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
-from probes.fit.figures import METRICS, read_figures, read_metrics
+from probes.fit.figures import METRICS, read_figures, read_metrics, write_metrics
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import CHECKPOINT, SAETrainer, TrainingOptions, train
 from probes.readout import Readout
@@ -23,7 +23,7 @@ from probes.sae import SparseAutoencoder, load_config
 from probes.sae.config import SAEConfig
 from probes.sae.metrics import dead_shares, evaluate
 from probes.support.devices import float32_default
-from probes.support.files import plain_errors, read_json, write_json
+from probes.support.files import plain_errors, read_json
 from probes.support.hub import fetch_files
 from probes.support.identity import require_same
 
@@ -123,7 +123,7 @@ def write_figures(out: Path, trainer: SAETrainer, corpus: Corpus, split: str) ->
     with plain_errors(out):
         trainer.sae.save_pretrained(out)
     content = {"made_with": trainer.made_with(), "split": split, "figures": figures, "history": trainer.history}
-    write_json(out / METRICS, content)
+    write_metrics(out, content)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return figures
 
@@ -149,7 +149,7 @@ def add_audio_test(corpus: Corpus, folder: Path, sae: SparseAutoencoder, device:
     arrays = [corpus.latents(file) for file in corpus.files(held_out(corpus))]
     content = read_metrics(folder)
     content["figures"]["audio"] = audio_test(sae, space, arrays)
-    write_json(folder / METRICS, content)
+    write_metrics(folder, content)
 
 
 def fit_bins(

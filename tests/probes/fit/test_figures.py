@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from probes.errors import InputError
-from probes.fit.figures import read_figures, read_metrics, read_probe_report
+from probes.fit.figures import read_figures, read_metrics, read_probe_report, write_metrics
 
 FIGURES = {
     "frames": 90, "fvu": 0.2, "l0": 3.5, "sparsity": 0.9, "silent": 0.1, "shrinkage": 0.97, "cosine": 0.9,
@@ -82,6 +82,15 @@ def test_a_damaged_report_is_one_line(place: str, value: Any, tmp_path: Path) ->
     with pytest.raises(InputError, match=r"probes\.json") as refused:
         read_probe_report(tmp_path)
     assert "\n" not in str(refused.value)
+
+
+def test_a_changed_figure_is_noticed(tmp_path: Path) -> None:
+    write_metrics(tmp_path, METRICS)
+    assert read_metrics(tmp_path) == METRICS
+    path = tmp_path / "metrics.json"
+    path.write_text(path.read_text().replace("0.97", "0.79"))
+    with pytest.raises(InputError, match=r"metrics\.json was changed since it was written"):
+        read_figures(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "\0" * 30, "[]", "null"])
