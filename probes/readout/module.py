@@ -135,6 +135,8 @@ class Readout(
             f"  autoencoder: {self.sae!r}",
             *(f"  {name}: {self.bins[name].summary}" for name in self.attributes),
         ]
+        if self.noise is not None:
+            lines.append(f"  noisy latents: {self.noise!r}")
         return "\n".join(lines)
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:

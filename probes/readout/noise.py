@@ -103,8 +103,9 @@ class NoiseAware(nn.Module):
         bias = torch.stack([torch.cat([probes.bias for probes in fitted[level]]) for level in levels])
         return cls(inputs, torch.tensor(levels), weight, bias)
 
-    def __len__(self) -> int:
-        return len(self.levels)
+    def __repr__(self) -> str:
+        levels = self.levels.tolist()
+        return f"probes at {len(levels)} log-SNRs from {levels[0]:+.2f} to {levels[-1]:+.2f}"
 
     def tensors(self) -> dict[str, Tensor]:
         """What a file keeps."""

@@ -123,6 +123,8 @@ def test_files_bring_the_levels_back_and_the_fingerprint_stays(tmp_path):
     assert all((tmp_path / "with" / n).read_bytes() == (tmp_path / "without" / n).read_bytes() for n in same)
     loaded, bare = Readout.from_pretrained(tmp_path / "with"), Readout.from_pretrained(tmp_path / "without")
     assert bare.noise is None
+    assert repr(loaded).splitlines()[-1] == "  noisy latents: probes at 3 log-SNRs from -4.00 to +4.00"
+    assert "noisy" not in repr(bare)
     assert loaded.fingerprint() == bare.fingerprint() == without.fingerprint()
     assert loaded.noise.fingerprint() == readout.noise.fingerprint()
     found, wanted = (one.read(x, noise=shares(-3)).values["trained"] for one in (loaded, readout))
