@@ -27,13 +27,13 @@ def test_the_recipe_leads_from_nothing_to_a_model(recipe, tmp_path):
     short, long, codec, flow = (tmp_path / name for name in ("short", "long", "codec", "flow"))
     recipe("data", "--out", short, "--count", 8, "--first-seed", 10)
     recipe("data", "--out", long, "--count", 1, "--first-seed", 90, "--seconds", 48.1)
-    recipe("codec", "--cache", short, "--out", tmp_path / "codec.pt", "--minutes", 0.05)
+    recipe("codec", "--cache", short, "--out", tmp_path / "codec.pt", "--minutes", 0.02)
     recipe("export", "codec", tmp_path / "codec.pt", codec, "--cache", short)
     audio = torch.from_numpy(render_example(5, 4.0).audio)[None, None]
     before = load_space("mini", str(codec))
     latents, heard = before.encode(audio), before.decode(before.encode(audio))
 
-    recipe("codec", "--cache", short, "--out", tmp_path / "decoder.pt", "--decoder-of", codec, "--minutes", 0.05)
+    recipe("codec", "--cache", short, "--out", tmp_path / "decoder.pt", "--decoder-of", codec, "--minutes", 0.02)
     recipe("export", "codec", tmp_path / "decoder.pt", codec, "--cache", short)
     after = load_space("mini", str(codec))
     torch.testing.assert_close(after.encode(audio), latents, rtol=0, atol=1e-5)  # flow and readout still fit
@@ -44,7 +44,7 @@ def test_the_recipe_leads_from_nothing_to_a_model(recipe, tmp_path):
     encoded = np.load(short / "latents.npy").astype(np.float32)
     assert np.abs(encoded.mean((0, 1))).max() < 0.05
     assert np.abs(encoded.std((0, 1)) - 1).max() < 0.05
-    recipe("flow", "--caches", short, long, "--out", tmp_path / "flow.pt", "--minutes", 0.05, "--word-steps", 20)
+    recipe("flow", "--caches", short, long, "--out", tmp_path / "flow.pt", "--minutes", 0.02, "--word-steps", 20)
     recipe("export", "flow", tmp_path / "flow.pt", flow)
     model = load_generator("mini", str(flow))
     clip = model.generate(["a quiet piano"], [1], steps=3, seconds=2.0, guidance=2.0)

@@ -147,7 +147,7 @@ def test_a_page_is_replaced_whole_and_nothing_else_is(run: Run, tmp_path: Path) 
         (["run", "run"], {}, "is given twice"),
         (["steer", "run"], {}, "one at a time"),
         (["steer"], {"prompts": [0]}, "leave it out for steering"),
-        (["steer"], {}, r"steer.json is not valid JSON|has no dose.csv"),
+        (["steer"], {}, r"steer.json is not valid JSON|has no dose.csv|has no 'indices'"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line(
