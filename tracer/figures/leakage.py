@@ -13,13 +13,14 @@ from tracer.steering.dose_tables import FEW
 def draw_leakage(matrix: Sequence[Mapping[str, Any]], prompts: int) -> Drawing:
     """Draw the leakage matrix: steered attribute by measured attribute, standardised shifts at equal effect.
 
-    A cell has the shift, and below it that of random pushes as long as the edit's strongest dose.
+    A cell has the shift, its 95 % interval over prompts where there is one, and below it that of random pushes as long
+    as the edit's strongest dose.
 
     Args:
         matrix: Rows of `tracer.steering.dose_tables.leakage`, one at least.
         prompts: Number of prompts.
     """
-    measured = [key for key in matrix[0] if key != "target" and not key.startswith("random_")]
+    measured = [key for key in matrix[0] if key != "target" and not key.startswith(("random_", "low_", "high_"))]
     values = np.array([[row[name] for name in measured] for row in matrix], dtype=float)
     figure = Drawing(4.4, 1.6 + 0.8 * len(matrix))
     panel = figure.subplots()
@@ -28,10 +29,15 @@ def draw_leakage(matrix: Sequence[Mapping[str, Any]], prompts: int) -> Drawing:
     for (line, column), value in np.ndenumerate(values):
         text = "never" if np.isnan(value) else f"{value:.2f}"
         colour = "white" if value > 0.55 * top else "black"
-        panel.text(column, line - 0.1, text, ha="center", va="center", fontsize=9, color=colour)
+        low, high = (float(matrix[line].get(f"{end}_{measured[column]}", np.nan)) for end in ("low", "high"))
+        if np.isfinite(low):
+            panel.text(
+                column, line + 0.08, f"{low:.2f} to {high:.2f}", ha="center", va="center", fontsize=6, color=colour
+            )
+        panel.text(column, line - 0.16, text, ha="center", va="center", fontsize=9, color=colour)
         random = float(matrix[line].get(f"random_{measured[column]}", np.nan))
         if np.isfinite(random):
-            panel.text(column, line + 0.22, f"random {random:.2f}", ha="center", va="center", fontsize=6, color=colour)
+            panel.text(column, line + 0.28, f"random {random:.2f}", ha="center", va="center", fontsize=6, color=colour)
     panel.set_xticks(range(len(measured)), measured)
     panel.set_yticks(range(len(matrix)), [row["target"] for row in matrix])
     panel.set_xlabel("measured: |shift| / spread between prompts")

@@ -19,7 +19,7 @@ from tracer.options import SteerOptions
 from tracer.prompts import Prompt
 from tracer.session import Session
 from tracer.steering.damage import tell_damage
-from tracer.steering.dose_tables import FEW, equal_effects, leakage, table, with_realised
+from tracer.steering.dose_tables import FEW, equal_effects, leakage, table, with_intervals, with_realised
 from tracer.steering.edits import check_edit, displacement, target_note
 from tracer.steering.results import DoseResult
 from tracer.steering.song_time import Song, identity_of, weights_of
@@ -182,7 +182,7 @@ def report(folder: Path, clips: list[dict[str, Any]], specs: Sequence[EditSpec],
     if few:
         warnings.warn(f"fewer than {FEW} prompts: medians and bands of so few say little", stacklevel=2)
     effects = equal_effects(clips, specs)
-    matrix = leakage(effects, clips)
+    matrix = with_intervals(leakage(effects, clips), clips, specs)
     write_csv(folder / "dose.csv", rows)
     write_csv(folder / "equal-effect.csv", effects)
     write_csv(folder / "leakage.csv", matrix)

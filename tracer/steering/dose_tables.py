@@ -16,6 +16,8 @@ compared where half of the frames sit on that note."""
 FEW = 8
 """Prompts below which medians and bands say little."""
 RESAMPLES = 1000
+LEAKAGE_RESAMPLES = 200
+"""Fewer for the leakage, whose every draw finds the doses of equal effect anew."""
 BAND = 68.0
 """Percentile of |shift| under a random push that makes the random-vector band: one standard deviation of a Gaussian."""
 
@@ -206,6 +208,37 @@ def leakage(effects: Sequence[Row], clips: Sequence[Row]) -> list[Row]:
             bands = [band(of_edit[max(of_edit)], name) / units[name] for of_edit in _by_edit(pushes, own) if of_edit]
             row[f"random_{name}"] = float(np.mean(bands)) if bands else float("nan")
         rows.append(row)
+    return rows
+
+
+def with_intervals(matrix: Sequence[Row], clips: Sequence[Row], specs: Sequence[EditSpec]) -> list[Row]:
+    """Rows of `leakage` with low_* and high_*, the 95 % bootstrap interval of each shift: prompts are drawn anew.
+
+    A prompt brings all of its clips, so that the doses of equal effect are found anew as well. Empty where fewer than
+    nine of ten draws have a value, and over fewer than two prompts.
+    """
+    by_prompt: dict[Any, list[Row]] = {}
+    for clip in clips:
+        if clip["kind"] in ("plain", "steered"):
+            by_prompt.setdefault(clip["prompt"], []).append(clip)
+    prompts = list(by_prompt.values())
+    drawn: dict[tuple[str, str], list[float]] = {(row["target"], name): [] for row in matrix for name in MEASURED}
+    if len(prompts) > 1:
+        for draw in np.random.default_rng(0).integers(0, len(prompts), (LEAKAGE_RESAMPLES, len(prompts))):
+            own = [clip for place in draw for clip in prompts[place]]
+            for row in leakage(equal_effects(own, specs), own):
+                for name in MEASURED:
+                    drawn[row["target"], name].append(row[name])
+    rows = []
+    for row in matrix:
+        ends: Row = {}
+        for name in MEASURED:
+            values = np.array(drawn[row["target"], name])
+            values = values[np.isfinite(values)]
+            known = len(values) >= 0.9 * LEAKAGE_RESAMPLES
+            low, high = np.percentile(values, [2.5, 97.5]) if known else (np.nan, np.nan)
+            ends |= {f"low_{name}": float(low), f"high_{name}": float(high)}
+        rows.append(row | ends)
     return rows
 
 

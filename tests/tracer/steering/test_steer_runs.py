@@ -17,7 +17,7 @@ from tracer.clips import Tracks, distortion
 from tracer.measures.linear_flow import LinearFlow
 from tracer.steering import parse_edit, run_dose, run_lockin
 from tracer.steering.damage import tell_damage
-from tracer.steering.dose_tables import crossing, equal_effects, leakage, table, with_realised
+from tracer.steering.dose_tables import crossing, equal_effects, leakage, table, with_intervals, with_realised
 from tracer.steering.lockin import transported, window_edit, window_shares
 from tracer.steering.lockin_tables import shares
 
@@ -264,6 +264,21 @@ def test_equal_effect_is_interpolated_between_doses():
     matrix = leakage(effects, planted())
     assert matrix[0]["loudness"] == pytest.approx(3.0)
     assert matrix[0]["pitch"] == 0
+
+
+def test_a_leak_has_an_interval_over_prompts():
+    edits = [parse_edit("loudness=+")]
+    clips = [clip | {"prompt": clip["prompt"] + 3 * k} for k in range(4) for clip in planted()]
+    for row in clips:  # each prompt leaks as much into the centroid as its number says
+        if row["kind"] == "steered":
+            row["shift_timbre"] = 0.01 * row["prompt"] * row["alpha"]
+        row["timbre"] = 11.0 + 0.1 * (row["prompt"] % 2)
+    (row,) = with_intervals(leakage(equal_effects(clips, edits), clips), clips, edits)
+    assert row["low_timbre"] < row["timbre"] < row["high_timbre"]
+    assert row["low_pitch"] == row["pitch"] == row["high_pitch"] == 0
+    alone = [clip for clip in planted() if clip["prompt"] == 0]
+    (row,) = with_intervals(leakage(equal_effects(alone, edits), alone), alone, edits)
+    assert math.isnan(row["low_loudness"])
 
 
 def test_a_shift_over_its_band_has_an_interval_over_prompts():
