@@ -61,8 +61,8 @@ def rows_of(source: Path, name: str) -> list[dict[str, Any]]:
 
 def dose_data(source: Path, folder: Path, report: Callable[[int, int], None]) -> dict[str, Any]:
     """Tables, prompts and versions of a folder of `trace steer`."""
-    about = read_json(source / "steer.json", {"indices": list, "prompts": list})
     doses, clips = rows_of(source, "dose"), rows_of(source, "clips")
+    about = read_json(source / "steer.json", {"indices": list, "prompts": list})
     edits = list(dict.fromkeys(row["edit"] for row in doses))
     captions = dict(zip(about["indices"], about["prompts"]))
     indices = list(dict.fromkeys(int(row["prompt"]) for row in clips))
