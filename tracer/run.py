@@ -212,13 +212,17 @@ class Run:
         In a notebook, `samples, rate = run.audio(0)` and `IPython.display.Audio(samples, rate=rate)` play it.
 
         Raises:
-            InputError: The prompt has no clip: it is not finished, or the run was made without audio.
+            InputError: The prompt has no clip: it is not finished, or the run was made without audio. Or the clip is
+                not the one that the run wrote.
         """
         from probes.support.audio_files import read_audio
 
-        path = self.path / "audio" / f"{Prompt(prompt, '', '', seed).stem}.wav"
+        stem = Prompt(prompt, "", "", seed).stem
+        path = self.path / "audio" / f"{stem}.wav"
         if not path.exists():
             raise InputError(f"{self.path} has no clip of prompt {prompt}: trace it with audio (save_audio=True)")
+        if self.reader.changed_sound(prompt * self.reader.seeds + seed, stem):
+            raise InputError(f"{path} is not what the run wrote: give its trace command again to redo it")
         return read_audio(path)
 
     def plot(

@@ -1,5 +1,7 @@
 """A run as the user meets it: what it says of itself, its figures and its clips."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from matplotlib.figure import Figure
 from support import planted
 
 from probes.errors import InputError
+from probes.support.files import file_checksum
 from tracer import results
 from tracer.run import Run, finish_run
 
@@ -65,6 +68,21 @@ def test_plot_returns_the_figure_and_writes_where_it_is_told(folder, tmp_path):
     assert sorted(folder.iterdir()) == before
     run.plot(tmp_path / "curves.svg")
     assert [path.name for path in tmp_path.iterdir()] == ["curves.svg"]
+
+
+def test_a_clip_that_is_not_the_run_s_own_is_refused(tmp_path):
+    store, clips = planted.open_run(tmp_path / "run", 2), [planted.trace(prompt) for prompt in range(2)]
+    for clip in clips:
+        path = tmp_path / "run" / "audio" / f"0000{clip.prompt}.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, np.full(100, 0.1 * (1 + clip.prompt), np.float32), 22050, subtype="FLOAT")
+        clip.files[f"audio/{path.name}"] = file_checksum(path)
+    store.append(clips)
+    run = Run(tmp_path / "run")
+    assert run.audio(1)[0].max() == np.float32(0.2)
+    shutil.copy(tmp_path / "run" / "audio" / "00000.wav", tmp_path / "run" / "audio" / "00001.wav")
+    with pytest.raises(InputError, match=r"00001\.wav is not what the run wrote"):
+        Run(tmp_path / "run").audio(1)
 
 
 def test_a_clip_comes_with_its_sample_rate(tmp_path):

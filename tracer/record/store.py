@@ -211,6 +211,8 @@ class RunReader:
 
     def changed_sound(self, clip: int, stem: str) -> str | None:
         """The first sound of a clip that is there with other bytes than were written, by its path in the run folder."""
+        if not 0 <= clip < self.planned or self._file[clip] < 0:
+            return None  # not finished: nothing is known of its sounds
         files = self._pair(int(self._file[clip])).files
         own = {f"audio/{stem}.wav"} | {name for name in files if name.startswith(f"audio/{stem}/")}
         return next((name for name in sorted(own & files.keys()) if _changed(self.path / name, files[name])), None)
