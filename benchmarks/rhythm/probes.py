@@ -30,7 +30,7 @@ from probes.rendering.scoring import score_example
 from probes.support.files import write_json
 
 KINDS = ("trained", "shuffled", "raw", "untrained")
-THRESHOLDS = np.arange(0.1, 0.75, 0.05)
+THRESHOLDS = np.arange(0.02, 0.7, 0.02)
 
 
 def read(readout: Readout, corpus: Corpus, split: str) -> list[tuple[CorpusFile, Any]]:
