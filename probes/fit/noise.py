@@ -18,10 +18,16 @@ from probes.fit.probe_fit import SAMPLE, labelled_chunks, train_together
 from probes.fit.probe_metrics import Predictions, accuracy, bootstrap_interval
 from probes.fit.probe_training import Block, Inputs, ProbeOptions, ProbeTrainer
 from probes.readout.kinds import TRAINED
+from probes.readout.linear import LinearProbes
 from probes.readout.noise import SCALE, NoiseAware, NoisyInputs
 
 if TYPE_CHECKING:
     from probes.readout import Readout
+
+
+STARTED, FROM_ZERO = "started", "probes"
+"""Blocks of probes that are trained side by side: one from the clean probes on the linear clean estimate, which suits
+little noise, one from zero, which suits much noise."""
 
 
 class NoisySplit(NamedTuple):
@@ -42,7 +48,8 @@ def fit_noise(
 ) -> tuple[NoiseAware, dict[str, Any]]:
     """Train probes and controls for each log-SNR on the train split, stop by the val split, score on the test split.
 
-    They start as the clean probes on the linear clean estimate, and are never worse than these on the val split.
+    Each attribute is trained from the clean probes on the linear clean estimate and from zero; what is better on the
+    val split is kept.
 
     Args:
         corpus: With labels of every attribute of the readout.
@@ -75,10 +82,16 @@ def fit_noise(
                 progress(begun + done, len(levels) * options.epochs)
 
         trainer = train_level(corpus, readout, inputs, level, labels, options, epochs)
-        fitted[level] = trainer.probes("probes"), trainer.probes("controls")
+        kept = better_blocks(trainer)
+        fitted[level] = joined(trainer, kept), trainer.probes("controls")
         test = noisy_split(corpus, "test", readout, inputs, level, options.seed)
         found = trainer.predict(test.inputs, labels["test"])
-        rows.append({name: score_level(name, column, found, test.clean, labels) for column, name in enumerate(bins)})
+        rows.append(
+            {
+                name: score_level(column, found[kept[name], name], found["controls", name], test.clean[name], labels)
+                for column, name in enumerate(bins)
+            }
+        )
     by_name = {name: {figure: [row[name][figure] for row in rows] for figure in rows[0][name]} for name in bins}
     report = {"levels": sorted(levels), "attributes": by_name}
     return NoiseAware.of_probes(inputs, fitted), report
@@ -93,7 +106,7 @@ def train_level(
     options: ProbeOptions,
     progress: Callable[[int, int], None] | None = None,
 ) -> ProbeTrainer:
-    """Train the blocks "probes" and "controls" at one log-SNR."""
+    """Train probes from both starts, and controls, at one log-SNR."""
     device = readout.sae.decoder_bias.device
     lengths = {split: [file.frames for file in corpus.files(split)] for split in ("train", "val")}
     tables = {
@@ -105,9 +118,9 @@ def train_level(
     sample = torch.cat([sampler.at(step)[0] for step in range(min(SAMPLE, sampler.batches_per_epoch))]).to(device)
     # A copy, since the trainer scales what it is given in place.
     seen = Inputs(torch.clone, inputs.width)
-    blocks = [Block("probes"), Block("controls", "shuffled")]
+    blocks = [Block(STARTED), Block(FROM_ZERO), Block("controls", "shuffled")]
     trainer = ProbeTrainer(seen, readout.probes.classes, blocks, sample, options)
-    trainer.start("probes", torch.eye(trainer.rows, inputs.width) / SCALE)
+    trainer.start(STARTED, torch.eye(trainer.rows, inputs.width) / SCALE)
 
     def validation() -> Any:
         return labelled_chunks(val, tables["val"], device)
@@ -144,21 +157,36 @@ def noisy_split(
     return NoisySplit(arrays, {name: np.concatenate(parts) for name, parts in clean.items() if parts})
 
 
+def better_blocks(trainer: ProbeTrainer) -> dict[str, str]:
+    """For each attribute the start that is better on the val split."""
+    losses = {block.name: block.best for block in trainer.blocks}
+    return {
+        name: min((STARTED, FROM_ZERO), key=lambda block: losses[block].get(name, float("inf")))
+        for name in trainer.classes
+    }
+
+
+def joined(trainer: ProbeTrainer, kept: Mapping[str, str]) -> LinearProbes:
+    """Probes whose attributes come from the blocks that `kept` names."""
+    whole = trainer.probes(FROM_ZERO)
+    started = trainer.probes(STARTED)
+    for name, block in kept.items():
+        if block == STARTED:
+            rows = whole.rows(name)
+            whole.weight.data[rows], whole.bias.data[rows] = started.weight.data[rows], started.bias.data[rows]
+    return whole
+
+
 def score_level(
-    name: str,
-    column: int,
-    found: Mapping[tuple[str, str], Predictions],
-    clean: Mapping[str, np.ndarray],
-    labels: Mapping[str, np.ndarray],
+    column: int, main: Predictions, controls: Predictions, clean: np.ndarray, labels: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
-    """Accuracies of an attribute on the test split at one log-SNR, and those of what it is to be compared with."""
-    main, controls = found["probes", name], found["controls", name]
+    """Accuracies of the attribute in a column of the labels on the test split."""
     train, test = labels["train"][:, column], labels["test"][:, column]
     commonest = int(np.bincount(train[train >= 0]).argmax())
     return {
         "accuracy": accuracy(main.labels, main.classes),
         "interval": bootstrap_interval(main.labels == main.classes, main.files),
-        "clean": accuracy(main.labels, clean[name][test >= 0]),
+        "clean": accuracy(main.labels, clean[test >= 0]),
         "shuffled": accuracy(controls.labels, controls.classes),
         "majority": accuracy(main.labels, np.full_like(main.labels, commonest)),
     }

@@ -71,6 +71,7 @@ def test_each_level_reads_as_well_as_anything_could(fitted):
     np.testing.assert_allclose(found["majority"], 0.5, atol=0.03)
     np.testing.assert_allclose(found["shuffled"], 0.5, atol=0.05)
     assert best[0] < 0.6 < 0.75 < best[1]
+    assert min(np.subtract(found["accuracy"], found["majority"])) > -0.02
     # The clean-trained probes are worse on the noise than those that know it.
     assert found["clean"][1] < found["accuracy"][1] + 0.01
     for (low, high), value in zip(found["interval"], found["accuracy"]):
