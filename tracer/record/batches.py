@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from hooks import Edit, Event
+from probes.attributes import get_attribute
 from probes.support.files import file_checksum, write_whole
 from tracer.long_work import reporting
 from tracer.measures.linear_flow import LinearFlow
@@ -82,7 +83,9 @@ class StateReader:
         kept = view in options.heard_views and index in heard_states(last + 1, options.listen or 0)
         if not measured and not kept:
             return
-        audio, tracks = session.listen(self.clips, latents, session.readout.attributes if measured else [])
+        # Family and drums are known of rendered music alone: the probes read them, nothing measures them.
+        names = [name for name in session.readout.attributes if measured and get_attribute(name).measurable]
+        audio, tracks = session.listen(self.clips, latents, names)
         if measured:
             self.buffer.add_measured(view, measured_classes(session, tracks))
         if kept:
@@ -199,8 +202,8 @@ def tell_idle_edits(texts: Sequence[str], edits: Sequence[Edit], times: Sequence
 
 def measured_classes(session: Session, tracks: Sequence["Tracks"]) -> dict[str, Any]:
     """Classes [B, F] of each attribute that was measured on decoded clips, -1 where there is no value."""
-    readout = session.readout
+    bins = session.readout.bins
     return {
-        name: np.stack([np.where(own.valid[name], readout.bins[name].classes(own.values[name]), -1) for own in tracks])
-        for name in readout.attributes
+        name: np.stack([np.where(own.valid[name], bins[name].classes(own.values[name]), -1) for own in tracks])
+        for name in tracks[0].values
     }
