@@ -86,10 +86,12 @@ def raw_bytes(tensor: Tensor) -> Any:
 
 
 def require_finite_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raise InputError when a weights file holds NaN or infinity."""
+    """Raise InputError when a weights file holds NaN, infinity, or numbers whose squares float32 does not hold."""
     for name, value in tensors.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise InputError(f"{path} holds weights that are not finite ({name}): train or download it again")
+        if value.is_floating_point() and not bool(torch.isfinite(value.float().square()).all()):
+            raise InputError(
+                f"{path} holds weights that are not finite, or too large ({name}): train or download it again"
+            )
 
 
 def require_covariance(path: Path, matrix: Tensor) -> None:

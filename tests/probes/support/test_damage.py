@@ -51,8 +51,9 @@ def test_a_config_of_the_wrong_kinds_is_refused(change):
         load_config({"channels": 4, "hidden": 8, "architecture": "relu"} | change)
 
 
+@pytest.mark.parametrize("value", [float("nan"), 1e30])
 @pytest.mark.parametrize("part", ["sae", "probes"])
-def test_weights_that_are_not_finite_are_refused(part, tmp_path):
+def test_weights_that_are_not_finite_are_refused(part, value, tmp_path):
     readout = tiny_readout()
     readout.save_pretrained(tmp_path / "readout")
     readout.sae.save_pretrained(tmp_path / "sae")
@@ -60,7 +61,7 @@ def test_weights_that_are_not_finite_are_refused(part, tmp_path):
         path = tmp_path / folder / "model.safetensors"
         tensors = load_file(path)
         name = next(name for name in tensors if folder == "sae" or name.startswith(part))
-        tensors[name].view(-1)[0] = float("nan")
+        tensors[name].view(-1)[0] = value
         save_file(tensors, path)
     with pytest.raises(InputError, match="not finite"):
         Readout.from_pretrained(tmp_path / "readout")
