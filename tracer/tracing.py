@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.errors import InputError
-from probes.support.devices import float32_default
+from probes.support.devices import in_float32
 from tracer.curves import TRAINED, VIEWS
 from tracer.options import TraceOptions
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tracer.run import Run
 
 
-@float32_default()
+@in_float32
 def trace(
     generator: "str | Generator" = "mini",
     prompts: str | Sequence[str] = "demo",

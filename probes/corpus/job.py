@@ -13,7 +13,7 @@ from probes.corpus.sources import Source, audio_sources, rendered_sources
 from probes.corpus.summary import summarise
 from probes.corpus.writer import write_summary
 from probes.errors import InputError
-from probes.support.devices import float32_default
+from probes.support.devices import in_float32
 from probes.support.pairs import key_values
 from probes.support.paths import result_folder
 
@@ -45,7 +45,7 @@ class EncodeOptions:
     device: str = "auto"
 
 
-@float32_default()
+@in_float32
 def encode_corpus(
     options: EncodeOptions,
     progress: Progress | None = None,

@@ -22,7 +22,7 @@ from probes.readout.files import KIND, locate
 from probes.sae import SparseAutoencoder, load_config
 from probes.sae.config import SAEConfig
 from probes.sae.metrics import dead_shares, evaluate
-from probes.support.devices import float32_default
+from probes.support.devices import in_float32
 from probes.support.files import plain_errors, read_json
 from probes.support.hub import fetch_files
 from probes.support.identity import require_same
@@ -65,7 +65,7 @@ def make_trainer(
     return SAETrainer(config, options, *statistics_of, sample, device, corpus.fingerprint)
 
 
-@float32_default()
+@in_float32
 def fit_sae(
     corpus: Corpus,
     out: Path,
@@ -178,7 +178,7 @@ def fit_bins(
     }
 
 
-@float32_default()
+@in_float32
 def fit_probes(
     corpus: Corpus,
     sae: SparseAutoencoder,

@@ -18,7 +18,7 @@ from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import SAETrainer, TrainingOptions, train
 from probes.sae.base import SparseAutoencoder
 from probes.sae.relu import ReluConfig
-from probes.support.devices import float32_default
+from probes.support.devices import in_float32
 from probes.support.files import write_json, write_whole
 from probes.support.workers import join_launch
 
@@ -46,7 +46,7 @@ class Grid:
         return [replace(self.config, hidden=size, lam=lam) for size in self.hidden for lam in self.lambdas]
 
 
-@float32_default()
+@in_float32
 def run_sweep(
     corpus: Corpus, out: Path, grid: Grid, device: str = "cpu", progress: Callable[[str, int, int], None] | None = None
 ) -> list[Row]:

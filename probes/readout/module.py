@@ -20,7 +20,7 @@ from probes.readout.linear import LinearProbes
 from probes.readout.noise import NoiseAware
 from probes.sae import SparseAutoencoder
 from probes.sae.streaming import LinearReader
-from probes.support.devices import float32_default
+from probes.support.devices import in_float32
 from probes.support.hub import fetch_files
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ class Readout(
         write_readout(self, save_directory)
 
     @classmethod
-    @float32_default()
+    @in_float32
     def from_pretrained(  # type: ignore[override]  # the mixin's would feed config.json to __init__
         cls, pretrained_model_name_or_path: str | Path, *, revision: str | None = None, **download: Any
     ) -> Readout:

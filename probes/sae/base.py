@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from probes.errors import InputError
 from probes.sae.config import SAEConfig
-from probes.support.devices import float32_default
+from probes.support.devices import in_float32
 from probes.support.files import read_json, write_json, write_whole
 from probes.support.hub import fetch_files
 from probes.support.tensors import require_finite_weights
@@ -243,7 +243,7 @@ class SparseAutoencoder(
         return sae
 
 
-@float32_default()
+@in_float32
 def make_sae(config: SAEConfig, seed: int | None = 0) -> SparseAutoencoder:
     """A new autoencoder of `config.architecture`; random from `seed`, or all zeros for None."""
     sae = _CLASSES[config.architecture][0](config)

@@ -5,7 +5,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import InputError
-from probes.support.devices import float32_default
+from probes.support.devices import in_float32
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ def space_class(name: str) -> "type[Space]":
     return cls
 
 
-@float32_default()
+@in_float32
 def load_space(name: str, weights: str | None = None, device: "str | torch.device" = "cpu", **options: Any) -> "Space":
     """Load a latent space.
 

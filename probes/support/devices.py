@@ -1,10 +1,13 @@
 """Devices to compute on, and how exactly they compute."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from probes.errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def pick_device(name: str = "auto") -> str:
@@ -26,17 +29,21 @@ def pick_device(name: str = "auto") -> str:
     return name
 
 
-@contextmanager
-def float32_default() -> Iterator[None]:
-    """Make new tensors float32 inside, whatever default the caller has set: weights, noise and windows name no type."""
-    import torch
+def in_float32(function: Callable[P, R]) -> Callable[P, R]:
+    """Make new tensors float32 in a function, whatever default the caller has set: weights and noise name no type."""
 
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        import torch
+
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            torch.set_default_dtype(before)
+
+    return run
 
 
 def pick_precision(name: str, device: str) -> str:

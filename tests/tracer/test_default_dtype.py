@@ -1,5 +1,6 @@
 """A caller whose default dtype is float64 gets the run, the reading and the fit of everybody else."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from probes.fit.pipeline import fit_bins, fit_readout
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import TrainingOptions
 from probes.sae import ReluConfig
+from probes.support.devices import in_float32
 from tracer import trace
 from tracer.steering import edit_audio
 
@@ -27,6 +29,18 @@ def default() -> Iterator[None]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_warnings_still_come_from_us() -> None:
+    """The command line shows our own warnings alone, and knows them by the module they are told for."""
+
+    @in_float32
+    def tell() -> None:
+        warnings.warn("loud", stacklevel=2)
+
+    with pytest.warns(UserWarning, match="loud") as told:
+        tell()
+    assert Path(told[0].filename).parts[-3:] == ("probes", "support", "devices.py")
 
 
 def test_a_run_is_the_same_to_the_byte(tmp_path: Path) -> None:

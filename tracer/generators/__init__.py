@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from probes.errors import InputError
-from probes.support.devices import float32_default
+from probes.support.devices import in_float32
 from tracer.generators.base import Generator, prompt_seed
 
 __all__ = ["GENERATORS", "Generator", "load_generator", "prompt_seed"]
@@ -24,7 +24,7 @@ GENERATORS = {
 """Name -> "module:function"; the function takes (weights, device, dtype, **options) and returns a `Generator`."""
 
 
-@float32_default()
+@in_float32
 def load_generator(
     name: str, weights: str | None = None, device: str = "cpu", dtype: str = "auto", **options: Any
 ) -> Generator:

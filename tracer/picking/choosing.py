@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.errors import InputError
-from probes.support.devices import float32_default
+from probes.support.devices import in_float32
 from probes.support.paths import result_folder
 from probes.support.workers import join_launch
 from tracer.long_work import reporting
@@ -58,7 +58,7 @@ class PickResult:
         )
 
 
-@float32_default()
+@in_float32
 def run_pick(
     generator: str | Generator = "mini",
     prompts: str | Sequence[str] = "demo",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from probes.errors import InputError
 from probes.support.audio_files import read_audio, resample
-from probes.support.devices import float32_default, pick_device
+from probes.support.devices import in_float32, pick_device
 from probes.support.paths import result_folder
 from tracer.clips import Tracks, distortion, measure_clip, write_clip
 from tracer.options import check_crepe
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from probes.spaces import Space
 
 
-@float32_default()
+@in_float32
 def edit_audio(
     audio: str | Path,
     edits: Sequence[str | EditSpec],

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
-from probes.support.devices import float32_default, pick_device
+from probes.support.devices import in_float32, pick_device
 from probes.support.paths import result_folder
 from tracer.clips import MEASURED, Tracks, distortion
 from tracer.generators import prompt_seed
@@ -46,7 +46,7 @@ EDITS = (
 )
 
 
-@float32_default()
+@in_float32
 def run_dose(
     generator: "str | Generator" = "mini",
     prompts: str | Sequence[str] = "demo",

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from hooks import Edit, Event
 from probes.errors import InputError
-from probes.support.devices import float32_default, pick_device
+from probes.support.devices import in_float32, pick_device
 from probes.support.paths import result_folder
 from tracer.clips import MEASURED, Tracks
 from tracer.curves import TRAINED
@@ -60,7 +60,7 @@ class Watched(NamedTuple):
     """Whether the flow is x = t data + (1 - t) noise, for which the null is built."""
 
 
-@float32_default()
+@in_float32
 def run_lockin(
     generator: "str | Generator" = "mini",
     prompts: str | Sequence[str] = "demo",
