@@ -181,12 +181,12 @@ class Readout(
             keep: Attributes whose distribution of every frame is returned too.
             only_trained: Leave out the controls and what the autoencoder makes of the latents.
             baselines: "raw", "untrained" or both, to read with these probes too.
-            noise: Shares (alpha, sigma) of latents that are alpha data + sigma noise. Trained and shuffled probes are
-                then those of this noise, and generic directions are read in the linear clean estimate. Where sigma is
-                0, or the readout has no probes of noise, everything is read as clean latents are.
+            noise: Shares (alpha, sigma) of latents that are alpha data + sigma noise, sigma 0 for a finished state.
+                Trained and shuffled probes are then those of this noise, and generic directions are read in the linear
+                clean estimate. With None, and in a readout without probes of noise, everything is read as clean.
         """
         x, valid = self._inputs(latents, mask)
-        knowing = self.noise if noise is not None and noise[1] > 0 else None
+        knowing = self.noise if noise is not None else None
         alpha, sigma = noise or (1.0, 0.0)
         estimate = x if knowing is None else knowing.inputs.estimate(x, alpha, sigma)
         items, frames = x.shape[:2]

@@ -3,12 +3,14 @@
 The autoencoder and the clean probes have never seen noise. So they are shown the linear clean estimate, which for
 Gaussian data of mean m and covariance S is the mean of the data given the state,
 m + alpha S (alpha^2 S + sigma^2 I)^-1 (x - alpha m) (Wiener, 1949). What they read there, and the noisy latent itself,
-are the inputs of softmax probes trained at that noise. Both inputs follow alpha and sigma exactly; of the weights those
-of the nearest log-SNR are taken.
+are the inputs of softmax probes trained at that noise. Both inputs follow alpha and sigma exactly; the weights are
+those of the two neighbouring log-SNRs, mixed by their distance, so that readings do not jump from one level to the
+next. Beyond the outermost levels their weights are taken, those of the highest for finished latents too.
 """
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import math
 from collections.abc import Mapping
@@ -50,6 +52,8 @@ class NoisyInputs(nn.Module):
 
     def estimate(self, x: Tensor, alpha: float, sigma: float) -> Tensor:
         """Noisy latents [..., C] -> the mean of the data given them, were the data Gaussian."""
+        if sigma == 0:  # the data themselves, in directions without variance too
+            return x / alpha
         gain = alpha * self.variances / (alpha**2 * self.variances + sigma**2)
         return self.mean + (x - alpha * self.mean) @ ((self.axes * gain) @ self.axes.t())
 
@@ -111,16 +115,24 @@ class NoiseAware(nn.Module):
         """What a file keeps."""
         return {name: getattr(self, name) for name in ("levels", "weight", "bias")}
 
-    def nearest(self, alpha: float, sigma: float) -> int:
-        """Number of the level that reads latents alpha data + sigma noise, with sigma above 0."""
+    def between(self, alpha: float, sigma: float) -> tuple[int, int, float]:
+        """The levels below and above latents alpha data + sigma noise, and the share of the one above."""
+        levels = self.levels.tolist()
+        if sigma == 0:
+            return len(levels) - 1, len(levels) - 1, 0.0
         logsnr = 2 * math.log(alpha / sigma) if alpha > 0 else -math.inf
-        return int((self.levels.double().cpu() - max(logsnr, -1e6)).abs().argmin())
+        above = bisect.bisect_left(levels, logsnr)
+        if above in (0, len(levels)):
+            end = min(above, len(levels) - 1)
+            return end, end, 0.0
+        return above - 1, above, (logsnr - levels[above - 1]) / (levels[above] - levels[above - 1])
 
     def logits(self, clean: Tensor, x: Tensor, alpha: float, sigma: float) -> Tensor:
         """Stacked logits [N, 2 K] of the probes and then of the controls; arguments as for `NoisyInputs`."""
-        level = self.nearest(alpha, sigma)
+        below, above, share = self.between(alpha, sigma)
         seen = self.inputs(clean, x, alpha, sigma)
-        return nn.functional.linear(seen, self.weight[level].to(seen), self.bias[level].to(seen))
+        weight, bias = (torch.lerp(part[below], part[above], share).to(seen) for part in (self.weight, self.bias))
+        return nn.functional.linear(seen, weight, bias)
 
     def fingerprint(self) -> str:
         """Sixteen hex digits that differ when a level or a weight differs."""

@@ -37,8 +37,8 @@ def shares(logsnr: float) -> tuple[float, float]:
     return alpha, 1 - alpha
 
 
-def plain(readout: Readout, x: torch.Tensor, noise: tuple[float, float], level: int) -> torch.Tensor:
-    """Stacked logits of probes and controls by the formulas, frame by frame."""
+def plain(readout: Readout, x: torch.Tensor, noise: tuple[float, float], level: float) -> torch.Tensor:
+    """Stacked logits of probes and controls by the formulas, frame by frame; level 1.25 is a quarter of the way to 2."""
     alpha, sigma = noise
     mean, spread = readout.sae.mean, readout.covariance
     whole = alpha**2 * spread + sigma**2 * torch.eye(len(mean))
@@ -46,13 +46,15 @@ def plain(readout: Readout, x: torch.Tensor, noise: tuple[float, float], level: 
     read = torch.cat(list(readout.frames(guess).values()), -1)
     standard = (x - alpha * mean) / whole.diagonal().sqrt()
     seen = torch.cat([read.log().clamp_min(FLOOR) * SCALE, standard], -1)
-    return seen @ readout.noise.weight[level].t() + readout.noise.bias[level]
+    low, high, share = math.floor(level), math.ceil(level), level % 1
+    weight, bias = ((1 - share) * part[low] + share * part[high] for part in (readout.noise.weight, readout.noise.bias))
+    return seen @ weight.t() + bias
 
 
 @pytest.mark.parametrize(
-    ("logsnr", "level"), [(-math.inf, 0), (-9, 0), (-2.1, 0), (-1.9, 1), (0, 1), (1.9, 1), (2.1, 2), (30, 2)]
+    ("logsnr", "level"), [(-math.inf, 0), (-9, 0), (-3, 0.25), (-1, 0.75), (0, 1), (1, 1.25), (4, 2), (30, 2)]
 )
-def test_the_nearest_level_reads_by_the_plain_formula(logsnr, level):
+def test_neighbouring_levels_read_by_the_plain_formula(logsnr, level):
     readout = noisy_readout()
     noise = (0.0, 1.0) if logsnr == -math.inf else shares(logsnr)
     x = torch.randn(2, 30, 8)
@@ -80,14 +82,21 @@ def test_states_are_read_alike_on_every_path_of_one_log_snr():
     torch.testing.assert_close(scaled.values["trained"], straight.values["trained"], rtol=1e-3, atol=1e-3)
 
 
-def test_finished_latents_and_readouts_without_levels_are_read_as_ever():
+def test_a_finished_state_is_read_as_what_comes_before_it():
+    """Otherwise a curve of the state view would jump to its end."""
     readout, x = noisy_readout(), torch.randn(2, 20, 8)
-    clean, finished = readout.read(x), readout.read(x, noise=(1.0, 0.0))
+    finished, before = readout.read(x, noise=(1.0, 0.0)), readout.read(x, noise=shares(30))
+    for name in ATTRIBUTES:
+        torch.testing.assert_close(finished.values["trained"][name], before.values["trained"][name], atol=1e-2, rtol=0)
+
+
+def test_readouts_without_levels_are_read_as_ever():
+    x = torch.randn(2, 20, 8)
     without = tiny_readout(8, 40, covariance=covariance(8))
-    for found in (finished, without.read(x, noise=shares(0))):
-        for name in ATTRIBUTES:
-            assert torch.equal(found.values["trained"][name], clean.values["trained"][name])
-            assert torch.equal(found.pooled["shuffled"][name], clean.pooled["shuffled"][name])
+    clean, found = without.read(x), without.read(x, noise=shares(0))
+    for name in ATTRIBUTES:
+        assert torch.equal(found.values["trained"][name], clean.values["trained"][name])
+        assert torch.equal(found.pooled["shuffled"][name], clean.pooled["shuffled"][name])
 
 
 def test_company_has_no_say():
