@@ -38,7 +38,7 @@ def shares(logsnr: float) -> tuple[float, float]:
 
 
 def plain(readout: Readout, x: torch.Tensor, noise: tuple[float, float], level: float) -> torch.Tensor:
-    """Stacked logits of probes and controls by the formulas, frame by frame; level 1.25 is a quarter of the way to 2."""
+    """Stacked logits of probes and controls by the formulas, frame by frame; level 1.25 lies between 1 and 2."""
     alpha, sigma = noise
     mean, spread = readout.sae.mean, readout.covariance
     whole = alpha**2 * spread + sigma**2 * torch.eye(len(mean))
