@@ -72,8 +72,7 @@ def levels(seed: int = SEED) -> dict[str, np.ndarray]:
     frames = len(found["plain"][0])
     goal = goal_of(spec, song, frames, session.readout)
     assert goal is not None
-    bins = session.readout.bins["loudness"]
-    target = 20 * np.log10(np.interp(goal, np.arange(len(bins)), bins.centers))
+    target = 20 * np.log10(session.readout.bins["loudness"].values_at(goal))
     kernel = np.ones(SMOOTH)
     covered = np.convolve(np.ones(frames), kernel, "same")
     smoothed = {

@@ -122,7 +122,20 @@ class SessionOptions(PromptOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TraceOptions(SessionOptions):
+class SongOptions(SessionOptions):
+    """Options of every run whose edits may have a place in the song."""
+
+    structure: str | Path | None = option(
+        None,
+        "Sections of the song for during= in edits: a .csv or .lab (start, stop, name), or an .lrc with lines "
+        "[mm:ss.xx][[]chorus].",
+        typed=Path,
+        shown="",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceOptions(SongOptions):
     """Options of `tracer.trace` and of the bare command."""
 
     seeds: int = option(1, "Number of clips of each prompt, each from its own noise.")
@@ -139,13 +152,6 @@ class TraceOptions(SessionOptions):
         'Edit to apply while it generates, e.g. "pitch=C5,alpha=10,from=0.3,to=0.7": readings move by up to alpha; '
         "repeatable.",
         typed=list[str],
-        shown="",
-    )
-    structure: str | Path | None = option(
-        None,
-        "Sections of the song for during= in edits: a .csv or .lab (start, stop, name), or an .lrc with lines "
-        "[mm:ss.xx][[]chorus].",
-        typed=Path,
         shown="",
     )
     ground_truth: bool = option(
@@ -257,18 +263,11 @@ class TraceOptions(SessionOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SteerOptions(SessionOptions):
+class SteerOptions(SongOptions):
     """Options that `run_dose` and `run_lockin` share."""
 
     n: int | None = option(32, "Number of prompts.", typed=int)
     crepe: str = option("full", "Size of CREPE for measuring pitch: full or tiny.")
-    structure: str | Path | None = option(
-        None,
-        "Sections of the song for during= in edits: a .csv or .lab (start, stop, name), or an .lrc with lines "
-        "[mm:ss.xx][[]chorus].",
-        typed=Path,
-        shown="",
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -46,5 +46,4 @@ def target_value(attribute: str, text: str, readout: Readout) -> float:
 def class_position(attribute: str, numbers: np.ndarray, readout: Readout) -> np.ndarray:
     """Where numbers of `target_value` lie along the attribute's classes: what an expected class would be, [n]."""
     bins = readout.bins[attribute]
-    values = np.array([frame_value(bins.unit, number) for number in numbers])
-    return np.interp(values, bins.centers, np.arange(len(bins)))
+    return bins.position(np.array([frame_value(bins.unit, number) for number in numbers]))

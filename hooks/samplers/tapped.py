@@ -35,8 +35,8 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
     def on_branches(_: Any, args: tuple[Any, ...], branches: Any) -> Any:
         _, state, step = args
         positive, null = branches
-        difference[0] = None if null is None or not callbacks.sinks else positive - null
-        guided = positive if null is None else positive + (positive - null) * step.guidance
+        difference[0] = None if null is None else positive - null
+        guided = positive if difference[0] is None else positive + difference[0] * step.guidance
         left = 1 - step.t
         push = callbacks.push(state + left * guided, moment(step), around_cond(step.guidance))
         if push is None:

@@ -98,6 +98,14 @@ class Bins:
         low, high = np.array(self.edges[:-1]), np.array(self.edges[1:])
         return np.sqrt(low * high) if self.scale in ("db", "octave") else (low + high) / 2
 
+    def values_at(self, expected: np.ndarray) -> np.ndarray:
+        """Values of expected classes, of any shape: on the straight line between the middles of two classes."""
+        return np.interp(expected, np.arange(len(self)), self.centers)
+
+    def position(self, values: np.ndarray) -> np.ndarray:
+        """Where values lie along the classes, as an expected class: the inverse of `values_at`."""
+        return np.interp(values, self.centers, np.arange(len(self)))
+
     def classes(self, values: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
         """Class of each value, int64, -1 where masked.
 

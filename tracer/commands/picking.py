@@ -3,14 +3,14 @@
 import json
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from probes.errors import InputError
 from tracer.commands.consent import Yes, agree
 from tracer.commands.from_options import AsJson, with_flags
-from tracer.commands.tables import Column, print_columns
+from tracer.commands.tables import Column, print_columns, records
 from tracer.options import PickOptions
 
 if TYPE_CHECKING:
@@ -54,12 +54,6 @@ def pick_command(
         typer.echo(json.dumps({"out": str(found.path), "compute": found.compute} | rows))
         return
     print_kept(found)
-
-
-def records(table: Any) -> list[dict[str, Any]]:
-    """Rows of a table, ready for JSON."""
-    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
-    return rows
 
 
 def print_kept(found: "PickResult") -> None:

@@ -12,7 +12,7 @@ from probes.errors import InputError
 from probes.support.pairs import key_values
 from tracer.commands.consent import Yes, agree
 from tracer.commands.from_options import AsJson, help_of, with_flags
-from tracer.commands.tables import Column, number, print_columns, print_rows
+from tracer.commands.tables import Column, number, print_columns, print_rows, records
 from tracer.options import SteerOptions
 from tracer.steering.spec import USUAL_DOSES, parse_hold, parse_numbers
 
@@ -119,7 +119,7 @@ def steer_command(
     found = run_dose(random=random, save_audio=save_audio, out=out or Path("runs/steer"), **shared)
     if as_json:
         tables = {"doses": found.doses, "equal-effect": found.equal_effect}
-        rows = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
+        rows = {name: records(table) for name, table in tables.items()}
         typer.echo(json.dumps({"out": str(found.path)} | rows))
         return
     print_doses(found.doses)
@@ -255,8 +255,7 @@ def all_edits(edits: list[str] | None, attributes: list[str] | None, targets: li
 def show(folder: Path, name: str, table: "pd.DataFrame", as_json: bool, columns: list[str] | None = None) -> None:
     """Print a table, for people these columns of it alone, and where the rest is."""
     if as_json:
-        rows = json.loads(table.to_json(orient="records"))
-        typer.echo(json.dumps({"out": str(folder), name: rows}))
+        typer.echo(json.dumps({"out": str(folder), name: records(table)}))
         return
     shown = columns or list(table.columns)
     rows = [[number(value) for value in row] for row in table[shown].itertuples(index=False)]

@@ -1,10 +1,15 @@
 """Tables as `trace` prints them: aligned plain text, never cut."""
 
+import json
 import math
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _GAP = "  "
 
@@ -53,6 +58,12 @@ def print_columns(title: str, columns: Sequence[Column]) -> None:
 def print_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows of texts under their headings, as `print_columns` does."""
     print_columns(title, [Column(heading, [row[k] for row in rows]) for k, heading in enumerate(headings)])
+
+
+def records(table: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Rows of a table, ready for JSON."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
+    return rows
 
 
 def number(value: object) -> str:

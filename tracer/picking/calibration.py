@@ -106,7 +106,7 @@ def correlations(run: RunReader, readout: Readout) -> tuple[list[float], dict[st
             bins, curve = readout.bins[name], Curve("endpoint", TRAINED, name)
             songs = np.empty((len(clips), len(times)))
             for row, clip in enumerate(clips):
-                values = np.interp(clip.values[curve], np.arange(len(bins)), bins.centers)
+                values = bins.values_at(clip.values[curve])
                 # Pitch counts on the frames that the finished audio voices; here no audio is known yet.
                 inside = np.logical_or.reduce(
                     [valid for other, valid in clip.valid.items() if other.view == curve.view]

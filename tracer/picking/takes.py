@@ -92,6 +92,6 @@ def song_readings(readout: "Readout", latents: Tensor, mask: Tensor | None = Non
     numbers = {}
     for name, bins in readout.bins.items():
         if bins.unit in UNITS:
-            values = np.interp(found[name].cpu().numpy(), np.arange(len(bins)), bins.centers)
+            values = bins.values_at(found[name].cpu().numpy())
             numbers[name] = np.array([song_value(bins.unit, *take) for take in zip(values, valid)])
     return numbers

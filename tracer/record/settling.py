@@ -15,7 +15,7 @@ from torch import Tensor
 from hooks import Moment, attach, resting
 from probes.errors import InputError
 from probes.support.files import read_json, write_json
-from tracer.clips import distortion
+from tracer.clips import MEASURED, distortion
 from tracer.curves import TRAINED
 
 if TYPE_CHECKING:
@@ -157,15 +157,12 @@ def cost(session: Session, clips: Sequence[Prompt], stopped: Tensor) -> list[dic
 
     Differences of level (dB), centroid (octaves) and pitch (semitones), without their sign, and the log-mel distance.
     """
-    names = ("pitch", "loudness", "timbre")
-    audio, tracks = session.listen(clips, stopped, names)
-    whole_audio, whole = session.listen(clips, session.generate(clips), names)
+    audio, tracks = session.listen(clips, stopped, MEASURED)
+    whole_audio, whole = session.listen(clips, session.generate(clips), MEASURED)
     rate, costs = session.generator.sample_rate, []
     for own_audio, own, full_audio, full in zip(audio, tracks, whole_audio, whole):
-        before, after = full.summary(), own.summary()
-        error: dict[str, float | None] = {
-            name: None if math.isnan(after[name] - before[name]) else abs(after[name] - before[name]) for name in names
-        }
+        shifts = own.shift(full).items()
+        error: dict[str, float | None] = {name: None if math.isnan(value) else abs(value) for name, value in shifts}
         costs.append(error | {"log_mel_db": distortion(own_audio, full_audio, rate)["log_mel_db"]})
     return costs
 
@@ -182,7 +179,7 @@ def stop_summary(folder: Path) -> dict[str, Any] | None:
         return None
     stopped = [row["stopped_at"] for row in found if row["stopped_at"] is not None]
     costs = [row["cost"] for row in found if "cost" in row]
-    names = ("pitch", "loudness", "timbre", "log_mel_db")
+    names = (*MEASURED, "log_mel_db")
     known = {name: [own[name] for own in costs if own[name] is not None] for name in names}
     return {
         "clips": len(found),

@@ -19,7 +19,7 @@ from tracer.session import open_readout
 from tracer.steering.damage import tell_damage
 from tracer.steering.edits import check_edit, displacement
 from tracer.steering.results import EditResult
-from tracer.steering.song_time import Song, SongDisplacement, identity_of, weights_of
+from tracer.steering.song_time import Song, SongDisplacement, identity_of, inside_and_outside, weights_of
 from tracer.steering.spec import EditSpec, parse_edit
 from tracer.steering.structure import read_structure
 from tracer.steering.tables import open_run, write_csv
@@ -198,7 +198,7 @@ def write_tables(
         if name not in ("original", codec):
             summary[-1]["voiced_change"] = track.voiced() - tracks[codec].voiced()
             if acting.any():
-                for place, part in (("inside", acting >= acting.max()), ("outside", acting == 0)):
+                for place, part in zip(("inside", "outside"), inside_and_outside(acting)):
                     shift = track.shift(tracks[codec], part)
                     summary[-1] |= {f"{place}_{key}": value for key, value in shift.items()}
             summary[-1]["log_mel_db"] = distortion(versions[name], versions[codec], sample_rate)["log_mel_db"]

@@ -22,7 +22,7 @@ from tracer.steering.damage import tell_damage
 from tracer.steering.dose_tables import FEW, equal_effects, leakage, table, with_intervals, with_realised
 from tracer.steering.edits import check_edit, displacement, target_note
 from tracer.steering.results import DoseResult
-from tracer.steering.song_time import Song, identity_of, weights_of
+from tracer.steering.song_time import Song, identity_of, inside_and_outside, weights_of
 from tracer.steering.spec import EditSpec, parse_edit
 from tracer.steering.tables import Row, open_run, read_csv, write_csv
 from tracer.steering.vectors import RandomDisplacement
@@ -260,9 +260,9 @@ def clip_row(
         if strength is None:
             row |= {f"shift_{name}": value for name, value in tracks.shift(before).items()}
         else:
-            inside = strength >= strength.max()
+            inside, outside = inside_and_outside(strength)
             row |= {f"shift_{name}": value for name, value in tracks.shift(before, inside).items()}
-            row |= {f"outside_{name}": value for name, value in tracks.shift(before, strength == 0).items()}
+            row |= {f"outside_{name}": value for name, value in tracks.shift(before, outside).items()}
     if note is not None:
         assert before is not None
         row |= {"on_target": tracks.on_note(note), "on_target_plain": before.on_note(note)}

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from probes.attributes.base import middles
 from probes.errors import InputError
 from tracer.steering.spec import EditSpec
 from tracer.steering.structure import Window
@@ -73,9 +74,8 @@ def windows_of(spec: EditSpec, song: Song) -> list[Window]:
 
 def frames_of(window: Window, song: Song) -> int:
     """Number of frames whose middle lies in a window."""
-    frames = round(song.seconds * song.frame_rate) or 1
-    middles = (np.arange(frames) + 0.5) / song.frame_rate
-    return int(((middles >= window[0]) & (middles < window[1])).sum())
+    places = middles(round(song.seconds * song.frame_rate) or 1, song.frame_rate)
+    return int(((places >= window[0]) & (places < window[1])).sum())
 
 
 def weights_of(spec: EditSpec, song: Song, frames: int) -> np.ndarray:
@@ -84,11 +84,11 @@ def weights_of(spec: EditSpec, song: Song, frames: int) -> np.ndarray:
     It rises over `fade` frames from the beginning of a window and falls over as many towards its end, inside the
     window: outside nothing is moved. At the ends of the song it does not fade.
     """
-    middles = (np.arange(frames) + 0.5) / song.frame_rate
+    places = middles(frames, song.frame_rate)
     total = np.zeros(frames)
     for start, stop in windows_of(spec, song):
-        inside = (middles >= start) & (middles < stop)
-        into, left = (middles - start) * song.frame_rate, (stop - middles) * song.frame_rate
+        inside = (places >= start) & (places < stop)
+        into, left = (places - start) * song.frame_rate, (stop - places) * song.frame_rate
         strength = np.ones(frames)
         if spec.fade and start > 0:
             strength = np.minimum(strength, (into + 0.5) / (spec.fade + 1))
@@ -96,6 +96,11 @@ def weights_of(spec: EditSpec, song: Song, frames: int) -> np.ndarray:
             strength = np.minimum(strength, (left + 0.5) / (spec.fade + 1))
         total = np.maximum(total, np.where(inside, np.clip(strength, 0, 1), 0))
     return total
+
+
+def inside_and_outside(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The frames where an edit of this strength [frames] acts in full, and those where it does not act, both bool."""
+    return weights >= weights.max(), weights == 0
 
 
 def goal_of(spec: EditSpec, song: Song, frames: int, readout: Readout) -> np.ndarray | None:
@@ -109,18 +114,18 @@ def goal_of(spec: EditSpec, song: Song, frames: int, readout: Readout) -> np.nda
     """
     if not spec.is_curve:
         return None
-    middles = (np.arange(frames) + 0.5) / song.frame_rate
+    places = middles(frames, song.frame_rate)
     if spec.target.startswith("@"):
         seconds, values = read_curve(Path(spec.target[1:]).expanduser(), spec.attribute, readout)
-        return class_position(spec.attribute, np.interp(middles, seconds, values), readout)
+        return class_position(spec.attribute, np.interp(places, seconds, values), readout)
     found = RAMP.fullmatch(spec.target)
     if found is None:
         raise InputError(f"cannot read the target {spec.target!r}: write ramp(quiet,loud), ramp(-30dB,-12dB) or @FILE")
     ends = [target_value(spec.attribute, found[side].strip(), readout) for side in (1, 2)]
     numbers = np.full(frames, ends[0])
     for start, stop in windows_of(spec, song):
-        inside = (middles >= start) & (middles < stop)
-        numbers[inside] = np.interp(middles[inside], (start, stop), ends)
+        inside = (places >= start) & (places < stop)
+        numbers[inside] = np.interp(places[inside], (start, stop), ends)
     return class_position(spec.attribute, numbers, readout)
 
 
@@ -179,12 +184,19 @@ class SongDisplacement:
     spec: EditSpec
     song: Song
 
+    _placed: dict[int, tuple[np.ndarray, np.ndarray | None]] = field(default_factory=dict, repr=False)
+    """Strength and goal of every frame, by the number of frames: the same at every state, and a curve's file is read
+    once."""
+
     @torch.no_grad()
     def __call__(self, latents: Tensor) -> Tensor:
         frames = latents.shape[1]
-        weights = torch.from_numpy(weights_of(self.spec, self.song, frames)).to(latents)
+        if frames not in self._placed:
+            goal = goal_of(self.spec, self.song, frames, self.inner.readout)
+            self._placed[frames] = weights_of(self.spec, self.song, frames), goal
+        strength, goal = self._placed[frames]
+        weights = torch.from_numpy(strength).to(latents)
         inside = weights > 0
-        goal = goal_of(self.spec, self.song, frames, self.inner.readout)
         moved = torch.zeros_like(latents)
         if goal is None:
             # A vector in units of a clip's spread looks at the whole clip.
