@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from tracer.generators.catalogue import PARTS, Entry, entry_of, here
 from tracer.options import SessionOptions
@@ -37,6 +38,20 @@ def of_space(name: str, weights: str | None) -> list[Entry]:
     """The codec of a latent space, where it is the released one and not on this machine."""
     entry = entry_of("space", name)
     return [entry] if weights is None and here(entry) == "no" else []
+
+
+def of_collection(audio: str | None, root: Path | None, part: str | None, hours: float) -> list[Entry]:
+    """The audio of a collection that is named without a folder, where the hub has a mirror of it."""
+    from probes.corpus.collections import COLLECTIONS
+    from probes.corpus.job import from_hub
+
+    collection = COLLECTIONS.get(audio or "")
+    if collection is None or collection.mirror is None or not from_hub(audio, root):
+        return []
+    mirror, part = collection.mirror, collection.part_named(part)
+    size = hours * mirror.gigabytes[part]
+    what = f"{hours:g} hours of {collection.title}"
+    return [Entry("data", what, what, collection.licence, "-", "-", mirror.address, download=size)]
 
 
 def style_models(options: SessionOptions, given: Mapping[str, str]) -> Iterator[Entry]:

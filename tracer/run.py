@@ -32,15 +32,15 @@ class Run:
     """A finished or unfinished run; everything is computed from its finished prompts alone.
 
     Args:
-        path: Run folder, the `out` of a trace.
+        path: Run folder, the `out` of a trace; or its URL (s3://, gs://, hf://, ...), of which a copy is read.
 
     Raises:
         InputError: `path` is not a run folder.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.reader = RunReader(self.path)
+        self.reader = RunReader(path)
+        self.path = self.reader.path
 
     def __repr__(self) -> str:
         planned = self.reader.planned // self.reader.seeds

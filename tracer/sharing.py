@@ -13,6 +13,7 @@ from probes.errors import InputError
 from probes.support.files import plain_errors
 from probes.support.hub import pinned
 from probes.support.identity import require_same
+from probes.support.remote import refuse_remote
 from tracer.generators.catalogue import ENTRIES
 from tracer.run import Run, finish_run
 
@@ -78,6 +79,7 @@ def pull_run(repo: str, out: str | os.PathLike[str]) -> Run:
     """
     from huggingface_hub import HfApi
 
+    refuse_remote(out)
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--out {folder} is there already: choose a new folder")

@@ -62,8 +62,8 @@ class Attribute(ABC):
     def unknown(self) -> InputError:
         """Says that a score has nothing about this attribute."""
         return InputError(
-            f"{self.name} does not follow from the notes of a recording: "
-            + ("leave --labels annotation away to measure it" if self.measurable else "render music for it")
+            f"the annotation does not say {self.name}: "
+            + ("leave --labels annotation away to measure it" if self.measurable else "leave it out, or render music")
         )
 
     def not_measurable(self) -> InputError:

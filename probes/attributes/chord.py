@@ -19,7 +19,7 @@ class Chord(Attribute):
 
     The confidence is the cosine of that angle, so that single notes, whose chroma is one pitch class, mostly have no
     chord. Silence has the chord "none". Other chords (diminished, suspended) and single voices have no label from notes
-    either, as in MIREX's vocabulary of major and minor triads.
+    or annotations either, as in MIREX's vocabulary of major and minor triads.
     """
 
     name = "chord"
@@ -48,5 +48,5 @@ class Chord(Attribute):
         for start, stop, tones in score.harmonies:
             part = slice(*np.searchsorted(places, [start, stop]))
             values[part] = TRIADS.index(tones) if tones in TRIADS else NONE
-            known[part] = tones in TRIADS
+            known[part] = tones in TRIADS or tones == frozenset()
         return values, known

@@ -20,8 +20,8 @@ class Harmony(NamedTuple):
     start: float
     """Seconds."""
     stop: float
-    tones: frozenset[int]
-    """Pitch classes, C = 0."""
+    tones: frozenset[int] | None
+    """Pitch classes, C = 0; empty where no chord is meant, None where it is not known which."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Score:
     Attributes:
         notes: Of all voices but drums.
         hits: When drums are struck, in seconds; empty for a piece without drums.
-        harmonies: Chords in force, where a voice plays chords; empty for a piece without such a voice.
+        harmonies: Chords in force, where chords are played; empty for a piece in which none are.
         key: Pitch class of the tonic, and whether its third is minor.
         tempo: Quarter notes per minute.
         family: Family of the instrument that leads.

@@ -30,7 +30,7 @@ class Recipe:
         weights, device, options: As `load_space` takes them.
         attributes: Name -> options of its measurement.
         threads: For torch, in each process; None leaves it alone.
-        annotated: Take the labels that notes can say from the notes that come with the audio.
+        annotated: Take the labels that annotations can say from the annotation that comes with the audio.
     """
 
     space: str
@@ -91,7 +91,7 @@ class Encoder:
         try:
             return self._encode(source)
         except InputError as error:
-            return Encoded(source, error=str(error))
+            return Encoded(source, error=str(error) if source.name in str(error) else f"{source.name}: {error}")
         except Exception as error:  # one file must not end a run of thousands
             first = (str(error).strip().splitlines() or [""])[0]
             return Encoded(source, error=f"{source.name}: {type(error).__name__} {first}".strip())
@@ -102,6 +102,8 @@ class Encoder:
         from probes.support.audio_files import resample
 
         audio, sample_rate, digest = source.read()
+        if source.voices:
+            audio = audio.mean(0, keepdims=True)
         audio = resample(audio, sample_rate, self.space.sample_rate)
         latents = self.space.encode(torch.from_numpy(audio).unsqueeze(0))[0].cpu().numpy()
         if not np.isfinite(latents).all():

@@ -32,6 +32,7 @@ from probes.corpus.index import checksum, read_config, read_index, shard_folder
 from probes.corpus.split import SPLITS, assign
 from probes.errors import InputError
 from probes.support.files import read_json
+from probes.support.remote import local_folder
 
 if TYPE_CHECKING:
     from probes.spaces.base import Space
@@ -63,7 +64,7 @@ class Corpus:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = local_folder(path)
         self.config = read_config(self.path)
         self.space_info: dict[str, Any] = self.config["space"]
         self.space: str = self.space_info["name"]
@@ -77,6 +78,9 @@ class Corpus:
     @classmethod
     def open(cls, path: str | Path) -> "Corpus":
         """Open a corpus folder.
+
+        Args:
+            path: The folder, or its URL (s3://, gs://, hf://, ...), of which a copy is read.
 
         Raises:
             InputError: not a corpus, or one without a finished file.

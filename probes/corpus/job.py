@@ -8,7 +8,7 @@ from typing import Any
 
 from probes.attributes import ATTRIBUTES, get_attribute
 from probes.corpus import Corpus
-from probes.corpus.collections import NAMES, Taken, collect
+from probes.corpus.collections import NAMES, Taken, collect, collect_from_hub
 from probes.corpus.sources import Source, audio_sources, rendered_sources
 from probes.corpus.summary import summarise
 from probes.corpus.writer import write_summary
@@ -89,17 +89,18 @@ def check_labels(options: EncodeOptions) -> None:
     """Refuse labels that cannot be had, before any weights are loaded.
 
     Raises:
-        InputError: no notes come with the audio, or none of the attributes is measured or known from notes.
+        InputError: no annotation comes with the audio, or none of the attributes is measured or known from one.
     """
     attributes = [get_attribute(name) for name in options.attributes]
     if options.labels == "annotation":
-        if options.root is None and options.audio != "rendered":
+        if options.root is None and options.audio not in ("rendered", *NAMES):
             raise InputError(
-                "--labels annotation takes labels from notes: give --root for a data set by name, or --audio rendered"
+                "--labels annotation takes labels from annotations: take a data set by name with --audio, or "
+                "--audio rendered"
             )
         if not any(attribute.notated for attribute in attributes):
             told = ", ".join(name for name in ATTRIBUTES if get_attribute(name).notated)
-            raise InputError(f"--labels annotation takes labels from notes, which say {told}: name one of these")
+            raise InputError(f"--labels annotation takes labels from annotations, which say {told}: name one of these")
         return
     for attribute in attributes:
         if not attribute.measurable:
@@ -147,11 +148,13 @@ def find_sources(
 ) -> "list[Source] | Iterator[Source]":
     """The audio that `--audio` names."""
     if options.root is not None:
-        sources, taken = collect(audio, options.root, options.part)
+        there, taken = collect(audio, options.root, options.part)
         on_taken(taken)
-        return list(sources)
-    if audio in NAMES and not Path(audio).exists():
-        raise InputError(f"{audio} is a collection known by name: give its folder with --root")
+        return there
+    if from_hub(audio, options.root):
+        streamed, taken = collect_from_hub(audio, options.part, options.hours)
+        on_taken(taken)
+        return streamed
     if audio == "rendered":
         if Path(audio).exists():
             raise InputError(
@@ -161,6 +164,11 @@ def find_sources(
 
         return rendered_sources(options.hours, getattr(space_class(options.space), "sample_rate", 44100))
     return audio_sources(audio, config=options.config, part=options.part or "train")
+
+
+def from_hub(audio: str | None, root: Path | None) -> bool:
+    """Whether `--audio` names a collection that is not on this machine."""
+    return root is None and audio in NAMES and not Path(str(audio)).exists()
 
 
 def held_out(sources: list[Source], names: Iterable[str]) -> list[Source]:

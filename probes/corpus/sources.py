@@ -5,14 +5,14 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from probes.attributes.score import Score
-from probes.corpus.annotations import read_notes
+from probes.corpus.annotations import Annotation
 from probes.corpus.split import split_named
 from probes.errors import InputError
 from probes.support.audio_files import OTHER_SUFFIXES, SUFFIXES, read_audio
@@ -26,11 +26,15 @@ class Source:
         name: Unique within the corpus.
         split: "train", "val", "test", or None to go by content.
         size: Bytes, to recognise a file that is done already; None where the name says it all.
+        annotation: What says what is played, where there is something.
+        voices: Whether the channels are voices recorded apart, which are heard together: their mean is encoded.
     """
 
     name: str
     split: str | None = None
     size: int | None = None
+    annotation: Annotation | None = field(default=None, kw_only=True)
+    voices: bool = field(default=False, kw_only=True)
 
     def read(self) -> tuple[np.ndarray, int, str]:
         """Samples `[channels, n]`, sample rate and a hash of the content.
@@ -50,7 +54,9 @@ class Source:
         Raises:
             InputError: nothing is.
         """
-        raise InputError(f"{self.name}: no notes come with it")
+        if self.annotation is None:
+            raise InputError(f"{self.name}: no annotation comes with it")
+        return self.annotation.score()
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,6 @@ class FileSource(Source):
     """An audio file."""
 
     path: Path = Path()
-    notes: Path | None = None
-    """Annotation of its notes, where there is one."""
 
     def digest(self) -> str | None:
         """Hash of the file; None when it cannot be read, which the encoder will say."""
@@ -71,9 +75,6 @@ class FileSource(Source):
     def read(self) -> tuple[np.ndarray, int, str]:
         audio, sample_rate = read_audio(self.path)
         return audio, sample_rate, content_hash(self.path.read_bytes())
-
-    def score(self) -> Score:
-        return super().score() if self.notes is None else Score(tuple(read_notes(self.notes)))
 
 
 @dataclass(frozen=True)

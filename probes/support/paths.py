@@ -5,6 +5,7 @@ from pathlib import Path
 
 from probes.errors import InputError
 from probes.support.files import sweep_temporary
+from probes.support.remote import refuse_remote
 
 
 def result_folder(path: str | os.PathLike[str], option: str = "--out") -> Path:
@@ -15,8 +16,9 @@ def result_folder(path: str | os.PathLike[str], option: str = "--out") -> Path:
         option: How the user named it.
 
     Raises:
-        InputError: it is a file, its name is not UTF-8 or too long, or it cannot be written.
+        InputError: it is a URL or a file, its name is not UTF-8 or too long, or it cannot be written.
     """
+    refuse_remote(path, option)
     folder = Path(path)
     try:
         os.fspath(folder).encode()

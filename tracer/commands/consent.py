@@ -16,12 +16,12 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Fetch what is missing wi
 
 
 def agree(entries: "Sequence[Entry]", yes: bool) -> None:
-    """Name what is about to be fetched, and ask on a terminal.
+    """Name what is about to be fetched, weights or data, and ask on a terminal.
 
     Nothing is asked offline: there is nothing to fetch, and what is missing tells of itself when it is loaded.
 
     Args:
-        entries: Weights that are not on this machine.
+        entries: What is not on this machine.
         yes: The user has agreed already.
 
     Raises:
@@ -34,12 +34,18 @@ def agree(entries: "Sequence[Entry]", yes: bool) -> None:
     if constants.HF_HUB_OFFLINE:
         return
     told = [described(entry) for entry in entries]
+    data = any(entry.kind == "data" for entry in entries)
+    otherwise = (
+        "give --root FOLDER for a data set that is here"
+        if data
+        else "pass --weights FILE for weights of your own, or see `trace doctor`"
+    )
     if not yes and not asks():
-        raise InputError(f"this fetches {'; '.join(told)}: add --yes, or see `trace doctor`")
+        raise InputError(f"this fetches {'; '.join(told)}: add --yes, or {otherwise}")
     if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
         print("to fetch:\n" + "".join(f"  {line}\n" for line in told), end="", file=sys.stderr, flush=True)
     if not yes and not typer.confirm("fetch?", err=True):
-        raise InputError("nothing was fetched: pass --weights FILE for weights of your own, or see `trace doctor`")
+        raise InputError(f"nothing was fetched: {otherwise}")
 
 
 def asks() -> bool:
@@ -48,8 +54,9 @@ def asks() -> bool:
 
 
 def described(entry: "Entry") -> str:
-    """Source, size and licence of some weights."""
-    return f"{entry.source or entry.name} ({gigabytes(entry.download)}, {entry.licence})"
+    """Source, size and licence of some weights, or of the audio of a data set."""
+    about = f"about {gigabytes(entry.download)}, {entry.what}" if entry.kind == "data" else gigabytes(entry.download)
+    return f"{entry.source or entry.name} ({about}, {entry.licence})"
 
 
 def gigabytes(size: float | None) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from probes.attributes import ATTRIBUTES
 from tracer.commands.consent import Yes, agree
 from tracer.commands.fit_calibrate import calibrate_command
 from tracer.commands.fit_exchange import export_command, import_command
@@ -26,8 +27,8 @@ def encode_command(
         str | None,
         typer.Option(
             help="A folder of audio, a manifest (.csv with the column path, and split if you like), a dataset on "
-            "the Hub, [b]rendered[/b], or with --root a data set by name: guitarset, maestro, egmd, cocochorales, "
-            "damp-vsep, or paper for all five.",
+            "the Hub, [b]rendered[/b], or a data set by name: guitarset, maestro, egmd, cocochorales, damp-vsep, or "
+            "paper for all five. Without --root, --hours of guitarset, maestro or egmd come from the Hub.",
             show_default=False,
         ),
     ] = None,
@@ -49,19 +50,20 @@ def encode_command(
         ),
     ] = None,
     attributes: Annotated[
-        str, typer.Option(help="Attributes to measure on the audio, separated by commas.")
+        str, typer.Option(help=f"Attributes that the corpus labels, separated by commas: {', '.join(ATTRIBUTES)}.")
     ] = "pitch,loudness,timbre",
     labels: Annotated[
         str,
         typer.Option(
-            help="Where labels come from: measured on the audio, or annotation: pitch and onset from the notes of "
-            "guitarset and maestro, and with --audio rendered also chord, key, tempo, family and drums."
+            help="Where labels come from: measured on the audio, or annotation: what comes with guitarset, maestro, "
+            "egmd, cocochorales and rendered music says of pitch, onset, chord, key, tempo, family and drums."
         ),
     ] = "measured",
     crepe: Annotated[str, typer.Option(help="Size of CREPE for pitch labels: full or tiny.")] = "full",
-    hours: Annotated[float, typer.Option(help="Hours of music to render, with --audio rendered.")] = 1.0,
+    hours: Annotated[float, typer.Option(help="Hours of music to render, or at most to take from the Hub.")] = 1.0,
     root: Annotated[
-        Path | None, typer.Option(help="Folder of the data set that --audio names.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder of the data set that --audio names; without it, the Hub's.", show_default=False),
     ] = None,
     part: Annotated[
         str | None,
@@ -89,10 +91,10 @@ def encode_command(
     """
     from probes.corpus.job import EncodeOptions, encode_corpus
     from tracer.commands.fit_tables import print_summary, print_taken
-    from tracer.fetching import of_space
+    from tracer.fetching import of_collection, of_space
     from tracer.long_work import reporting
 
-    agree(of_space(space, weights) if audio else [], yes)
+    agree([*of_space(space, weights), *of_collection(audio, root, part, hours)] if audio else [], yes)
     options = EncodeOptions(
         out=out,
         audio=audio,

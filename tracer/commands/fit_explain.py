@@ -57,5 +57,5 @@ def explain_command(
 
     space = opened.open_space(place, weights)
     with reporting(not as_json) as report:
-        index = write_features(reader, opened, space, out or corpus / "features", report)
+        index = write_features(reader, opened, space, out or opened.path / "features", report)
     show_page(index, no_open)

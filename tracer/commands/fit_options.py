@@ -12,7 +12,10 @@ from probes.errors import InputError
 from tracer.commands.from_options import AsJson as AsJson
 from tracer.commands.from_options import help_of
 
-Corpus = Annotated[Path, typer.Option("--corpus", help="Corpus folder that `trace fit encode` made.")]
+Corpus = Annotated[
+    Path,
+    typer.Option("--corpus", help="Corpus folder that `trace fit encode` made, or its URL (s3://, gs://, hf://, ...)."),
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the result; the same command goes on where it stopped.")]
 NewOut = Annotated[Path, typer.Option("--out", help="Folder for the result.")]
 Architecture = Annotated[str, typer.Option("--architecture", help="relu (the paper's), topk, batchtopk or jumprelu.")]

@@ -92,6 +92,11 @@ def print_taken(table: Sequence[Taken]) -> None:
         for row in table
     ]  # fmt: skip
     print_rows("", ["data set", "licence", "hours wanted", "there", "taken", "hours"], rows)
+    for row in table:
+        if row.versions:
+            print(f"versions of {row.name}: {row.versions}")
+        if row.source:
+            print(f"{row.name} comes from {row.source}")
 
 
 def print_summary(summary: Mapping[str, Any], as_json: bool = False) -> None:

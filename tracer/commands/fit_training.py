@@ -178,14 +178,15 @@ def readout_command(
     audio: Annotated[
         str | None,
         typer.Option(
-            help="As for `trace fit encode`: a folder, a manifest, a dataset or rendered.", show_default=False
+            help="As for `trace fit encode`: a folder, a manifest, a dataset, a data set by name, or rendered.",
+            show_default=False,
         ),
     ] = None,
     space: Annotated[str, typer.Option(help="Latent space, with --audio.")] = "mini",
     weights: Annotated[
         str | None, typer.Option(help="Path or hub id of the codec's weights, with --audio.", show_default="released")
     ] = None,
-    hours: Annotated[float, typer.Option(help="Hours of music to render, with --audio rendered.")] = 1.0,
+    hours: Annotated[float, typer.Option(help="Hours of music to render, or at most to take from the Hub.")] = 1.0,
     workers: Annotated[int, typer.Option(help="Number of processes that encode.")] = 1,
     hidden: given.Hidden = HIDDEN,
     lam: given.Lam = LAMBDA,
@@ -218,13 +219,13 @@ def readout_command(
     from probes.support.devices import pick_device, pick_precision
     from probes.support.paths import result_folder
     from tracer.commands.fit_tables import print_probes
-    from tracer.fetching import of_space
+    from tracer.fetching import of_collection, of_space
     from tracer.long_work import reporting
 
     levels = given.noise_levels(noise, noise_levels)
     result_folder(out)
     place = pick_device(device)
-    agree(of_space(space, weights) if audio else [], yes)
+    agree([*of_space(space, weights), *of_collection(audio, None, None, hours)] if audio else [], yes)
     with reporting(not as_json) as report:
         opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device, report)
     bins = fit_bins(opened, given.names(attributes), given.counts(classes), given.pairs(scale, "--scale"))

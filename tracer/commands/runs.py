@@ -1,4 +1,4 @@
-"""Commands on finished runs: draw them again, compare them."""
+"""Commands on finished runs: draw them again, compare them. Runs may lie elsewhere: a copy is read."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ AXES = {"step": None, "time": "t", "logsnr": "logsnr"}
 
 
 def plot_command(
-    runs: Annotated[list[Path], typer.Argument(help="One run folder, or several to lay over each other.")],
+    runs: Annotated[list[Path], typer.Argument(help="One run folder or its URL, or several to lay over each other.")],
     x: Annotated[
         str, typer.Option("--x", help="step, time (flow time), or logsnr (the common axis of different models).")
     ] = "step",
@@ -22,16 +22,17 @@ def plot_command(
     ] = None,
 ) -> None:
     """Draw the emergence curves of one run again, or of several over each other, from what is stored."""
-    from tracer.comparing import plot_runs
+    from tracer.comparing import open_runs, plot_runs
 
     if x not in AXES:
         raise InputError(f"--x takes {', '.join(AXES)}, got {x!r}")
-    for path in plot_runs(runs, axis=AXES[x]).write(out or runs[0] / "emergence"):
+    opened = open_runs(runs)
+    for path in plot_runs(opened, axis=AXES[x]).write(out or opened[0].path / "emergence"):
         typer.echo(path)
 
 
 def compare_command(
-    runs: Annotated[list[Path], typer.Argument(help="Two run folders or more.")],
+    runs: Annotated[list[Path], typer.Argument(help="Two run folders or more, or their URLs.")],
     out: Annotated[
         Path | None,
         typer.Option(help="File without ending, for .png and .svg.", show_default="comparison in the first run"),
@@ -40,7 +41,8 @@ def compare_command(
 ) -> None:
     """Print when each attribute is settled in each run, with intervals, and draw it in one figure."""
     from tracer.commands.run_tables import print_comparison
-    from tracer.comparing import compare_runs
+    from tracer.comparing import compare_runs, open_runs
 
-    result = compare_runs(runs)
-    print_comparison(result, as_json, result.plot().write(out or runs[0] / "comparison"))
+    opened = open_runs(runs)
+    result = compare_runs(opened)
+    print_comparison(result, as_json, result.plot().write(out or opened[0].path / "comparison"))

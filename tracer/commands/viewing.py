@@ -11,7 +11,10 @@ NoOpen = Annotated[bool, typer.Option("--no-open", help="Write the page without 
 
 
 def view_command(
-    folders: Annotated[list[Path], typer.Argument(help="A run, several runs, or one folder of trace steer or edit.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="A run, several runs, or one folder of trace steer or edit; a folder or its URL each."),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the page.", show_default="page in the first folder")
     ] = None,

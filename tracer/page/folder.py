@@ -18,6 +18,7 @@ from typing import Any
 
 from probes.errors import InputError
 from probes.support.files import finite, plain_errors, sweep_temporary, write_whole
+from probes.support.remote import refuse_remote
 
 MARK = "page.json"
 """File by which a page of ours is known, so that no other folder is ever replaced."""
@@ -33,6 +34,7 @@ def page_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: `path` holds something else than a page, or cannot be written.
     """
+    refuse_remote(path)
     if path.exists() and not (path / MARK).is_file() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} holds something else than a page: choose another --out")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

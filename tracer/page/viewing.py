@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.errors import InputError
+from probes.support.remote import local_folder
 from tracer.page.comparison_page import compare_data
 from tracer.page.folder import page_folder, write_data, write_page
 from tracer.page.run_page import run_data
@@ -28,8 +29,9 @@ def write_view(
     """Write a page with sound, which opens from the disk.
 
     Args:
-        folders: A run, several runs to compare, or the folder of one steering run or edited recording.
-        out: Folder of the page; None is `page` in the first folder. An older page there is replaced.
+        folders: A run, several runs to compare, or the folder of one steering run or edited recording; paths or URLs.
+        out: Folder of the page; None is `page` in the first folder, or in the copy here of one that lies elsewhere. An
+            older page there is replaced.
         prompts: Indices of the prompts of runs to show; None for all.
         report: Told how far it is.
 
@@ -42,17 +44,18 @@ def write_view(
     """
     if not folders:
         raise InputError("nothing to show: give the folder of a run")
-    kinds = [steering_kind(Path(folder)) for folder in folders]
+    here = [local_folder(folder) for folder in folders]
+    kinds = [steering_kind(folder) for folder in here]
     steering = next((kind for kind in kinds if kind), None)
     if steering and len(folders) > 1:
         raise InputError("several folders are shown together only where all are runs of `trace`: give one at a time")
     if steering and prompts is not None:
         raise InputError("--prompts goes with runs of `trace`: leave it out for steering")
-    opened = [] if steering else [Run(folder) for folder in folders]
-    target = Path(out) if out is not None else Path(folders[0]) / "page"
+    opened = [] if steering else [Run(folder) for folder in here]
+    target = Path(out) if out is not None else here[0] / "page"
     with page_folder(target) as folder:
         if steering:
-            write_steering(Path(folders[0]), steering, folder, lambda done, total: report("prompts", done, total))
+            write_steering(here[0], steering, folder, lambda done, total: report("prompts", done, total))
             write_page(folder, "steering", ("player", "steering"))
         elif len(opened) == 1:
             write_run(opened[0], folder, prompts, lambda done, total: report("clips", done, total))

@@ -41,6 +41,7 @@ from probes.support.files import (
     write_whole,
 )
 from probes.support.identity import require_same
+from probes.support.remote import local_folder
 from tracer.prompts import Prompt, prompts_hash
 from tracer.record.shards import PromptTrace, ShardPair, write_pair
 
@@ -157,7 +158,7 @@ class RunReader:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = local_folder(path)
         header = _read_header(self.path)
         self.options: dict[str, Any] = header["options"]
         self.about: dict[str, Any] = header["about"]

@@ -3,7 +3,8 @@
 import warnings
 from pathlib import Path
 
-from probes.corpus.collections.base import Collection, Piece
+from probes.corpus.collections.base import Collection
+from probes.corpus.collections.pieces import Piece
 from probes.corpus.sources import files_below
 from probes.corpus.split import split_named
 from probes.errors import InputError

@@ -104,6 +104,13 @@ def test_chords_of_a_score_are_triads_in_force() -> None:
     assert chords[-1] == NONE
 
 
+def test_no_chord_and_an_unknown_chord_are_told_apart() -> None:
+    harmonies = (Harmony(0.0, 2.0, frozenset()), Harmony(2.0, 4.0, None))
+    chords = labels("chord", Score((Note(0.0, 4.0, 60),), harmonies=harmonies))
+    assert set(chords[: int(1.9 * FRAME_RATE)]) == {NONE}
+    assert np.isnan(chords[int(2.1 * FRAME_RATE) :]).all()
+
+
 def test_what_a_score_says_of_a_clip_stands_in_all_its_frames() -> None:
     score = Score((), hits=(2.0,), key=(9, True), tempo=96.5, family="brass")
     assert set(labels("key", score)) == {21}
@@ -120,7 +127,7 @@ def test_every_instrument_has_a_family() -> None:
 
 @pytest.mark.parametrize("name", ["chord", "key", "tempo", "family", "drums"])
 def test_notes_alone_do_not_say_everything(name: str) -> None:
-    with pytest.raises(InputError, match=f"{name} does not follow from the notes of a recording"):
+    with pytest.raises(InputError, match=f"the annotation does not say {name}: "):
         labels(name, Score((Note(0, 1, 60),)))
 
 
@@ -141,5 +148,5 @@ def test_every_registered_attribute_says_what_it_is(name: str) -> None:
     assert one.describe_notated()["labels"] == "annotation"
     assert one.scales == ("names",) or not one.names
     if not one.notated:
-        with pytest.raises(InputError, match="does not follow from the notes"):
+        with pytest.raises(InputError, match="the annotation does not say"):
             one.of_score(Score(()), 3, FRAME_RATE)
