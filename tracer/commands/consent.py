@@ -35,17 +35,15 @@ def agree(entries: "Sequence[Entry]", yes: bool) -> None:
         return
     told = [described(entry) for entry in entries]
     data = any(entry.kind == "data" for entry in entries)
-    otherwise = (
-        "give --root FOLDER for a data set that is here"
-        if data
-        else "pass --weights FILE for weights of your own, or see `trace doctor`"
-    )
+    instead = "give --root FOLDER for a data set that is here" if data else "see `trace doctor`"
     if not yes and not asks():
-        raise InputError(f"this fetches {'; '.join(told)}: add --yes, or {otherwise}")
+        raise InputError(f"this fetches {'; '.join(told)}: add --yes, or {instead}")
     if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
         print("to fetch:\n" + "".join(f"  {line}\n" for line in told), end="", file=sys.stderr, flush=True)
     if not yes and not typer.confirm("fetch?", err=True):
-        raise InputError(f"nothing was fetched: {otherwise}")
+        raise InputError(
+            f"nothing was fetched: {'' if data else 'pass --weights FILE for weights of your own, or '}{instead}"
+        )
 
 
 def asks() -> bool:
