@@ -9,7 +9,7 @@ WINDOW = 0.5  # seconds around the middle of a frame
 
 
 class Drums(Attribute):
-    """1 where a drum is struck within half a second around the frame, otherwise 0. Known of rendered music alone."""
+    """1 where a drum is struck within half a second around the frame, otherwise 0. Only annotations know it."""
 
     name = "drums"
     unit = "drums"

@@ -7,7 +7,7 @@ from probes.attributes.score import Score
 
 
 class Family(Attribute):
-    """Family of the instrument that plays the melody, one for a clip. It is known of rendered music alone."""
+    """Family of the instrument that plays the melody, one for a clip. Only annotations know it."""
 
     name = "family"
     unit = "family"

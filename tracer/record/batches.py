@@ -83,7 +83,7 @@ class StateReader:
         kept = view in options.heard_views and index in heard_states(last + 1, options.listen or 0)
         if not measured and not kept:
             return
-        # Family and drums are known of rendered music alone: the probes read them, nothing measures them.
+        # Family and drums are known from annotations alone: the probes read them, nothing measures them.
         names = [name for name in session.readout.attributes if measured and get_attribute(name).measurable]
         audio, tracks = session.listen(self.clips, latents, names)
         if measured:
