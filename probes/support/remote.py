@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from probes.errors import InputError
-from probes.support.files import plain_errors, read_json, write_json
+from probes.support.files import read_json, write_json
 
 # Path("s3://bucket/run") spells itself with one slash.
 _URL = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]+):(?P<slashes>/+)(?P<rest>.*)", re.DOTALL)
@@ -85,8 +86,12 @@ def fetch(url: str, names: Sequence[str] | None = None) -> Path:
         raise InputError(f"nothing lies at {url}: check the address")
     place = cache_folder() / hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
     folder = place / (PurePosixPath(root).name or "copy")
-    with plain_errors(place):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{place} cannot be made ({error.strerror}): set XDG_CACHE_HOME to a folder of yours"
+        ) from error
     with FileLock(place / "lock"):
         known = read_json(place / "files.json") if (place / "files.json").is_file() else {}
         changed = [
@@ -161,10 +166,9 @@ def download(
         for name, info in files.items():
             path = folder / name
             part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-            with plain_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with remote_errors(f"{url}/{name}"):
+                    path.parent.mkdir(parents=True, exist_ok=True)
                     system.get_file(str(info["name"]), str(part))
                 os.replace(part, path)
             finally:
@@ -185,5 +189,8 @@ def remote_errors(url: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"nothing lies at {url}: check the address") from error
     except Exception as error:  # every driver has errors of its own
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            told = f"no room left in {cache_folder()} for {url}: free some, or set XDG_CACHE_HOME to another folder"
+            raise InputError(told) from error
         first = (str(error).strip().splitlines() or [""])[0]
         raise InputError(f"cannot read {url} ({type(error).__name__}: {first[:200]})") from error

@@ -1,5 +1,6 @@
 """Runs and corpora that lie elsewhere: a copy is read, kept in step, and nothing is written there."""
 
+import errno
 import os
 import warnings
 from collections.abc import Iterator
@@ -219,6 +220,24 @@ def test_mistakes_are_one_line(tmp_path: Path, memory: fsspec.AbstractFileSystem
         Run("memory://other")
     with pytest.raises(InputError, match="nothing lies at file:///nowhere/at/all"):
         Run("file:///nowhere/at/all")
+
+
+def test_a_cache_that_cannot_be_used_is_one_line(
+    tmp_path: Path, memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe_file("/place/thing", b"1")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "get_file", full)
+        with pytest.raises(InputError, match=r"no room left in .* for memory://place/thing: free some"):
+            local_folder("memory://place")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"cannot be made \(Not a directory\): set XDG_CACHE_HOME"):
+        local_folder("memory://place")
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/out", Path("s3://bucket/out"), "memory://out"])
