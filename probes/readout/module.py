@@ -42,7 +42,7 @@ class Reading(NamedTuple):
     for a clip it is that of the pooled distribution, in all frames."""
     values: dict[str, dict[str, Tensor]]
     """Reading of every frame, float32 [B, F] each: the expected class sum_k k p_k, and of a generic direction the
-    projection in standard deviations."""
+    projection in standard deviations. An attribute whose classes have no order, such as chords, has none."""
     distributions: dict[str, dict[str, Tensor]]
     """Class distribution of every frame, [B, F, K], of the attributes that were asked for."""
     fvu: Tensor | None
@@ -111,6 +111,7 @@ class Readout(
         self.spaces = tuple(spaces)
         self.attributes = probes.attributes
         self.clips = tuple(name for name, own in self.bins.items() if own.grid == "clip")
+        self.ordered = tuple(name for name, own in self.bins.items() if own.ordered)
         self.log_rms = log_rms
         self.report = dict(report or {})
         self.source: str | None = None
@@ -241,7 +242,7 @@ class Readout(
         return Reading(
             {side: self._of_items(pooled / count) for side, pooled in gathered.pooled.items()},
             gathered.classes,
-            gathered.values,
+            {probe: {name: own[name] for name in self.ordered} for probe, own in gathered.values.items()},
             gathered.distributions,
             *autoencoder,
         )

@@ -109,9 +109,8 @@ def test_what_a_score_says_of_a_clip_stands_in_all_its_frames() -> None:
     assert set(labels("key", score)) == {21}
     assert set(labels("tempo", score)) == {np.float32(96.5)}
     assert set(labels("family", score)) == {8}
-    heard = np.flatnonzero(labels("drums", score))
-    assert (heard[[0, -1]] + 0.5) / FRAME_RATE == pytest.approx([1.75, 2.25], abs=1 / FRAME_RATE)
-    assert not labels("drums", Score((), hits=())).any()
+    assert set(labels("drums", score)) == {1}
+    assert set(labels("drums", Score((), hits=()))) == {0}
 
 
 def test_every_instrument_has_a_family() -> None:
