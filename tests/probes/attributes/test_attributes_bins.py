@@ -111,7 +111,7 @@ def test_only_attributes_with_names_or_clips_say_so() -> None:
     """What is kept of the others stays as it was: fingerprints are taken of it."""
     for name in ("pitch", "loudness", "timbre", "chroma"):
         assert set(fitted(name).to_dict()) == {"attribute", "unit", "scale", "edges"}
-    assert {name for name, _ in ALL if fitted(name).grid == "clip"} == {"key", "tempo", "family"}
+    assert {name for name, _ in ALL if fitted(name).grid == "clip"} == {"drums", "family", "key", "tempo"}
     assert fitted("key").summary == "24 classes from C major to B minor (names scale, key), one for each clip"
 
 
