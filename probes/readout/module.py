@@ -284,7 +284,7 @@ class Readout(
     def from_pretrained(  # type: ignore[override]  # the mixin's would feed config.json to __init__
         cls, pretrained_model_name_or_path: str | Path, *, revision: str | None = None, **download: Any
     ) -> Readout:
-        """A saved readout: a folder, a hub id (at `revision`), or the name of a shipped one ("mini").
+        """A saved readout: a folder, a hub id (at `revision`), or the name of a shipped one ("mini", "mini-music").
 
         download: cache_dir, force_download, local_files_only, token, as for huggingface_hub.hf_hub_download.
         Raises InputError when there is none or it is damaged.
