@@ -83,8 +83,8 @@ class SessionOptions(PromptOptions):
     )
     readout: "str | Path | Readout | None" = option(
         None,
-        "Folder or hub id of a readout for the model's latent space, or one that ships: mini, or mini-music, which reads "
-        "onset, chord, key, lead family and drums too.",
+        "Folder or hub id of a readout for the model's latent space, or one that ships: mini, or mini-music, which "
+        "reads onset, chord, key, lead family, drums and voice too.",
         typed=str,
         shown="the model's own",
     )

@@ -22,7 +22,7 @@ from probes.readout import Readout
 from probes.readout.joining import join_readouts
 from tracer.long_work import reporting
 
-ATTRIBUTES = ("onset", "chord", "key", "family", "drums")
+ATTRIBUTES = ("onset", "chord", "key", "family", "drums", "voice")
 SHIPPED = Path(__file__).resolve().parents[2] / "probes" / "weights" / "mini-music"
 PROBES = ProbeOptions(epochs=4, precision="bf16")
 NOISE = ProbeOptions(epochs=3, learning_rate=5e-3)
