@@ -7,12 +7,14 @@
 The figures go to FOLDER/figures.json. Beside the accuracies that `trace fit probes` reports stand those that music is
 judged by: F1 of onsets at 50 ms (peaks of the onset probability, threshold chosen on the validation pieces), tempo
 within 4 % octave-folded, from a probe of clips and from the curve of onset probabilities, key by MIREX's score. Pitch
-is that of the shipped readout, against the notes of frames in which one sounds alone.
+is that of the shipped readout, against the notes of frames in which one sounds alone. The place in the beat has a probe
+of its own, which no readout brings.
 """
 
 import argparse
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,12 +147,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     options = parser.parse_args()
     corpus = Corpus.open(options.work / "corpus")
-    place = options.work / "tempo"
-    if not (place / "config.json").exists():
-        fit_probes(corpus, open_sae("mini"), place, fit_bins(corpus, ("tempo",)), PROBES)
-    readout, tempo = Readout.from_pretrained(options.work / "readout"), Readout.from_pretrained(place)
+    for name in ("tempo", "beat"):
+        place = options.work / name
+        if not (place / "config.json").exists():
+            # One pass is enough to see whether a frame says where in the beat it lies.
+            fit_probes(corpus, open_sae("mini"), place, fit_bins(corpus, (name,)), replace(PROBES, epochs=1))
+    readout, tempo, beat = (Readout.from_pretrained(options.work / name) for name in ("readout", "tempo", "beat"))
     files = {split: len(corpus.files(split)) for split in ("train", "val", "test")}
-    probes = readout.report["probes"] | tempo.report["probes"]
+    probes = readout.report["probes"] | tempo.report["probes"] | beat.report["probes"]
     content = {"files": files, "probes": probes, "music": figures(readout, tempo, corpus)}
     write_json(options.work / "figures.json", content | {"pitch": pitch_figures(corpus)})
 
