@@ -267,7 +267,7 @@ def _report(
     main = found["probes", name]
     if not len(main.labels):
         raise InputError(f"the test split has no labelled frame of {name}: add audio")
-    result = score(main, edges.centers if edges.scale == "midi" else None, ordered=edges.ordered)
+    result = score(main, edges.centers if edges.scale == "midi" else None, ordered=edges.ordered and len(edges) > 2)
     if edges.grid == "clip":
         result["clips"] = result.pop("frames")
     commonest = int(np.bincount(train[train >= 0]).argmax())

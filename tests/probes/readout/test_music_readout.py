@@ -1,4 +1,4 @@
-"""The readout of music that comes with the bundled model: pitch, loudness and timbre as ever, and six attributes more."""
+"""The readout of music of the bundled model: pitch, loudness and timbre as ever, and six attributes more."""
 
 from functools import cache
 from pathlib import Path
