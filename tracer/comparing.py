@@ -50,6 +50,8 @@ class Comparison:
     orders: pd.DataFrame
     """A row per view and run with its attributes in the order in which they settle: "a < b" where a pair is told apart,
     "a ~ b" where it is not."""
+    left_out: tuple[str, ...] = ()
+    """Attributes whose classes have no order: they have no closeness, by which the others are compared."""
 
     def __repr__(self) -> str:
         lines = [f"  {row.view}, {row.run}: {row.order}" for row in self.orders.itertuples()]
@@ -98,8 +100,13 @@ def compare_runs(runs: Sequence[Run | str | os.PathLike[str]]) -> Comparison:
         raise InputError(f"{twice} is given twice: give different runs to compare")
     rows = settled_rows(opened)
     pairs = [*attribute_pairs(opened), *run_pairs(opened)]
+    compared = {row["attribute"] for row in rows}
+    left_out = sorted({name for run in opened for name in run.attributes} - compared)
     return Comparison(
-        pd.DataFrame(rows), pd.DataFrame(pairs, columns=PAIR_COLUMNS), pd.DataFrame(order_rows(rows, pairs))
+        pd.DataFrame(rows),
+        pd.DataFrame(pairs, columns=PAIR_COLUMNS),
+        pd.DataFrame(order_rows(rows, pairs)),
+        tuple(left_out),
     )
 
 

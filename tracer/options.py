@@ -82,7 +82,11 @@ class SessionOptions(PromptOptions):
         None, "Checkpoint file, folder or hub id (id@revision to pin it).", typed=str, shown="the model's own"
     )
     readout: "str | Path | Readout | None" = option(
-        None, "Folder or hub id of a readout for the model's latent space.", typed=str, shown="the model's own"
+        None,
+        "Folder or hub id of a readout for the model's latent space, or one that ships: mini, or mini-music, which "
+        "reads onset, chord, key, lead family, drums and voice too.",
+        typed=str,
+        shown="the model's own",
     )
     steps: int | None = option(None, "Number of sampler states.", typed=int, shown="32, or the model's own")
     seconds: float | None = option(None, "Length of a clip in seconds.", typed=float, shown="the model's own")

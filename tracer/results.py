@@ -112,6 +112,14 @@ class Results:
         return next((measure for measure in ("closeness", "agreement") if measure in held), "l1")
 
     @cached_property
+    def own_verdicts(self) -> pd.DataFrame:
+        """`verdicts` by the measure that suits each attribute: closeness, or agreement where classes have no order."""
+        table = self.verdicts
+        close = table["measure"] == "closeness"
+        ordered = set(table[close]["attribute"])
+        return table[close | ((table["measure"] == "agreement") & ~table["attribute"].isin(ordered))]
+
+    @cached_property
     def attributes(self) -> list[str]:
         """The attributes that were read, in the order in which they settle by the main measure."""
         table = self.settled

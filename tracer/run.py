@@ -337,12 +337,11 @@ class Run:
 
         Each row has attribute, view, states (number of states), and for each measure and probe that the run has a
         column such as `closeness` or `agreement_shuffled`: {"index", "low", "high", "t"} of the settled point; and
-        `verdicts`, the word for each null by closeness.
+        `verdicts`, the word for each null by closeness, or by agreement where the classes have no order.
         """
         table = self.results.settled
         table = table[table["threshold"] == THRESHOLD]
-        verdicts = self.results.verdicts
-        verdicts = verdicts[verdicts["measure"] == "closeness"]
+        verdicts = self.results.own_verdicts
         rows: list[dict[str, Any]] = []
         for view in self.views:
             for attribute in self.attributes:

@@ -18,7 +18,7 @@ from probes.corpus.encoding import Recipe, encode_into
 from probes.corpus.sources import RenderedSource
 from probes.rendering.composing import draw_facts
 
-ATTRIBUTES = ("pitch", "onset", "chord", "key", "tempo", "family", "drums")
+ATTRIBUTES = ("pitch", "onset", "chord", "key", "tempo", "family", "drums", "voice", "beat")
 TEXTURES = ("solo", "duo", "trio", "band")
 RATE, SECONDS = 22050, 12.0
 FIRST_SEEDS = {"train": 40_000_000, "val": 540_000_000, "test": 550_000_000}

@@ -1,30 +1,35 @@
-"""Probes of rhythm, harmony and instruments on the shipped autoencoder, and what they are worth on held-out pieces.
+"""What the probes of rhythm, harmony and instruments are worth on held-out pieces.
 
-    python -m benchmarks.rhythm.pieces --work FOLDER
+    python -m benchmarks.rhythm.pieces --work FOLDER --pieces 7200
+    python -m benchmarks.mini_training.music --work FOLDER --out FOLDER/joined
     python -m benchmarks.rhythm.probes --work FOLDER
 
-The readout is written to FOLDER/readout, the figures to FOLDER/figures.json. Beside the accuracies that `trace fit
-probes` reports stand those that music is judged by: F1 of onsets at 50 ms (peaks of the onset probability, threshold
-chosen on the validation pieces), tempo within 4 % octave-folded, key by MIREX's score.
+The figures go to FOLDER/figures.json. Beside the accuracies that `trace fit probes` reports stand those that music is
+judged by: F1 of onsets at 50 ms (peaks of the onset probability, threshold chosen on the validation pieces), tempo
+within 4 % octave-folded, from a probe of clips and from the curve of onset probabilities, key by MIREX's score. Pitch
+is that of the shipped readout, against the notes of frames in which one sounds alone. The place in the beat has a probe
+of its own, which no readout brings.
 """
 
 import argparse
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.mini_training.music import PROBES
 from benchmarks.rhythm.labels import mirex_key, near_tempo, onset_f1
-from benchmarks.rhythm.pieces import ATTRIBUTES, SECONDS
+from benchmarks.rhythm.pieces import SECONDS
+from probes.attributes.chord import NONE
 from probes.attributes.onset import score_onsets
 from probes.corpus import Corpus
 from probes.corpus.folder import CorpusFile
 from probes.fit.pipeline import fit_bins, fit_probes, open_sae
-from probes.fit.probe_metrics import bootstrap_interval, macro_f1
-from probes.fit.probe_training import ProbeOptions
+from probes.fit.probe_metrics import bootstrap_interval
 from probes.readout import Readout
 from probes.rendering.scoring import score_example
 from probes.support.files import write_json
@@ -36,9 +41,10 @@ THRESHOLDS = np.arange(0.02, 0.7, 0.02)
 def read(readout: Readout, corpus: Corpus, split: str) -> list[tuple[CorpusFile, Any]]:
     """What every kind of probe reads in the pieces of a split."""
     found = []
+    keep = [name for name in readout.attributes if name == "onset"]
     for file in corpus.files(split):
         latents = torch.from_numpy(np.array(corpus.latents(file), dtype=np.float32))[None]
-        found.append((file, readout.read(latents, keep=["onset"], baselines=("raw", "untrained"))))
+        found.append((file, readout.read(latents, keep=keep, baselines=("raw", "untrained"))))
     return found
 
 
@@ -70,24 +76,25 @@ def mean_interval(values: np.ndarray) -> list[float]:
     return [float(edge) for edge in np.percentile(values[chosen].mean(1), [2.5, 97.5])]
 
 
-def figures(readout: Readout, corpus: Corpus) -> dict[str, Any]:
+def figures(readout: Readout, tempo: Readout, corpus: Corpus) -> dict[str, Any]:
     """The figures that music is judged by, for every kind of probe."""
     import librosa
 
     rate = corpus.frame_rate
     val, test = read(readout, corpus, "val"), read(readout, corpus, "test")
+    tempo_test = read(tempo, corpus, "test")
     scores = {file.name: score_example(seed_of(file), SECONDS) for file, _ in itertools.chain(val, test)}
     starts = {"val": [score_onsets(scores[file.name]) for file, _ in val]}
     starts["test"] = [score_onsets(scores[file.name]) for file, _ in test]
     tempos = np.array([scores[file.name].tempo for file, _ in test])
-    centres = readout.bins["tempo"].centers
+    centres = tempo.bins["tempo"].centers
     result: dict[str, Any] = {}
     for kind in KINDS:
         by_threshold = [mean_f1(onset_curves(val, kind), starts["val"], t, rate).mean() for t in THRESHOLDS]
         best = float(THRESHOLDS[int(np.argmax(by_threshold))])
         curves = onset_curves(test, kind)
         f1 = mean_f1(curves, starts["test"], best, rate)
-        read_tempo = centres[[int(reading.classes[kind]["tempo"][0, 0]) for _, reading in test]]
+        read_tempo = centres[[int(reading.classes[kind]["tempo"][0, 0]) for _, reading in tempo_test]]
         pulse = [float(librosa.feature.tempo(onset_envelope=curve, sr=round(rate * 1024), hop_length=1024)[0])
                  for curve in curves]  # fmt: skip
         near = {
@@ -101,44 +108,55 @@ def figures(readout: Readout, corpus: Corpus) -> dict[str, Any]:
             **{
                 name: [float(np.mean(values)), *mean_interval(np.array(values, float))] for name, values in near.items()
             },
-            **frame_figures(readout, corpus, test, kind),
+            "chord": chord_figure(readout, corpus, test, kind),
         }
     return result
 
 
-def frame_figures(
-    readout: Readout, corpus: Corpus, pieces: Sequence[tuple[CorpusFile, Any]], kind: str
-) -> dict[str, Any]:
-    """Chord over frames with a triad, and drums with both classes counted alike."""
-    found: dict[str, Any] = {}
-    for name in ("chord", "drums"):
-        truth = [readout.bins[name].classes(*corpus.labels(file, name)) for file, _ in pieces]
-        classes = np.concatenate([reading.classes[kind][name][0].numpy() for _, reading in pieces]).astype(int)
-        files = np.repeat(np.arange(len(truth)), [len(one) for one in truth])
-        wanted = np.concatenate(truth)
-        counted = (wanted >= 0) & ((wanted < 24) if name == "chord" else True)
-        right = (classes == wanted)[counted]
-        found[name] = [float(right.mean()), *bootstrap_interval(right, files[counted])]
-        if name == "drums":
-            shares = [float(right[wanted[counted] == k].mean()) for k in (0, 1)]
-            found |= {"drums balanced": float(np.mean(shares)), "drums F1": macro_f1(wanted[counted], classes[counted])}
-    return found
+def chord_figure(readout: Readout, corpus: Corpus, pieces: Sequence[tuple[CorpusFile, Any]], kind: str) -> list[float]:
+    """Accuracy over frames with a triad, and its interval."""
+    truth = [readout.bins["chord"].classes(*corpus.labels(file, "chord")) for file, _ in pieces]
+    classes = np.concatenate([reading.classes[kind]["chord"][0].numpy() for _, reading in pieces]).astype(int)
+    files = np.repeat(np.arange(len(truth)), [len(one) for one in truth])
+    wanted = np.concatenate(truth)
+    counted = (wanted >= 0) & (wanted < NONE)
+    right = (classes == wanted)[counted]
+    return [float(right.mean()), *bootstrap_interval(right, files[counted])]
+
+
+def pitch_figures(corpus: Corpus) -> dict[str, list[float]]:
+    """Accuracy of the shipped readout's pitch on the notes, and octave-folded."""
+    mini = Readout.from_pretrained("mini")
+    right, folded, files = [], [], []
+    for number, file in enumerate(corpus.files("test")):
+        wanted = mini.bins["pitch"].classes(*corpus.labels(file, "pitch"))
+        latents = torch.from_numpy(np.array(corpus.latents(file), dtype=np.float32))[None]
+        classes = mini.read(latents, only_trained=True).classes["trained"]["pitch"][0].numpy().astype(int)
+        known = wanted >= 0
+        right.append((classes == wanted)[known])
+        folded.append(((classes - wanted) % 12 == 0)[known])
+        files.append(np.full(known.sum(), number))
+    where = np.concatenate(files)
+    found = {"accuracy": np.concatenate(right), "octave_folded": np.concatenate(folded)}
+    return {name: [float(values.mean()), *bootstrap_interval(values, where)] for name, values in found.items()}
 
 
 def main() -> None:
     """Fit and judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=12)
     options = parser.parse_args()
     corpus = Corpus.open(options.work / "corpus")
-    if not (options.work / "readout" / "config.json").exists():
-        training = ProbeOptions(epochs=options.epochs, precision="bf16")
-        fit_probes(corpus, open_sae("mini"), options.work / "readout", fit_bins(corpus, ATTRIBUTES), training)
-    readout = Readout.from_pretrained(options.work / "readout")
+    for name in ("tempo", "beat"):
+        place = options.work / name
+        if not (place / "config.json").exists():
+            # One pass is enough to see whether a frame says where in the beat it lies.
+            fit_probes(corpus, open_sae("mini"), place, fit_bins(corpus, (name,)), replace(PROBES, epochs=1))
+    readout, tempo, beat = (Readout.from_pretrained(options.work / name) for name in ("readout", "tempo", "beat"))
     files = {split: len(corpus.files(split)) for split in ("train", "val", "test")}
-    content = {"files": files, "probes": readout.report["probes"], "music": figures(readout, corpus)}
-    write_json(options.work / "figures.json", content)
+    probes = readout.report["probes"] | tempo.report["probes"] | beat.report["probes"]
+    content = {"files": files, "probes": probes, "music": figures(readout, tempo, corpus)}
+    write_json(options.work / "figures.json", content | {"pitch": pitch_figures(corpus)})
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ ATTRIBUTES = {
     "tempo": "probes.attributes.tempo:Tempo",
     "family": "probes.attributes.family:Family",
     "drums": "probes.attributes.drums:Drums",
+    "voice": "probes.attributes.voice:Voice",
+    "beat": "probes.attributes.beat:Beat",
 }
 
 

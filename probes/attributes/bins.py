@@ -93,6 +93,11 @@ class Bins:
         return len(self.edges) - 1
 
     @property
+    def ordered(self) -> bool:
+        """Whether neighbouring classes are alike, so that an expected class says something: not so of chords."""
+        return self.scale != "names" or len(self) == 2
+
+    @property
     def centers(self) -> np.ndarray:
         """Middle of each class in the attribute's unit, `[K]`; geometric for "db" and "octave"."""
         low, high = np.array(self.edges[:-1]), np.array(self.edges[1:])

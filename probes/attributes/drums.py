@@ -1,20 +1,19 @@
-"""Drums: whether drums play around a frame."""
+"""Drums: whether drums play in a clip."""
 
 import numpy as np
 
-from probes.attributes.base import Attribute, middles
+from probes.attributes.base import Attribute
 from probes.attributes.score import Score
-
-WINDOW = 0.5  # seconds around the middle of a frame
 
 
 class Drums(Attribute):
-    """1 where a drum is struck within half a second around the frame, otherwise 0. Only annotations know it."""
+    """1 for a clip in which a drum is struck, otherwise 0. Known of rendered music and annotated recordings alone."""
 
     name = "drums"
     unit = "drums"
     scales = ("names",)
     names = ("no drums", "drums")
+    grid = "clip"
     measurable = False
     notated = True
 
@@ -24,6 +23,4 @@ class Drums(Attribute):
     def of_score(self, score: Score, frames: int, frame_rate: float) -> tuple[np.ndarray, np.ndarray]:
         if score.hits is None:
             raise self.unknown()
-        hits = np.sort(score.hits)
-        first, last = np.searchsorted(hits, middles(frames, frame_rate) + np.array([[-WINDOW / 2], [WINDOW / 2]]))
-        return (last > first).astype(float), np.ones(frames)
+        return np.full(frames, float(len(score.hits) > 0)), np.ones(frames)

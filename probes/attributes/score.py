@@ -35,6 +35,8 @@ class Score:
         key: Pitch class of the tonic, and whether its third is minor.
         tempo: Quarter notes per minute.
         family: Family of the instrument that leads.
+        voice: Whether anybody sings.
+        beats: When the beats fall, in seconds.
     """
 
     notes: tuple[Note, ...]
@@ -43,3 +45,5 @@ class Score:
     key: tuple[int, bool] | None = None
     tempo: float | None = None
     family: str | None = None
+    voice: bool | None = None
+    beats: tuple[float, ...] | None = None

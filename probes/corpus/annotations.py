@@ -34,7 +34,7 @@ class Annotation(Protocol):
 
 @dataclass(frozen=True)
 class Jams:
-    """A JAMS file: notes of all strings or voices, instructed chords, key and tempo."""
+    """A JAMS file: notes of all strings or voices, instructed chords, key, tempo and beats."""
 
     path: Path
     chords: bool = True
@@ -66,7 +66,7 @@ class Played:
 
 
 def jams_score(path: Path, chords: bool = True) -> Score:
-    """Notes (namespace note_midi), chords, key (key_mode) and tempo of a JAMS file.
+    """Notes (namespace note_midi), chords, key (key_mode), tempo and beats (beat_position) of a JAMS file.
 
     Chords are those of the first annotation of the namespace `chord`: GuitarSet's lead sheet, which the players were
     given. Several keys or tempos in one file count as none.
@@ -94,12 +94,13 @@ def jams_score(path: Path, chords: bool = True) -> Score:
         ]
         key = only(key_named(str(one["value"])) for voice in held.get("key_mode", []) for one in voice)
         tempo = only(tempo_of(one["value"]) for voice in held.get("tempo", []) for one in voice)
+        beats = tuple(sorted(float(one["time"]) for one in next(iter(held.get("beat_position", [])), [])))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JAMS: {type(error).__name__} {str(error)[:80]}") from error
     if not notes:
         raise InputError(f"{path} holds no notes")
     said = None if "chord" not in held else tuple(harmonies) if chords else ()
-    return Score(notes, None, said, key, tempo)
+    return Score(notes, None, said, key, tempo, beats=beats or None)
 
 
 def observations(data: Any) -> list[Mapping[str, Any]]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from probes.corpus import Corpus
-from probes.corpus.labels import check_enough, class_labels, shuffled_labels
+from probes.corpus.labels import Labels, check_enough, class_labels
 from probes.corpus.noising import noised, straight_shares
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
-from probes.fit.probe_fit import SAMPLE, labelled_chunks, train_together
+from probes.fit.clip_probes import ClipProbe, fit_blocks, predict_clips
+from probes.fit.probe_fit import SAMPLE, clip_data, counted, label_tables, labelled_chunks, train_together, with_clips
 from probes.fit.probe_metrics import Predictions, accuracy, bootstrap_interval
 from probes.fit.probe_training import Block, Inputs, ProbeOptions, ProbeTrainer
 from probes.readout.kinds import TRAINED
@@ -36,7 +38,10 @@ class NoisySplit(NamedTuple):
     inputs: list[np.ndarray]
     """float32 [frames, inputs] of each file, parts of one scratch file on disk."""
     clean: dict[str, np.ndarray]
-    """Class that the clean probes read in the noisy latents themselves, uint8 [all frames], by attribute."""
+    """Class that the clean probes read in the noisy latents themselves, uint8 [all frames], by attribute; [files] where
+    a clip has one value."""
+    names: list[str]
+    """The files'."""
 
 
 def fit_noise(
@@ -73,6 +78,7 @@ def fit_noise(
     for column, name in enumerate(bins):
         if not (labels["test"][:, column] >= 0).any():
             raise InputError(f"the test split has no labelled frame of {name}: add audio")
+    tables = label_tables(corpus, labels, options.seed)
     fitted, rows = {}, []
     for number, level in enumerate(sorted(levels)):
         begun = number * options.epochs
@@ -81,14 +87,20 @@ def fit_noise(
             if progress:
                 progress(begun + done, len(levels) * options.epochs)
 
-        trainer = train_level(corpus, readout, inputs, level, labels, options, epochs)
-        kept = better_blocks(trainer)
-        fitted[level] = joined(trainer, kept), trainer.probes("controls")
-        test = noisy_split(corpus, "test", readout, inputs, level, options.seed)
-        found = trainer.predict(test.inputs, labels["test"])
+        splits = {
+            split: noisy_split(corpus, split, readout, inputs, level, options.seed)
+            for split in ("train", "val", "test")
+        }
+        probes, controls, found = train_level(readout, splits, tables, options, epochs)
+        fitted[level] = probes, controls
         rows.append(
             {
-                name: score_level(column, found[kept[name], name], found["controls", name], test.clean[name], labels)
+                name: score_level(
+                    found["probes", name],
+                    found["controls", name],
+                    splits["test"].clean[name],
+                    counted(corpus, name in readout.clips, labels, column),
+                )
                 for column, name in enumerate(bins)
             }
         )
@@ -98,31 +110,66 @@ def fit_noise(
 
 
 def train_level(
-    corpus: Corpus,
     readout: Readout,
-    inputs: NoisyInputs,
-    level: float,
-    labels: Mapping[str, np.ndarray],
+    splits: Mapping[str, NoisySplit],
+    tables: Mapping[str, Mapping[str, Labels]],
+    options: ProbeOptions,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[LinearProbes, LinearProbes, dict[tuple[str, str], Predictions]]:
+    """Train probes and controls at one log-SNR.
+
+    Returns:
+        Both, and what they predict of the test split, by "probes" or "controls" and attribute.
+    """
+    device = readout.sae.decoder_bias.device
+    classes, names = readout.probes.classes, list(readout.bins)
+    arrays = {split: own.inputs for split, own in splits.items()}
+    # A copy, since the trainer scales what it is given in place.
+    seen = Inputs(torch.clone, arrays["train"][0].shape[1])
+    frames = [name for name in names if name not in readout.clips]
+    by_block: dict[str, LinearProbes] = {}
+    found: dict[tuple[str, str], Predictions] = {}
+    if frames:
+        columns = [names.index(name) for name in frames]
+        picked = {split: {name: table[:, columns] for name, table in own.items()} for split, own in tables.items()}
+        sampler = FrameSampler(arrays["train"], options.batch, options.seed, splits["train"].names)
+        trainer = train_frames(readout, frames, seen, sampler, arrays["val"], picked, options, progress)
+        kept = better_blocks(trainer)
+        predicted = trainer.predict(arrays["test"], picked["test"]["labels"])
+        for name in frames:
+            found["probes", name], found["controls", name] = predicted[kept[name], name], predicted["controls", name]
+        by_block = {"probes": joined(trainer, kept), "controls": trainer.probes("controls")}
+    clips: dict[tuple[str, str], ClipProbe] = {}
+    if readout.clips:
+        data = clip_data(seen, arrays, tables, [names.index(name) for name in readout.clips], device)
+        blocks = [Block("probes"), Block("controls", "shuffled")]
+        counts = {name: classes[name] for name in readout.clips}
+        clips = fit_blocks(data["train"], data["val"], blocks, counts, seen.levels)
+        found |= predict_clips(data["test"], clips, readout.clips)
+    probes, controls = (with_clips(classes, by_block.get(block), clips, block) for block in ("probes", "controls"))
+    return probes, controls, found
+
+
+def train_frames(
+    readout: Readout,
+    names: Sequence[str],
+    seen: Inputs,
+    sampler: FrameSampler,
+    val: Sequence[np.ndarray],
+    tables: Mapping[str, Mapping[str, Labels]],
     options: ProbeOptions,
     progress: Callable[[int, int], None] | None = None,
 ) -> ProbeTrainer:
-    """Train probes from both starts, and controls, at one log-SNR."""
+    """Train probes of single frames from both starts, and controls."""
     device = readout.sae.decoder_bias.device
-    lengths = {split: [file.frames for file in corpus.files(split)] for split in ("train", "val")}
-    tables = {
-        split: {"labels": labels[split], "shuffled": shuffled_labels(labels[split], lengths[split], options.seed)}
-        for split in ("train", "val")
-    }
-    train, val = (noisy_split(corpus, split, readout, inputs, level, options.seed).inputs for split in ("train", "val"))
-    sampler = FrameSampler(train, options.batch, options.seed, [file.name for file in corpus.files("train")])
     sample = torch.cat([sampler.at(step)[0] for step in range(min(SAMPLE, sampler.batches_per_epoch))]).to(device)
-    # A copy, since the trainer scales what it is given in place.
-    seen = Inputs(torch.clone, inputs.width)
     blocks = [Block(STARTED), Block(FROM_ZERO), Block("controls", "shuffled")]
-    trainer = ProbeTrainer(seen, readout.probes.classes, blocks, sample, options)
-    trainer.start(STARTED, torch.eye(trainer.rows, inputs.width) / SCALE)
+    own = {name: readout.probes.classes[name] for name in names}
+    trainer = ProbeTrainer(seen, own, blocks, sample, options)
+    same = torch.eye(len(readout.probes.bias), seen.width) / SCALE
+    trainer.start(STARTED, torch.cat([same[readout.probes.rows(name)] for name in names]))
 
-    def validation() -> Any:
+    def validation() -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         return labelled_chunks(val, tables["val"], device)
 
     trainer.validate(validation)
@@ -143,6 +190,7 @@ def noisy_split(
         scratch = np.memmap(held, np.float32, "w+", shape=(corpus.frames(split), inputs.width))
     clean: dict[str, list[np.ndarray]] = {name: [] for name in readout.attributes}
     arrays: list[np.ndarray] = []
+    names = [file.name for file in files]
     row = 0
     for file in files:
         x = torch.from_numpy(noised(corpus.latents(file), file.name, level, seed)).to(device)
@@ -153,8 +201,9 @@ def noisy_split(
         if split == "test":
             read = readout.read(x[None], only_trained=True)
             for name, parts in clean.items():
-                parts.append(read.classes[TRAINED][name][0].cpu().numpy())
-    return NoisySplit(arrays, {name: np.concatenate(parts) for name, parts in clean.items() if parts})
+                whole = read.classes[TRAINED][name][0].cpu().numpy()
+                parts.append(whole[:1] if name in readout.clips else whole)
+    return NoisySplit(arrays, {name: np.concatenate(parts) for name, parts in clean.items() if parts}, names)
 
 
 def better_blocks(trainer: ProbeTrainer) -> dict[str, str]:
@@ -178,10 +227,17 @@ def joined(trainer: ProbeTrainer, kept: Mapping[str, str]) -> LinearProbes:
 
 
 def score_level(
-    column: int, main: Predictions, controls: Predictions, clean: np.ndarray, labels: Mapping[str, np.ndarray]
+    main: Predictions, controls: Predictions, clean: np.ndarray, counted: tuple[Labels, Labels]
 ) -> dict[str, Any]:
-    """Accuracies of the attribute in a column of the labels on the test split."""
-    train, test = labels["train"][:, column], labels["test"][:, column]
+    """Accuracies of an attribute on the test split.
+
+    Args:
+        main: Predictions of the probes.
+        controls: Those of probes of shuffled labels.
+        clean: Classes that the clean probes read, of all frames, or clips where each has one value.
+        counted: Labels of the train and the test split, likewise.
+    """
+    train, test = counted
     commonest = int(np.bincount(train[train >= 0]).argmax())
     return {
         "accuracy": accuracy(main.labels, main.classes),

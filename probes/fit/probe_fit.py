@@ -14,8 +14,9 @@ from probes.corpus import Corpus
 from probes.corpus.labels import Labels, check_enough, class_labels, clip_labels, shuffled_labels
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
+from probes.fit.clip_probes import ClipData, ClipProbe, clip_means, clip_table, fit_blocks, predict_clips
 from probes.fit.probe_metrics import Predictions, accuracy, score
-from probes.fit.probe_training import FRAMES, Block, ProbeOptions, ProbeTrainer, raw_inputs, sae_inputs
+from probes.fit.probe_training import FRAMES, Block, Inputs, ProbeOptions, ProbeTrainer, raw_inputs, sae_inputs
 from probes.readout.baselines import Baselines
 from probes.readout.linear import LinearProbes
 from probes.sae import SparseAutoencoder, make_sae
@@ -59,34 +60,49 @@ def fit_linear_probes(
     device = sae.decoder_bias.device
     classes = {name: len(edges) for name, edges in bins.items()}
     labels = {split: class_labels(corpus, split, bins) for split in ("train", "val", "test")}
-    lengths = [file.frames for file in corpus.files("train")]
-    check_enough(labels["train"], bins, lengths)
-    tables = {
-        "labels": torch.from_numpy(labels["train"]).long().to(device),
-        "shuffled": torch.from_numpy(shuffled_labels(labels["train"], lengths, options.seed)).long().to(device),
-    }
+    check_enough(labels["train"], bins, [file.frames for file in corpus.files("train")])
+    frames, clips = ([name for name in bins if (bins[name].grid == "clip") == whole] for whole in (False, True))
     sampler = FrameSampler.of_corpus(corpus, "train", options.batch, options.seed)
     sample = torch.cat([sampler.at(step)[0] for step in range(min(SAMPLE, sampler.batches_per_epoch))]).to(device)
     log_rms = level_statistics(sae, sample)
-    trainers = make_trainers(sae, classes, sample, log_rms, options)
-    validation = [corpus.latents(file) for file in corpus.files("val")]
+    kinds = input_kinds(sae, log_rms, options, device)
     unchecked = [name for column, name in enumerate(bins) if not (labels["val"][:, column] >= 0).any()]
     if unchecked:
         warnings.warn(
             f"no labelled frame of {', '.join(unchecked)} in the validation split: its probes keep their last weights",
             stacklevel=2,
         )
-    own_lengths = [file.frames for file in corpus.files("val")]
-    by_table = {"labels": labels["val"], "shuffled": labels["val"]}
-    if len(own_lengths) > 1:
-        by_table["shuffled"] = shuffled_labels(labels["val"], own_lengths, options.seed)
-    train_together(trainers, sampler, tables, lambda: labelled_chunks(validation, by_table, device), options, progress)
-
+    arrays = {split: [corpus.latents(file) for file in corpus.files(split)] for split in labels}
+    tables = label_tables(corpus, labels, options.seed)
+    probes: dict[str, LinearProbes] = {}
     found: dict[tuple[str, str], Predictions] = {}
-    test = [corpus.latents(file) for file in corpus.files("test")]
-    clips = {name for name, edges in bins.items() if edges.grid == "clip"}
-    for trainer in trainers:
-        found |= trainer.predict(test, labels["test"], clips)
+    trainers: list[ProbeTrainer] = []
+    if frames:
+        own = {name: classes[name] for name in frames}
+        columns = [list(bins).index(name) for name in frames]
+        picked = {
+            split: {name: table[:, columns] for name, table in by_name.items()} for split, by_name in tables.items()
+        }
+        trainers = [ProbeTrainer(inputs, own, blocks, sample, options) for inputs, blocks in kinds]
+        learned = {name: torch.from_numpy(table).long().to(device) for name, table in picked["train"].items()}
+
+        def validation() -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+            return labelled_chunks(arrays["val"], picked["val"], device)
+
+        train_together(trainers, sampler, learned, validation, options, progress)
+        for trainer in trainers:
+            found |= trainer.predict(arrays["test"], picked["test"]["labels"])
+            probes |= {block.name: trainer.probes(block.name) for block in trainer.blocks}
+    if clips:
+        fitted: dict[tuple[str, str], ClipProbe] = {}
+        for inputs, blocks in kinds:
+            data = clip_data(inputs, arrays, tables, [list(bins).index(name) for name in clips], device)
+            one = fit_blocks(data["train"], data["val"], blocks, {name: classes[name] for name in clips}, inputs.levels)
+            found |= predict_clips(data["test"], one, clips)
+            fitted |= one
+        names = [block.name for _, blocks in kinds for block in blocks]
+        probes = {block: with_clips(classes, probes.get(block), fitted, block) for block in names}
+
     titles = {
         "raw_latents": "raw_latents",
         "untrained_sae": "untrained_sae",
@@ -96,11 +112,56 @@ def fit_linear_probes(
         name: _report(name, edges, found, *counted(corpus, name in clips, labels, column), titles)
         for column, (name, edges) in enumerate(bins.items())
     }
-    main = trainers[0]
     used = log_rms if options.log_rms else None
-    return FittedProbes(
-        main.probes("probes"), main.probes("controls"), used, baselines_of(sae, trainers, options), report
-    )
+    baselines = None
+    if options.baselines:
+        raw, untrained = probes["raw_latents"].cpu(), probes["untrained_sae"].cpu()
+        baselines = Baselines(sae.cpu(), raw, untrained, options.seed + 1)
+    return FittedProbes(probes["probes"], probes["controls"], used, baselines, report)
+
+
+def label_tables(corpus: Corpus, labels: Mapping[str, Labels], seed: int) -> dict[str, dict[str, Labels]]:
+    """For each split its labels, and those of other files for the controls; a split of one file keeps its own."""
+    tables = {}
+    for split, own in labels.items():
+        lengths = [file.frames for file in corpus.files(split)]
+        alone = split != "train" and len(lengths) < 2
+        tables[split] = {"labels": own, "shuffled": own if alone else shuffled_labels(own, lengths, seed)}
+    return tables
+
+
+def clip_data(
+    inputs: Inputs,
+    arrays: Mapping[str, Sequence[np.ndarray]],
+    tables: Mapping[str, Mapping[str, Labels]],
+    columns: Sequence[int],
+    device: torch.device,
+) -> dict[str, ClipData]:
+    """Mean inputs and labels of the files of each split, of the attributes in these columns of the tables."""
+    found = {}
+    for split, own in arrays.items():
+        lengths = [len(array) for array in own]
+        by_name = {name: clip_table(table[:, columns], lengths) for name, table in tables[split].items()}
+        found[split] = ClipData(clip_means(inputs, own, device), by_name)
+    return found
+
+
+def with_clips(
+    classes: Mapping[str, int], frames: LinearProbes | None, clips: Mapping[tuple[str, str], ClipProbe], block: str
+) -> LinearProbes:
+    """A block's probes of all attributes in order: those of frames, and those of clips."""
+    parts = {}
+    for name in classes:
+        if (block, name) in clips:
+            parts[name] = clips[block, name]
+        else:
+            assert frames is not None
+            rows = frames.rows(name)
+            parts[name] = ClipProbe(frames.weight.data[rows], frames.bias.data[rows])
+    whole = LinearProbes(classes, next(iter(parts.values())).weight.shape[1])
+    whole.weight.data = torch.cat([part.weight for part in parts.values()])
+    whole.bias.data = torch.cat([part.bias for part in parts.values()])
+    return whole
 
 
 def counted(corpus: Corpus, of_clips: bool, labels: Mapping[str, Labels], column: int) -> tuple[Labels, Labels]:
@@ -112,14 +173,6 @@ def counted(corpus: Corpus, of_clips: bool, labels: Mapping[str, Labels], column
     return columns["train"], columns["test"]
 
 
-def baselines_of(sae: SparseAutoencoder, trainers: list[ProbeTrainer], options: ProbeOptions) -> Baselines | None:
-    """The probes of the second and third trainer, those on raw latents and on an untrained autoencoder."""
-    if not options.baselines:
-        return None
-    raw, untrained = trainers[1].probes("raw_latents"), trainers[2].probes("untrained_sae")
-    return Baselines(sae.cpu(), raw.cpu(), untrained.cpu(), options.seed + 1)
-
-
 def level_statistics(sae: SparseAutoencoder, sample: Tensor) -> tuple[float, float] | None:
     """Mean and std of log rms(h) over frames [N, C]; None for an architecture without a norm."""
     if not sae.normed:
@@ -129,30 +182,24 @@ def level_statistics(sae: SparseAutoencoder, sample: Tensor) -> tuple[float, flo
     return float(level.mean()), max(float(level.std(correction=0)), 1e-6)
 
 
-def make_trainers(
-    sae: SparseAutoencoder,
-    classes: Mapping[str, int],
-    sample: Tensor,
-    log_rms: tuple[float, float] | None,
-    options: ProbeOptions,
-) -> list[ProbeTrainer]:
-    """The probes with their controls and the log-rms ablation in one trainer, and one per baseline."""
+def input_kinds(
+    sae: SparseAutoencoder, log_rms: tuple[float, float] | None, options: ProbeOptions, device: torch.device
+) -> list[tuple[Inputs, list[Block]]]:
+    """What probes see, with the blocks on it: the probes with their controls and the log-rms ablation, and one of each
+    baseline."""
     level = options.log_rms and log_rms is not None
     blocks = [Block("probes", level=level), Block("controls", "shuffled", level=level)]
     if log_rms is not None and options.baselines:
         blocks.append(Block("ablation", level=not level))
     seen = log_rms if level or len(blocks) > 2 else None
-    trainers = [ProbeTrainer(sae_inputs(sae, seen), classes, blocks, sample, options)]
+    kinds = [(sae_inputs(sae, seen), blocks)]
     if options.baselines:
         untrained = make_sae(sae.config, options.seed + 1)
         untrained.set_statistics(sae.mean, sae.std)
-        untrained.to(sample.device).requires_grad_(False)
-        raw = ProbeTrainer(raw_inputs(sae), classes, [Block("raw_latents")], sample, options)
-        trainers += [
-            raw,
-            ProbeTrainer(sae_inputs(untrained, None), classes, [Block("untrained_sae")], sample, options),
-        ]
-    return trainers
+        untrained.to(device).requires_grad_(False)
+        kinds.append((raw_inputs(sae), [Block("raw_latents")]))
+        kinds.append((sae_inputs(untrained, None), [Block("untrained_sae")]))
+    return kinds
 
 
 def train_together(
@@ -220,7 +267,7 @@ def _report(
     main = found["probes", name]
     if not len(main.labels):
         raise InputError(f"the test split has no labelled frame of {name}: add audio")
-    result = score(main, edges.centers if edges.scale == "midi" else None, ordered=not edges.names)
+    result = score(main, edges.centers if edges.scale == "midi" else None, ordered=edges.ordered and len(edges) > 2)
     if edges.grid == "clip":
         result["clips"] = result.pop("frames")
     commonest = int(np.bincount(train[train >= 0]).argmax())

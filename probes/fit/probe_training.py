@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from probes.corpus.labels import clip_labels
 from probes.errors import InputError
-from probes.fit.probe_metrics import Predictions, of_clips
+from probes.fit.probe_metrics import Predictions
 from probes.fit.sae_training import check_training_numbers
 from probes.readout.linear import LinearProbes
 from probes.sae import SparseAutoencoder
@@ -213,54 +212,41 @@ class ProbeTrainer:
         return probes
 
     @torch.no_grad()
-    def predict(
-        self, arrays: Sequence[np.ndarray], labels: np.ndarray, clips: Collection[str] = ()
-    ) -> dict[tuple[str, str], Predictions]:
+    def predict(self, arrays: Sequence[np.ndarray], labels: np.ndarray) -> dict[tuple[str, str], Predictions]:
         """Predictions of the kept weights on files: {(block, attribute): those with a label}.
 
         Args:
             arrays: Latents [frames, C] of each file.
             labels: [frames of all files, attributes], -1 where masked.
-            clips: Attributes with one value for a clip, predicted from the mean distribution of its frames.
         """
         weight, bias = self.kept
         names = list(self.classes)
         lengths = [len(array) for array in arrays]
         found: dict[tuple[str, str], list[np.ndarray]] = {}
-        for array in arrays:
-            pooled: dict[tuple[str, str], Tensor] = {}
-            for x in _chunks([array], weight.device):
-                logits = self._scaled(x) @ weight.t() + bias
-                for block, column, part in self._parts(logits):
-                    key = (block.name, names[column])
-                    shares = part.softmax(-1)
-                    if names[column] in clips:
-                        pooled[key] = pooled.get(key, 0) + shares.double().sum(0) / len(array)
-                        continue
-                    confidence, classes = shares.max(-1)
-                    best = part.topk(min(2, part.shape[-1]), dim=-1).values
-                    margin = best[:, 0] - best[:, -1]
-                    found.setdefault(key, []).append(torch.stack([classes.float(), confidence, margin]).cpu().numpy())
-            for key, mean in pooled.items():
-                found.setdefault(key, []).append(mean.cpu().numpy()[:, None])
+        for x in _chunks(arrays, weight.device):
+            logits = self._scaled(x) @ weight.t() + bias
+            for block, column, part in self._parts(logits):
+                confidence, classes = part.softmax(-1).max(-1)
+                best = part.topk(min(2, part.shape[-1]), dim=-1).values
+                margin = best[:, 0] - best[:, -1]
+                kept = torch.stack([classes.float(), confidence, margin]).cpu().numpy()
+                found.setdefault((block.name, names[column]), []).append(kept)
         return {
-            (block, name): _predictions(parts, labels[:, names.index(name)], lengths, name in clips)
+            (block, name): _predictions(parts, labels[:, names.index(name)], lengths)
             for (block, name), parts in found.items()
         }
 
 
-def _predictions(parts: list[np.ndarray], truth: np.ndarray, lengths: Sequence[int], of_clip: bool) -> Predictions:
-    """Those with a label, of parts [values, frames], or [classes, 1] of each file."""
+def _predictions(parts: list[np.ndarray], truth: np.ndarray, lengths: Sequence[int]) -> Predictions:
+    """Those of frames with a label, of parts [class, confidence and margin, frames]."""
     values = np.concatenate(parts, axis=1)
-    files = np.arange(len(lengths)) if of_clip else np.repeat(np.arange(len(lengths)), lengths)
+    files = np.repeat(np.arange(len(lengths)), lengths)
     finite = np.isfinite(values).all(0)
     if not finite.all():
         raise InputError(
             f"latents of file {int(files[~finite][0])} of the test split are beyond every scale: the corpus is damaged,"
             " encode it again"
         )
-    if of_clip:
-        return of_clips(clip_labels(truth, lengths).astype(np.int64), values.T)
     valid = truth >= 0
     classes, confidence, margin = values
     return Predictions(

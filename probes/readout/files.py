@@ -40,7 +40,9 @@ EXTRAS = ("covariance", "generic", "baselines", "noise")
 """What a readout may bring in files of its own; those of version 0.1.0 have a covariance at most."""
 FIELDS_OF_0_1 = {"lam": 0.05, "penalty": "pre_norm", "k": 32, "bandwidth": 0.1, "eps": 1e-8}
 """Fields that config.json of version 0.1.0 held for every architecture: with them a fingerprint stays what it was."""
-SHIPPED = {"mini": Path(__file__).parents[1] / "weights" / "mini-readout"}
+WEIGHTS = Path(__file__).parents[1] / "weights"
+SHIPPED = {"mini": WEIGHTS / "mini-readout", "mini-music": WEIGHTS / "mini-music"}
+"""Readouts of the bundled model: of the paper's attributes, and of these with onset, chord, key, family and drums."""
 
 
 def locate(source: str | Path) -> str:

@@ -34,14 +34,15 @@ class Reading(NamedTuple):
     """
 
     pooled: dict[str, dict[str, Tensor]]
-    """Mean class distribution over the valid frames, [B, K] each; NaN for an item without a valid frame. Of the trained
-    and the shuffled probes."""
+    """Class distribution of an item, [B, K] each: the mean over the valid frames, or for an attribute with one value
+    for a clip the softmax of their mean logits; NaN for an item without a valid frame. Of the trained and the
+    shuffled probes."""
     classes: dict[str, dict[str, Tensor]]
     """Most probable class of every frame, uint8 [B, F] each (meaningless where masked). Of an attribute with one value
     for a clip it is that of the pooled distribution, in all frames."""
     values: dict[str, dict[str, Tensor]]
     """Reading of every frame, float32 [B, F] each: the expected class sum_k k p_k, and of a generic direction the
-    projection in standard deviations."""
+    projection in standard deviations. An attribute whose classes have no order, such as chords, has none."""
     distributions: dict[str, dict[str, Tensor]]
     """Class distribution of every frame, [B, F, K], of the attributes that were asked for."""
     fvu: Tensor | None
@@ -109,6 +110,8 @@ class Readout(
         self.bins = dict(bins)
         self.spaces = tuple(spaces)
         self.attributes = probes.attributes
+        self.clips = tuple(name for name, own in self.bins.items() if own.grid == "clip")
+        self.ordered = tuple(name for name, own in self.bins.items() if own.ordered)
         self.log_rms = log_rms
         self.report = dict(report or {})
         self.source: str | None = None
@@ -123,8 +126,11 @@ class Readout(
         self.register_buffer("_level", level.detach().clone(), persistent=False)
         bias = torch.cat([probes.bias, controls.bias])
         self.register_buffer("_bias", bias.detach().clone(), persistent=False)
+        of_clips = torch.cat([torch.full((n,), name in self.clips) for name, n in probes.classes.items()])
+        self.register_buffer("_of_clips", of_clips, persistent=False)
         self._level: Tensor
         self._bias: Tensor
+        self._of_clips: Tensor
         self.requires_grad_(False)
         self.eval()
 
@@ -140,22 +146,32 @@ class Readout(
         return "\n".join(lines)
 
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
-        """Latents [B, F, C], valid frames [B, F] bool or None for all -> mean class distributions {name: [B, K]}."""
+        """Latents [B, F, C], valid frames [B, F] bool or None for all -> class distributions of items {name: [B, K]}.
+
+        Means over the frames; of an attribute with one value for a clip the softmax of the mean logits.
+        """
         x, valid = self._inputs(latents, mask)
         frames = x.shape[1]
         total = sum(self.probes.classes.values())
         pooled = x.new_zeros(x.shape[0], total, dtype=wide(x))
         for start, chunk in self._chunks(x):
-            shares = self.probes.probabilities(self._logits(chunk, total).to(pooled))
-            _pool(pooled, shares, valid, start, frames)
-        return self.probes.split(pooled / valid.sum(1, keepdim=True))
+            logits = self._logits(chunk, total).to(pooled)
+            _pool(pooled, self._poolable(logits, self.probes.probabilities(logits)), valid, start, frames)
+        return self._of_items(pooled / valid.sum(1, keepdim=True))
 
     def frames(self, latents: Tensor) -> dict[str, Tensor]:
-        """Latents [B, F, C] -> class distributions of every frame {name: [B, F, K]}."""
+        """Latents [B, F, C] -> class distributions of every frame {name: [B, F, K]}.
+
+        An attribute with one value for a clip has the clip's in every frame.
+        """
         x, _ = self._inputs(latents, None)
         total = sum(self.probes.classes.values())
-        parts = [self.probes.probabilities(self._logits(chunk, total)) for _, chunk in self._chunks(x)]
-        return self.probes.split(torch.cat(parts).view(*x.shape[:2], total))
+        logits = torch.cat([self._logits(chunk, total) for _, chunk in self._chunks(x)]).view(*x.shape[:2], total)
+        found = self.probes.split(self.probes.probabilities(logits))
+        for name in self.clips:
+            whole = logits[..., self.probes.rows(name)].mean(1, keepdim=True).softmax(-1)
+            found[name] = whole.expand(-1, x.shape[1], -1)
+        return found
 
     @torch.no_grad()
     def logits(self, frames: Tensor) -> Tensor:
@@ -224,9 +240,9 @@ class Readout(
         gathered.give_clips_one_value(valid, count, self.generic)
         autoencoder = (None, None) if only_trained else (sums[:, 0] / sums[:, 1], sums[:, 2] / count[:, 0])
         return Reading(
-            {side: self.probes.split(pooled / count) for side, pooled in gathered.pooled.items()},
+            {side: self._of_items(pooled / count) for side, pooled in gathered.pooled.items()},
             gathered.classes,
-            gathered.values,
+            {probe: {name: own[name] for name in self.ordered} for probe, own in gathered.values.items()},
             gathered.distributions,
             *autoencoder,
         )
@@ -268,7 +284,7 @@ class Readout(
     def from_pretrained(  # type: ignore[override]  # the mixin's would feed config.json to __init__
         cls, pretrained_model_name_or_path: str | Path, *, revision: str | None = None, **download: Any
     ) -> Readout:
-        """A saved readout: a folder, a hub id (at `revision`), or the name of a shipped one ("mini").
+        """A saved readout: a folder, a hub id (at `revision`), or the name of a shipped one ("mini", "mini-music").
 
         download: cache_dir, force_download, local_files_only, token, as for huggingface_hub.hf_hub_download.
         Raises InputError when there is none or it is damaged.
@@ -305,6 +321,15 @@ class Readout(
         streamed = self._reader(chunk, rows)
         return self._finish(streamed.values, streamed.rms)
 
+    def _poolable(self, logits: Tensor, shares: Tensor) -> Tensor:
+        """What is averaged over frames [N, sum of K]: shares, and logits of attributes with one value for a clip."""
+        return torch.where(self._of_clips, logits, shares) if self.clips else shares
+
+    def _of_items(self, pooled: Tensor) -> dict[str, Tensor]:
+        """Averages over frames [B, sum of K] -> class distributions {name: [B, K]}."""
+        found = self.probes.split(pooled)
+        return found | {name: found[name].softmax(-1) for name in self.clips}
+
     def _finish(self, values: Tensor, rms: Tensor | None) -> Tensor:
         rows = values.shape[1]
         logits = values + self._bias[:rows]
@@ -321,7 +346,7 @@ class _Gathered:
     def __init__(
         self, readout: Readout, items: int, frames: int, sides: Sequence[str], keep: Sequence[str], like: Tensor
     ) -> None:
-        self.probes, self.shape = readout.probes, (items, frames)
+        self.readout, self.probes, self.shape = readout, readout.probes, (items, frames)
         kinds = self.probes.classes
 
         def empty(dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
@@ -334,14 +359,13 @@ class _Gathered:
             for side in sides
         }
         self.scales = {name: torch.arange(count, device=like.device).float() for name, count in kinds.items()}
-        self.clips = [name for name, bins in readout.bins.items() if bins.grid == "clip"]
 
     def add(self, side: str, logits: Tensor, valid: Tensor, start: int) -> None:
         """Add one kind of probe's logits [n, K] of the frames from `start` on, all items laid end to end."""
         part = slice(start, start + len(logits))
         stacked = logits.to(wide(logits))
         shares = self.probes.probabilities(stacked)
-        _pool(self.pooled[side], shares, valid, start, self.shape[1])
+        _pool(self.pooled[side], self.readout._poolable(stacked, shares), valid, start, self.shape[1])
         for name, own in self.probes.split(shares).items():
             self.values[side][name].view(-1)[part] = own @ self.scales[name].to(own)
             if name in self.distributions[side]:
@@ -359,9 +383,9 @@ class _Gathered:
 
     def give_clips_one_value(self, valid: Tensor, count: Tensor, generic: GenericDirections | None) -> None:
         """Give every frame what its clip is read as, for attributes with one value for a clip."""
-        for name in self.clips:
+        for name in self.readout.clips:
             for side, pooled in self.pooled.items():
-                shares = self.probes.split(pooled / count)[name]
+                shares = self.readout._of_items(pooled / count)[name]
                 self.classes[side][name][:] = shares.argmax(-1, keepdim=True).to(torch.uint8)
                 self.values[side][name][:] = (shares @ self.scales[name].to(shares))[:, None]
                 if name in self.distributions[side]:

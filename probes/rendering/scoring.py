@@ -23,6 +23,8 @@ def score_of(piece: Piece) -> Score:
         key=(facts.tonic, MINOR_THIRD in SCALES[facts.scale]),
         tempo=facts.tempo,
         family=facts.parts[0].instrument.family,
+        voice=any(part.instrument.family == "voice" for part in facts.parts),
+        beats=tuple(np.arange(0, piece.bars[-1].end + 1e-9, 60 / facts.tempo)) if piece.bars else None,
     )
 
 

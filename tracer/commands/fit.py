@@ -56,7 +56,7 @@ def encode_command(
         str,
         typer.Option(
             help="Where labels come from: measured on the audio, or annotation: what comes with guitarset, maestro, "
-            "egmd, cocochorales and rendered music says of pitch, onset, chord, key, tempo, family and drums."
+            "egmd, cocochorales and rendered music says of pitch, onset, chord, key, tempo, beat, family and drums."
         ),
     ] = "measured",
     crepe: Annotated[str, typer.Option(help="Size of CREPE for pitch labels: full or tiny.")] = "full",

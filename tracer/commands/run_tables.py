@@ -110,18 +110,22 @@ def settled_columns(run: Run) -> list[Column]:
             for key, column in columns.items():
                 found = row.get(key)
                 column.cells.append("-" if found is None else f"{found['index']} ({found['low']}-{found['high']})")
-            found = row.get(shown[0]) if shown else None
+            found = next((row[key] for key in shown if key in row), None)
             times.cells.append("-" if found is None else f"{found['t']:.2f}")
     first, *rest = columns.values()
     return [names, first, times, *rest]
 
 
 def print_verdicts(run: Run) -> None:
-    """Print in words whether each attribute settles earlier than, like, or later than its nulls, by closeness."""
-    table = run.results.verdicts
-    table = table[table["measure"] == "closeness"]
-    if not table.empty:
+    """Print in words whether each attribute settles earlier than, like, or later than its nulls."""
+    table = run.results.own_verdicts
+    if (table["measure"] == "closeness").any():
         print_columns("by closeness, settled earlier, like or later than (states, 95 % interval)", verdict_columns(run))
+        unordered = [
+            name for name in run.attributes if name in set(table[table["measure"] == "agreement"]["attribute"])
+        ]
+        if unordered:
+            print(f"by agreement, since their classes have no order: {', '.join(unordered)}")
         if run.n < FEW:
             print(f"fewer than {FEW} prompts: these intervals are rough")
         for null in dict.fromkeys(table["null"]):
@@ -133,8 +137,7 @@ def print_verdicts(run: Run) -> None:
 
 def verdict_columns(run: Run) -> list[Column]:
     """A row per view and attribute, a column per null: "later +4.9 (-0.5 to +10.2)"."""
-    table = run.results.verdicts
-    table = table[table["measure"] == "closeness"]
+    table = run.results.own_verdicts
     nulls = [null for null in _NULLS if (table["null"] == null).any()]
     names = Column("attribute")
     columns = {null: Column(_NULLS[null][0], spare=2 if null == SHUFFLED else 0) for null in nulls}
@@ -183,6 +186,7 @@ def print_comparison(result: Comparison, as_json: bool, figure: Sequence[Path] =
             "settled": finite(result.settled.to_dict("records")),
             "pairs": finite(result.pairs.to_dict("records")),
             "orders": result.orders.to_dict("records"),
+            "left_out": list(result.left_out),
             "figure": [str(path) for path in figure],
         }
         print(json.dumps(content))
@@ -192,6 +196,8 @@ def print_comparison(result: Comparison, as_json: bool, figure: Sequence[Path] =
     print("order: '<' told apart, '~' not (paired bootstrap over prompts, Holm)")
     for row in result.orders.itertuples():
         print(f"  {row.view}, {row.run}: {row.order}")
+    if result.left_out:
+        print(f"left out, since their classes have no order: {', '.join(result.left_out)}")
     print_run_pairs(result)
     for path in figure:
         print(path)

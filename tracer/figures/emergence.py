@@ -95,6 +95,10 @@ def draw_emergence(
                 if len(runs) == 1:
                     for probe in CONTROLS:
                         _draw_null(panel, table[table["probe"] == probe], axis, probe)
+                if table.empty and measure.startswith("closeness"):
+                    panel.text(
+                        0.5, 0.5, "classes without an order", transform=panel.transAxes, ha="center", fontsize=6.5
+                    )
                 line = LINES[number % len(LINES)] if len(runs) > 1 else "-"
                 _draw_trained(panel, one, table[table["probe"] == TRAINED], axis, look, line, band=len(runs) == 1)
             for level in (0, 1):

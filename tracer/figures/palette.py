@@ -79,9 +79,11 @@ _KNOWN = {
     "key": Look("#332288", "X", LINES[1]),
     "tempo": Look("#882255", "p", LINES[2]),
     "family": Look("#999933", "h", LINES[3]),
-    "drums": Look("#F0E442", "*", LINES[4]),
+    "drums": Look("#AA4499", "*", LINES[4]),
+    "voice": Look("#44AA99", "<", LINES[0]),
+    "beat": Look("#661100", ">", LINES[1]),
 }
-_FURTHER = (Look("#44AA99", "<", LINES[0]), Look("#661100", ">", LINES[1]), Look("#AA4499", "d", LINES[2]))
+_FURTHER = (Look("#88CCEE", "1", LINES[3]), Look("#DDCC77", "8", LINES[4]))
 VIEW_LOOKS = {"state": Look("#000000", "o", LINES[0]), "endpoint": Look("#666666", "s", LINES[1])}
 
 

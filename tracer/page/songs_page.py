@@ -74,26 +74,31 @@ def settled_states(run: Run) -> dict[int, dict[str, int]]:
         return {}
     view = "endpoint" if "endpoint" in run.views else run.views[0]
     found: dict[int, dict[str, int]] = {}
-    for (own_view, attribute), clips in contrasts.read_contrasts(run.path, TRAINED, measure).items():
-        if own_view != view:
-            continue
-        for (prompt, seed), (own, other) in clips.items():
-            curve = ratio(*parts_of(measure, own, other))
-            if np.isfinite(curve).all():
-                found.setdefault(prompt * run.reader.seeds + seed, {})[attribute] = int(settled(curve))
+    # By agreement too, for attributes whose classes have no order.
+    for each in dict.fromkeys((measure, "agreement")):
+        for (own_view, attribute), clips in contrasts.read_contrasts(run.path, TRAINED, each).items():
+            if own_view != view:
+                continue
+            for (prompt, seed), (own, other) in clips.items():
+                curve = ratio(*parts_of(each, own, other))
+                if np.isfinite(curve).all():
+                    states = found.setdefault(prompt * run.reader.seeds + seed, {})
+                    states.setdefault(attribute, int(settled(curve)))
     return found
 
 
 def readings(trace: PromptTrace, run: Run) -> dict[str, Any]:
     """Readings of every frame and state, of each view and attribute, packed as base64.
 
-    `readings` are 16-bit, in steps of 1/64 class, [states, frames]; `valid` and `measured` (class, 255 for none) 8-bit.
+    `readings` are 16-bit, in steps of 1/64 class, [states, frames], and whole classes where these have no order;
+    `valid` and `measured` (class, 255 for none) 8-bit.
     """
     kept: dict[str, dict[str, Any]] = {}
     frames = 0
-    for curve, values in trace.values.items():
+    for curve, classes in trace.classes.items():
         if curve.probe != TRAINED:
             continue
+        values = trace.values.get(curve, classes)
         frames = values.shape[1]
         steps = np.clip(np.round(values * STEP), 0, 2**16 - 1).astype("<u2")
         own = {"readings": packed(steps), "valid": packed(trace.valid[curve].astype(np.uint8))}

@@ -89,6 +89,8 @@ class TraceBuffer:
         for attribute, read in classes.items():
             curve = Curve(view, probe, attribute)
             self._classes.setdefault(curve, []).append(_array(read).astype(np.uint8))
+            if attribute not in values:  # its classes have no order
+                continue
             steps = np.nan_to_num(np.round(STEP * _array(values[attribute])), nan=0.0)
             self._values.setdefault(curve, []).append(np.clip(steps, -(2**15), 2**15 - 1).astype(np.int16))
 

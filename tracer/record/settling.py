@@ -98,15 +98,15 @@ class Settling:
 
 
 def watched(text: str, readout: Readout) -> dict[str, int]:
-    """Number of classes of the attributes to watch: those named with commas, or all.
+    """Number of classes of the attributes to watch: those named with commas, or all whose classes have an order.
 
     Raises:
-        InputError: One that the readout does not read.
+        InputError: One that the readout does not read, or without an order.
     """
-    names = readout.attributes if text == ALL else tuple(part.strip() for part in text.split(","))
+    names = readout.ordered if text == ALL else tuple(part.strip() for part in text.split(","))
     for name in names:
-        if name not in readout.attributes:
-            raise InputError(f"--stop-when-settled takes {', '.join(readout.attributes)} with commas, not {name!r}")
+        if name not in readout.ordered:
+            raise InputError(f"--stop-when-settled takes {', '.join(readout.ordered)} with commas, not {name!r}")
     return {name: len(readout.bins[name]) for name in names}
 
 

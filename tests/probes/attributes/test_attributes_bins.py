@@ -32,8 +32,11 @@ ALL = [
     ("tempo", None),
     ("family", None),
     ("drums", None),
+    ("voice", None),
+    ("beat", None),
 ]
-COUNTS = {"pitch": 66, "chroma": 12, "onset": 2, "chord": 25, "key": 24, "family": 12, "drums": 2}
+COUNTS = {"pitch": 66, "chroma": 12, "chord": 25, "key": 24, "family": 12, "beat": 8}
+COUNTS |= {"onset": 2, "drums": 2, "voice": 2}
 
 
 @pytest.mark.parametrize(("name", "scale"), ALL)
@@ -111,7 +114,7 @@ def test_only_attributes_with_names_or_clips_say_so() -> None:
     """What is kept of the others stays as it was: fingerprints are taken of it."""
     for name in ("pitch", "loudness", "timbre", "chroma"):
         assert set(fitted(name).to_dict()) == {"attribute", "unit", "scale", "edges"}
-    assert {name for name, _ in ALL if fitted(name).grid == "clip"} == {"key", "tempo", "family"}
+    assert {name for name, _ in ALL if fitted(name).grid == "clip"} == {"drums", "family", "key", "tempo", "voice"}
     assert fitted("key").summary == "24 classes from C major to B minor (names scale, key), one for each clip"
 
 

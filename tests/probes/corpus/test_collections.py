@@ -287,8 +287,10 @@ def test_jams_chords_key_and_tempo(tmp_path: Path) -> None:
     performed = [{"time": 0.0, "duration": 9.0, "value": "C:maj7/1"}]
     key = {"namespace": "key_mode", "data": [{"time": 0.0, "duration": 9.0, "value": "Eb:major"}]}
     chords = [{"namespace": "chord", "data": sheet}, {"namespace": "chord", "data": performed}]
-    path = jams(tmp_path / "a.jams", [note, *chords, key, dense])
+    beats = {"namespace": "beat_position", "data": [{"time": at, "value": {"position": 1}} for at in (0.0, 0.4, 0.8)]}
+    path = jams(tmp_path / "a.jams", [note, *chords, key, dense, beats])
     score = jams_score(path)
+    assert score.beats == (0.0, 0.4, 0.8)
     assert (score.key, score.tempo) == ((3, False), 129.0)
     assert score.harmonies is not None
     assert [one.tones for one in score.harmonies] == [

@@ -12,8 +12,9 @@ from probes.corpus import Corpus
 from probes.corpus.labels import check_enough, clip_labels
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
+from probes.fit.clip_probes import clip_means, fit_softmax
 from probes.fit.pipeline import fit_bins, fit_probes
-from probes.fit.probe_training import ProbeOptions
+from probes.fit.probe_training import Inputs, ProbeOptions
 from probes.readout.kinds import SHUFFLED, TRAINED
 from probes.sae import ReluConfig, make_sae
 
@@ -69,7 +70,7 @@ def test_the_report_counts_clips(fitted: tuple[Corpus, Path, Readout]) -> None:
     assert "within_one" not in family
 
 
-def test_a_clip_is_read_as_one_class_of_its_pooled_distribution(fitted: tuple[Corpus, Path, Readout]) -> None:
+def test_a_clip_is_read_from_the_mean_logits_of_its_frames(fitted: tuple[Corpus, Path, Readout]) -> None:
     corpus, folder, _ = fitted
     readout = Readout.from_pretrained(folder)
     assert readout.bins["family"].grid == "clip"
@@ -85,7 +86,11 @@ def test_a_clip_is_read_as_one_class_of_its_pooled_distribution(fitted: tuple[Co
         for values in (read.classes[probe]["family"], read.values[probe]["family"]):
             assert torch.equal(values, values[:, :1].expand_as(values))
     assert (read.classes[TRAINED]["loudness"] != read.classes[TRAINED]["loudness"][:, :1]).any()
-    single = readout.frames(latents)["family"].argmax(-1)
+    whole = readout.frames(latents)["family"]
+    assert torch.equal(whole, whole[:, :1].expand_as(whole))
+    logits = readout.logits(latents.flatten(0, 1))[:, readout.probes.rows("family")].view(*latents.shape[:2], -1)
+    torch.testing.assert_close(readout(latents, mask)["family"], logits[:, :15].mean(1).softmax(-1))
+    single = logits.argmax(-1)
     truth = torch.arange(12)[:, None]
     assert (read.classes[TRAINED]["family"][:, :1] == truth).float().mean() > 0.8
     assert (single == truth).float().mean() < 0.8
@@ -99,3 +104,29 @@ def test_labels_of_clips() -> None:
     with pytest.raises(InputError, match="key has 24 classes but only 10 labelled training clips"):
         check_enough(many, key, [100] * 10)
     check_enough(many, {"key": Bins("key", "key", "names", key["key"].edges)}, [100] * 10)
+
+
+def test_a_clip_counts_once_however_long_it_is(tmp_path: Path) -> None:
+    """A probe of clips is the same when the frames of some are doubled, which leaves their means as they were."""
+    random = np.random.default_rng(0)
+    labels = torch.arange(60) % 3
+    arrays = [random.normal(size=(8, 4)).astype(np.float32) + 2 * np.eye(4, dtype=np.float32)[k] for k in labels]
+    doubled = [np.concatenate([array, array]) if n % 2 else array for n, array in enumerate(arrays)]
+    inputs = Inputs(lambda x: x.clone(), 4)
+    means = [clip_means(inputs, own, torch.device("cpu")) for own in (arrays, doubled)]
+    torch.testing.assert_close(*means)
+    probe = fit_softmax((means[0][:40], labels[:40]), (means[0][40:], labels[40:]), 5)
+    logits = means[0][40:] @ probe.weight.t() + probe.bias
+    assert (logits.argmax(-1) == labels[40:]).float().mean() > 0.9
+    # Classes 3 and 4 do not occur.
+    assert probe.weight.isfinite().all()
+    assert logits.softmax(-1)[:, 3:].max() < 0.02
+
+
+def test_the_penalty_keeps_a_probe_of_few_clips_from_learning_noise_by_heart() -> None:
+    random = torch.Generator().manual_seed(0)
+    x, y = torch.randn(80, 200, generator=random), torch.randint(0, 2, (80,), generator=random)
+    probe = fit_softmax((x[:40], y[:40]), (x[40:], y[40:]), 2)
+    shares = (x[40:] @ probe.weight.t() + probe.bias).softmax(-1)
+    # Of labels that say nothing the loss of a sure probe would be large.
+    assert torch.nn.functional.nll_loss(shares.log(), y[40:]) < 0.8

@@ -115,7 +115,8 @@ def test_latents_of_any_dtype_are_read_in_fp32(dtype):
 def test_the_readout_moves_as_a_whole():
     readout = tiny_readout().to(torch.float64)
     assert readout(torch.randn(1, 5, 64))["pitch"].dtype == torch.float64
-    assert {value.dtype for value in (*readout.buffers(), *readout.parameters())} == {torch.float64}
+    moved = (*readout.buffers(), *readout.parameters())
+    assert {value.dtype for value in moved if value.is_floating_point()} == {torch.float64}
 
 
 def test_class_vectors_are_probe_weights_on_features():

@@ -1,0 +1,148 @@
+"""Probes of attributes with one value for a clip: softmax regression on the mean of a clip's inputs.
+
+A probe is linear, so that its logits on the mean input are the mean of its logits over the frames: what a readout
+averages. A clip counts once, however long it is. There are few of them, so the loss has a ridge penalty, which makes
+its minimum a single one; how strong it is is chosen on the val split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probes.corpus.labels import Labels, clip_labels
+from probes.fit.probe_metrics import Predictions, of_clips
+from probes.fit.probe_training import FRAMES, Block, Inputs
+
+PENALTIES = tuple(10 ** (-half / 2) for half in range(-2, 9))
+"""Strengths of the penalty on weights of standardised inputs, strongest first."""
+NO_VALIDATION = PENALTIES[6]
+"""The strength where no clip of the val split has a label."""
+ITERATIONS = 60
+
+
+class ClipProbe(NamedTuple):
+    """Weights [K, inputs] and biases [K] of one attribute."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+class ClipData(NamedTuple):
+    """The files of one split."""
+
+    means: Tensor
+    """[files, inputs] mean input over the frames of each."""
+    labels: Mapping[str, Labels]
+    """For each table of labels, [files, attributes], -1 where a file has none."""
+
+
+@torch.no_grad()
+def clip_means(inputs: Inputs, arrays: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    """Mean input [files, inputs] over the frames of latents [frames, C] of each file."""
+    means = torch.zeros(len(arrays), inputs.width, device=device)
+    for row, array in enumerate(arrays):
+        for start in range(0, len(array), FRAMES):
+            x = torch.from_numpy(np.array(array[start : start + FRAMES], np.float32)).to(device)
+            means[row] += inputs.features(x).sum(0) / len(array)
+    return means
+
+
+def clip_table(labels: Labels, lengths: Sequence[int]) -> Labels:
+    """Labels of frames [frames, attributes] -> of files [files, attributes]."""
+    columns = [clip_labels(labels[:, column], lengths) for column in range(labels.shape[1])]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(lengths), 0), np.int16)
+
+
+def fit_blocks(
+    train: ClipData, val: ClipData, blocks: Sequence[Block], classes: Mapping[str, int], levels: int
+) -> dict[tuple[str, str], ClipProbe]:
+    """The probe of every block and attribute.
+
+    Args:
+        train: What is learned, with the tables that the blocks name.
+        val: What decides on the penalty.
+        blocks: Which table each learns, and whether it sees the last `levels` inputs.
+        classes: Number of classes of each attribute, in the order of the labels' columns.
+        levels: Number of inputs at the end that not every block sees.
+    """
+    found = {}
+    body = train.means.shape[1] - levels
+    for block in blocks:
+        seen = slice(None) if block.level else slice(body)
+        for column, (name, count) in enumerate(classes.items()):
+            learned, checked = (_labelled(data, block.table, column, seen) for data in (train, val))
+            found[block.name, name] = fit_softmax(learned, checked, count)
+    return found
+
+
+def predict_clips(
+    test: ClipData, probes: Mapping[tuple[str, str], ClipProbe], attributes: Sequence[str]
+) -> dict[tuple[str, str], Predictions]:
+    """Predictions of true labels by the probe of each block and attribute."""
+    found = {}
+    for (block, name), probe in probes.items():
+        logits = test.means[:, : probe.weight.shape[1]] @ probe.weight.t() + probe.bias
+        shares = logits.double().softmax(-1).cpu().numpy()
+        found[block, name] = of_clips(test.labels["labels"][:, attributes.index(name)].astype(np.int64), shares)
+    return found
+
+
+def fit_softmax(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], count: int) -> ClipProbe:
+    """Minimise mean cross-entropy + penalty / 2 ||W||^2 on standardised inputs, with the penalty that suits `val`.
+
+    Args:
+        train: Inputs [N, D] and classes [N].
+        val: Likewise, or none.
+        count: Number of classes; one that does not occur is hardly ever read.
+
+    Returns:
+        Weights and biases on the inputs as they are.
+    """
+    x, y = train
+    mean, std = x.mean(0), x.std(0, correction=0)
+    varied = std > 1e-6 * std.max().clamp_min(1e-12)
+    scale = torch.where(varied, 1 / std.clamp_min(1e-12), 0.0)
+    best: tuple[float, Tensor] | None = None
+    for solution in _path((x - mean) * scale, y, count, PENALTIES if len(val[1]) else (NO_VALIDATION,)):
+        loss = _loss(solution, (val[0] - mean) * scale, val[1]) if len(val[1]) else 0.0
+        if best is not None and loss >= best[0]:
+            break
+        best = loss, solution
+    assert best is not None
+    weight = best[1][:, :-1] * scale
+    return ClipProbe(weight, best[1][:, -1] - weight @ mean)
+
+
+def _path(x: Tensor, y: Tensor, count: int, penalties: Sequence[float]) -> Iterator[Tensor]:
+    """Solutions [count, D + 1] for ever weaker penalties, each started from the one before."""
+    solution = x.new_zeros(count, x.shape[1] + 1).requires_grad_(True)
+    for penalty in penalties:
+        optimiser = torch.optim.LBFGS([solution], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+
+        def closure(penalty: float = penalty, optimiser: torch.optim.LBFGS = optimiser) -> Tensor:
+            optimiser.zero_grad()
+            logits = torch.nn.functional.linear(x, solution[:, :-1], solution[:, -1])
+            # A trace of a penalty on biases too, so that a class that does not occur has a finite one.
+            ridge = solution[:, :-1].square().sum() * penalty + solution[:, -1].square().sum() * 1e-4
+            loss = torch.nn.functional.cross_entropy(logits, y) + ridge / 2
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        optimiser.step(closure)  # type: ignore[no-untyped-call,arg-type]
+        yield solution.detach().clone()
+
+
+def _loss(solution: Tensor, x: Tensor, y: Tensor) -> float:
+    logits = torch.nn.functional.linear(x, solution[:, :-1], solution[:, -1])
+    return float(torch.nn.functional.cross_entropy(logits, y))
+
+
+def _labelled(data: ClipData, table: str, column: int, seen: slice) -> tuple[Tensor, Tensor]:
+    labels = torch.from_numpy(data.labels[table][:, column].astype(np.int64)).to(data.means.device)
+    known = labels >= 0
+    return data.means[known][:, seen], labels[known]
