@@ -17,7 +17,7 @@ from tracer.clips import Tracks, distortion, measure_clip, write_clip
 from tracer.options import check_crepe
 from tracer.session import open_readout
 from tracer.steering.damage import tell_damage
-from tracer.steering.edits import check_edit, displacement
+from tracer.steering.edits import check_edit, check_measured, displacement
 from tracer.steering.results import EditResult
 from tracer.steering.song_time import Song, SongDisplacement, identity_of, inside_and_outside, weights_of
 from tracer.steering.spec import EditSpec, parse_edit
@@ -86,6 +86,7 @@ def edit_audio(
     reader = open_readout(readout, codec.spaces, "the recording is encoded in", place)
     song = Song(codec.frame_rate, seconds, {} if structure is None else read_structure(structure, seconds))
     for spec in specs:
+        check_measured(spec)
         check_edit(spec, reader, song=song)
     about = {
         "audio": hashlib.blake2b(samples.tobytes(), digest_size=8).hexdigest(), "space": codec.describe(),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from hooks import NULL_NEEDS_GUIDANCE, Displacement, Edit
 from probes.errors import InputError
 from probes.readout import Readout
+from tracer.clips import MEASURED
 from tracer.steering.song_time import Song, SongDisplacement, goal_of, song_for, windows_of
 from tracer.steering.spec import EditSpec, check_hold, parse_edit
 from tracer.steering.vectors import ClosedDisplacement, VectorDisplacement, control_vector
@@ -32,6 +33,19 @@ def make_edits(
     for spec in specs:
         check_edit(spec, readout, guided, song)
     return [make_edit(spec, displacement(spec, readout, song)) for spec in specs if spec.alpha != 0]
+
+
+def check_measured(spec: EditSpec) -> None:
+    """Refuse an edit whose effect cannot be measured on the audio.
+
+    Raises:
+        InputError: The attribute is not among those that are measured there.
+    """
+    if spec.attribute not in MEASURED:
+        raise InputError(
+            f"the effect of an edit of {spec.attribute} cannot be measured on audio, only that of "
+            f"{', '.join(MEASURED)}: try it with `trace --steer {spec.attribute}=...`"
+        )
 
 
 def check_edit(spec: EditSpec, readout: Readout, guided: bool = True, song: Song | None = None) -> None:

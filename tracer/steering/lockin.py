@@ -32,7 +32,7 @@ from tracer.options import SteerOptions
 from tracer.prompts import Prompt
 from tracer.session import Session
 from tracer.steering.dose import run_identity
-from tracer.steering.edits import check_edit, displacement, make_edit, target_note
+from tracer.steering.edits import check_edit, check_measured, displacement, make_edit, target_note
 from tracer.steering.lockin_tables import emergence_rows, shares
 from tracer.steering.results import LockinResult
 from tracer.steering.spec import EditSpec, parse_edit
@@ -120,6 +120,7 @@ def run_lockin(
     if not 2 <= windows < session.steps:
         raise InputError(f"--windows must lie between 2 and one less than the {session.steps} states, not {windows}")
     for spec in specs:
+        check_measured(spec)
         check_edit(spec, session.readout, session.guided)
     about = run_identity(session) | {"edits": [str(spec) for spec in specs], "windows": windows}
     open_run(folder, "lockin.json", about)
