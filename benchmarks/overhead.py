@@ -15,6 +15,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -112,7 +113,8 @@ class Case:
     def traced(self) -> Tensor:
         """The same latents, every state read."""
         clips, options = self.session.prompts, TraceOptions()
-        reader = StateReader(self.session, options, clips, TraceBuffer(clips))
+        # Nothing is listened to, so that nothing is written into the folder.
+        reader = StateReader(self.session, options, clips, TraceBuffer(clips), Path())
         latents = self.session.generate(clips, sink=reader)
         if self.given.linear_flow:
             read_linear_flow(self.session, options, reader, latents)
