@@ -33,6 +33,8 @@ TITLES = {
     "key": "key",
     "key MIREX": "key, MIREX score",
     "key notes": "key, the same profiles on the exact notes",
+    "beat": "place in the beat, in eighths",
+    "beat, near": "place in the beat, at most an eighth away",
 }
 
 
@@ -58,8 +60,8 @@ def of_piece(seed: int) -> dict[str, tuple[float, int]]:
     """Of each figure, the sum over a piece and over how much."""
     audio, score = render_example(seed, SECONDS, RATE).audio, score_example(seed, SECONDS)
     frames = len(audio) // HOP
-    wanted = {name: get_attribute(name).of_score(score, frames, RATE / HOP) for name in ("onset", "chord")}
-    found = {name: get_attribute(name).measure(audio, RATE, frames, HOP) for name in ("chord", "key", "tempo")}
+    wanted = {name: get_attribute(name).of_score(score, frames, RATE / HOP) for name in ("onset", "chord", "beat")}
+    found = {name: get_attribute(name).measure(audio, RATE, frames, HOP) for name in ("chord", "key", "tempo", "beat")}
     starts = score_onsets(score)
     middles = (np.flatnonzero(wanted["onset"][0]) + 0.5) * HOP / RATE
     chord, given = found["chord"]
@@ -70,6 +72,8 @@ def of_piece(seed: int) -> dict[str, tuple[float, int]]:
     assert score.tempo is not None
     key, tempo = int(found["key"][0][0]), float(found["tempo"][0][0]) * bool(found["tempo"][1][0])
     truth = score.key[0] + 12 * score.key[1]
+    (place, tracked), (wanted_place, inside) = found["beat"], wanted["beat"]
+    away = np.where(tracked, np.abs((place - wanted_place + 4) % 8 - 4), 8)[inside > 0]
     return {
         "onset F1": (onset_f1(starts, onset_times(audio, RATE)), 1),
         "onset F1 of frames": (onset_f1(starts, middles), 1),
@@ -82,6 +86,8 @@ def of_piece(seed: int) -> dict[str, tuple[float, int]]:
         "key": (key == truth, 1),
         "key MIREX": (mirex_key(key, truth), 1),
         "key notes": (key_of_notes(score.notes) == truth, 1),
+        "beat": ((away == 0).sum(), len(away)),
+        "beat, near": ((away <= 1).sum(), len(away)),
     }
 
 
