@@ -20,6 +20,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ import torch
 from probes.errors import InputError
 from tests.campaigns.mutations import MARKER, damage, damage_text
 from tests.campaigns.places import commands, contents, make_inputs
-from tests.campaigns.programme import Child, preload
+from tests.campaigns.programme import Child, draw_numbers, preload, warm
 from tests.campaigns.report import Report
 
 ALARM = 20
@@ -87,7 +88,8 @@ def read_run(folder: Path) -> Figures:
 
 
 def resume_run(folder: Path) -> Figures:
-    """The folder after the same command was given again."""
+    """The folder after the same command was given again, with the numbers of its figures."""
+    draw_numbers()
     run_command(commands(folder, folder / "run")["trace"])
     kept = {name: data for name, data in contents(folder / "run").items() if not name.endswith(".damaged")}
     return {"figures": digest(*(part for pair in sorted(kept.items()) for part in pair))}
@@ -244,6 +246,10 @@ class Campaign:
         make_sound(self._sound, {folder for kind in kinds for folder in FOLDERS[kind]})
         self._right = {}
         for kind in kinds:
+            shutil.copytree(self._sound, place / "warm")
+            warm(lambda kind=kind: KINDS[kind].read(place / "warm"))
+            shutil.rmtree(place / "warm")
+        for kind in kinds:
             self._copy(kind)
             code, said, err = self._read(kind)
             if code != 0:
@@ -317,8 +323,10 @@ def make_sound(place: Path, folders: set[str]) -> None:
     make_inputs(place, [name for name in ("audio", "corpus", "sae", "readout", "run") if name in _needed(folders)])
     if "half" in folders:
         child = Child(lambda: run_command(commands(place, place / "half")["fit sae"]), place / "making")
-        while child.running and not (place / "half" / "checkpoint.safetensors").exists():
-            pass
+        checkpoint, seen = place / "half" / "checkpoint.safetensors", set[int]()
+        while child.running and len(seen) < 2:  # the second one, so that little is left to train
+            with suppress(FileNotFoundError):
+                seen.add(checkpoint.stat().st_ino)
         child.kill(signal.SIGKILL, 0)
         child.wait()
     if "weights" in folders:

@@ -1,5 +1,6 @@
 """The program in a forked child: every start costs a fork and not an import, and every end is seen from outside."""
 
+import gc
 import importlib
 import os
 import resource
@@ -7,15 +8,19 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
+import numpy as np
 import torch
 
 import cli
 from probes.support.torchaudio_stub import ensure_torchaudio
+from tracer.figures.palette import Drawing
 
 # What the commands import when they need it.
 LATE = [
@@ -51,14 +56,40 @@ LATE = [
 ]
 
 
+def draw_numbers() -> None:
+    """From here on figures are made and written as ever, but hold the numbers of their lines and no image of them."""
+
+    def numbers(figure: Drawing, file: IO[bytes], **options: Any) -> None:
+        for axes in figure.axes:
+            for line in axes.lines:
+                file.write(np.asarray(line.get_xydata()).tobytes())
+
+    Drawing.savefig = numbers  # type: ignore[method-assign, assignment]
+
+
+def warm(*works: Callable[[], object]) -> None:
+    """Do some work in this process, so that every fork has what it imports and compiles; what it says is dropped."""
+    handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    arguments, report = sys.argv, sys.unraisablehook
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        for work in works:
+            with warnings.catch_warnings(), suppress(SystemExit):
+                work()
+    sys.argv, sys.unraisablehook = arguments, report
+    for kind, handler in handlers.items():
+        signal.signal(kind, handler)
+    gc.collect()
+    gc.freeze()  # a fork copies what its collector touches
+
+
 @dataclass(frozen=True)
 class End:
-    """How a child ended: its exit code (negative: the signal that killed it), what it said, and how long it took."""
+    """How a child ended: its exit code (negative: the signal that killed it), what it said, and how long it worked."""
 
     code: int
     out: str
     err: str
-    seconds: float
+    worked: float
 
     @property
     def traceback(self) -> bool:
@@ -116,11 +147,17 @@ class Child:
         """Whether it has not ended; a zombie counts as running until `wait`."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
+    @property
+    def worked(self) -> float:
+        """Seconds of a core that its main thread has had: how far it is, however busy the machine."""
+        with suppress(OSError):
+            return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]) / 1e9
+        return 0.0
+
     def kill(self, number: int, after: float) -> bool:
-        """Send a signal after so many seconds. False when the child has ended before."""
-        until = self._begun + after
-        while time.monotonic() < until and self.running:
-            time.sleep(min(0.002, max(0.0, until - time.monotonic())))
+        """Send a signal once it has worked so many seconds. False when the child has ended before."""
+        while self.worked < after and self.running:
+            time.sleep(0.001)
         if not self.running:
             return False
         os.kill(self.pid, number)
@@ -134,10 +171,10 @@ class Child:
                 os.kill(self.pid, signal.SIGKILL)
                 break
             time.sleep(0.002)
+        worked = self.worked
         _, status = os.waitpid(self.pid, 0)
-        seconds = time.monotonic() - self._begun
         out, err = ((self._place / name).read_text(errors="replace") for name in ("out.txt", "err.txt"))
-        return End(os.waitstatus_to_exitcode(status), out, err, seconds)
+        return End(os.waitstatus_to_exitcode(status), out, err, worked)
 
 
 def command(arguments: Sequence[str]) -> Callable[[], int | None]:
