@@ -1,9 +1,10 @@
 """Kill the long commands at random moments, go on until they finish, and compare with a run that was left alone.
 
 Each round runs one command into a fresh folder: it is killed a few times, then let through. A moment is an amount of
-work (time of a core, so that a busy machine changes nothing), drawn over what is surely left to do: what the whole
-command takes less what was spent in this round, at least what the command takes on a finished folder. After every kill each file that is never written twice must be absent or
-byte for byte that of the uninterrupted run; at the end the whole folder must be, without a temporary file.
+work (time of a core, so that a busy machine changes nothing), drawn over what is surely left to do: the whole command
+less what was spent in this round, but at least what the command takes on a finished folder. After every kill each file
+that is never written twice must be absent or byte for byte that of the uninterrupted run; at the end the whole folder
+must be, without a temporary file.
 
     python -m tests.campaigns.kill --kills 1000 --terms 50 --interrupts 50
 """

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.campaigns.places import commands, contents, differences, make_inputs
-from tests.campaigns.programme import Child, End, command, preload, trace
+from tests.campaigns.programme import Child, End, command, preload, trace, warm
 from tests.campaigns.report import Report
 
 COMMANDS = ("trace", "fit encode", "fit sae", "fit probes", "steer", "edit", "plot", "compare")
@@ -44,6 +44,8 @@ class Campaign:
         self._whole = {}
         for name in names:
             self._fresh()
+            warm(command(self._commands[name]))
+            self._fresh()
             end = trace(self._commands[name], place / "child")
             if end.code != 0:
                 raise RuntimeError(f"{name} fails where nothing is scarce: {end.err}")
@@ -62,7 +64,7 @@ class Campaign:
         self._limited(name, "32 open files", lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32)))
 
     def memory(self, name: str) -> None:
-        """A little more address space than the imports have taken."""
+        """A little more address space than the process has that did the work once."""
         for more in MORE_MEMORY:
             self._limited(name, f"{more} MiB more memory", lambda more=more: _limit_memory(more))  # type: ignore[misc]
 

@@ -47,6 +47,7 @@ from tracer.record.shards import PromptTrace, ShardPair, write_pair
 FORMAT = 2
 """Format of the folder; version 0.1.0 wrote 1, whose frames have no readings."""
 Null = type(None)
+HEADER: Fields = {"options": dict, "prompts": dict, "about": dict, "checksums": (bool, Missing)}
 OPTIONS: Fields = {
     "frames": bool,
     "model": (str, Missing),
@@ -62,7 +63,7 @@ ABOUT: Fields = {
     "bins": (dict, Null, Missing),
     "frame_rate": (float, Null, Missing),
 }
-"""What is read of the options, and of what is only recorded."""
+"""What is read of the header, of the options, and of what is only recorded."""
 MOST = 10**8
 """Prompts and seeds that a run can have."""
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError)
@@ -109,6 +110,7 @@ class RunStore:
             "options": {**options, "frames": frames},
             "prompts": {"n": len(prompts), "hash": prompts_hash(prompts)},
             "about": dict(about or {}),
+            "checksums": True,
         }
         header = json.loads(json.dumps(header, default=str))
         with plain_errors(folder):
@@ -118,9 +120,10 @@ class RunStore:
                 (folder / name).mkdir(exist_ok=True)
             if not _holds(folder / "prompts.csv", prompts):
                 _write_prompts(folder / "prompts.csv", prompts)
-            run = run_identity(_read_header(folder))
+            there = _read_header(folder)
+            run = run_identity(there)
             if clean:
-                _clean(folder, frames, run)
+                _clean(folder, frames, run, there["checksums"])
         reader = RunReader(folder)
         done = np.zeros(reader.planned, dtype=bool)
         done[reader.indices] = True
@@ -168,6 +171,7 @@ class RunReader:
         """Clips of the whole run."""
         self.frames = bool(self.options["frames"])
         self._run = run_identity(header)
+        self._checked: bool = header["checksums"]
         self._open_pairs: dict[int, ShardPair] = {}
         self._names: list[str] = []
         self._file = np.full(self.planned, -1, dtype=np.int32)
@@ -177,7 +181,7 @@ class RunReader:
             warnings.warn(f"{told}; run the same trace command again to redo them", stacklevel=2)
         for name in sorted(_shard_names(self.path, self.frames)):
             try:
-                pair = ShardPair(self.path, name, self.frames, self._run)
+                pair = ShardPair(self.path, name, self.frames, self._run, self._checked)
             except _READ_ERRORS as error:
                 warnings.warn(f"{_damaged(self.path, name, error)}: its clips are left out", stacklevel=2)
                 continue
@@ -250,7 +254,7 @@ class RunReader:
         if number not in self._open_pairs:
             if len(self._open_pairs) >= 8:
                 self._open_pairs.pop(next(iter(self._open_pairs))).close()
-            self._open_pairs[number] = ShardPair(self.path, self._names[number], self.frames, self._run)
+            self._open_pairs[number] = ShardPair(self.path, self._names[number], self.frames, self._run, self._checked)
         return self._open_pairs[number]
 
 
@@ -277,7 +281,7 @@ def _create(folder: Path, header: dict[str, Any]) -> None:
 def _read_header(folder: Path) -> dict[str, Any]:
     try:
         header = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        require_fields(folder / "run.json", header, {"options": dict, "prompts": dict, "about": dict})
+        require_fields(folder / "run.json", header, HEADER)
         require_fields(folder / "run.json", header["prompts"], {"n": int, "hash": str})
         require_fields(folder / "run.json", header["options"], OPTIONS)
         require_fields(folder / "run.json", header["about"], ABOUT)
@@ -292,7 +296,7 @@ def _read_header(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder} was written in format {header.get('format')}, this version reads {FORMAT}: choose another --out"
         )
-    return header
+    return {"checksums": False, **header}  # runs made before clips had checksums do not say
 
 
 def _require_same(folder: Path, header: dict[str, Any]) -> None:
@@ -336,13 +340,13 @@ def run_identity(header: Mapping[str, Any]) -> str:
     return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
 
-def _clean(folder: Path, frames: bool, run: str) -> None:
+def _clean(folder: Path, frames: bool, run: str, checked: bool) -> None:
     kinds = ("shards", "frames") if frames else ("shards",)
     for leftover in (path for kind in kinds for path in (folder / kind).glob(".*.tmp")):
         leftover.unlink(missing_ok=True)
     for name in sorted(_shard_names(folder, frames)):
         try:
-            pair = ShardPair(folder, name, frames, run)
+            pair = ShardPair(folder, name, frames, run, checked)
             pair.verify()
             changed = [file for file, checksum in pair.files.items() if _changed(folder / file, checksum)]
             pair.close()
