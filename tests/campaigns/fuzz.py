@@ -1,9 +1,9 @@
 """Damage what the program reads, and see that it gives the right figures or one line.
 
-Each case copies a sound folder, changes one thing in it, and reads it in a forked child that may work for 20 seconds. The outcome is
-right (the figures of the sound folder), refused (InputError, one line), told (other figures, with a warning), other
-identity (figures of data that the fingerprint tells apart), or a finding: a traceback, a hang, code run, a
-number that is not finite, a line of more than 2,000 characters, or other figures without a word.
+Each case copies a sound folder, changes one thing in it, and reads it in a forked child that may work for 20 seconds.
+The outcome is right (the figures of the sound folder), refused (InputError, one line), told (other figures, with a
+warning), other identity (figures of data that the fingerprint tells apart), or a finding: a traceback, a hang, code
+run, a number that is not finite, a line of more than 2,000 characters, or other figures without a word.
 
     python -m tests.campaigns.fuzz --mutations 10000 --seed 0
     python -m tests.campaigns.fuzz --seed 0 --only 4711      (one case again)
