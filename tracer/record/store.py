@@ -368,7 +368,7 @@ def _clean(folder: Path, frames: bool, run: str, checked: bool) -> None:
 
 def _changed(path: Path, checksum: str) -> bool:
     """Whether a clip's file is there with other bytes. One that was removed is the user's affair."""
-    return path.exists() and file_checksum(path) != checksum
+    return path.exists() and (not path.is_file() or file_checksum(path) != checksum)
 
 
 def _damaged(folder: Path, name: str, error: BaseException) -> str:
