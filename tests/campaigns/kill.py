@@ -84,22 +84,21 @@ class Campaign:
         return hits
 
     def _reference(self, name: str) -> None:
-        ends, results = [], []
+        shutil.rmtree(self._out, ignore_errors=True)
         warm(command(self._commands[name]))
-        for fresh in (True, True, False):
-            if fresh:
-                shutil.rmtree(self._out, ignore_errors=True)
+        shutil.rmtree(self._out)
+        ends, results = [], []
+        for _ in ("fresh", "on the finished folder"):
             ends.append(trace(self._commands[name], self._place / "child", self._before))
             if ends[-1].code != 0:
                 raise RuntimeError(f"{name} fails when it is left alone: {ends[-1].err}")
             results.append(contents(self._out))
-        for other in results[1:]:
-            unlike = differences(results[0], other)
-            if unlike:
-                self._report.finding("two uninterrupted runs differ", command=name, files=unlike)
+        unlike = differences(*results)
+        if unlike:
+            self._report.finding("a finished folder is changed", command=name, files=unlike)
         self._whole[name] = results[0]
-        self._usual[name], self._again[name] = ends[1].worked, ends[2].worked
-        self._report.about[f"{name}: seconds of a core"] = [round(end.worked, 2) for end in ends[1:]]
+        self._usual[name], self._again[name] = (end.worked for end in ends)
+        self._report.about[f"{name}: seconds of a core"] = [round(end.worked, 2) for end in ends]
 
     def _judge_end(self, name: str, number: int | None, end: End, moments: list[float]) -> None:
         about = {"command": name, "moments": moments, "code": end.code}
@@ -153,9 +152,10 @@ def run(
             if not any(dealt.values()):
                 continue
             campaign, rounds = Campaign(Path(place), report, source, names, images), 0
-            for number, left in dealt.items():
-                while left > 0:
-                    left -= campaign.round(names[rounds % len(names)], [int(number)] * min(per_round, left))
+            while any(dealt.values()):
+                for number in [number for number, left in dealt.items() if left]:
+                    signals = [int(number)] * min(per_round, dealt[number])
+                    dealt[number] -= campaign.round(names[rounds % len(names)], signals)
                     rounds += 1
 
 

@@ -4,9 +4,9 @@ import gc
 import importlib
 import os
 import resource
+import select
 import signal
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -129,7 +129,6 @@ class Child:
 
     def __init__(self, work: Callable[[], int | None], place: Path, before: Callable[[], None] | None = None) -> None:
         self._place = place
-        self._begun = time.monotonic()
         (place / "tmp").mkdir(parents=True, exist_ok=True)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -141,11 +140,12 @@ class Child:
         os.close(say_ready)
         os.read(ready, 1)
         os.close(ready)
+        self._end = os.pidfd_open(self.pid)  # readable once it has ended
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended; a zombie counts as running until `wait`."""
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        """Whether it has not ended."""
+        return not self._ends_within(0.0)
 
     @property
     def worked(self) -> float:
@@ -156,8 +156,8 @@ class Child:
 
     def kill(self, number: int, after: float) -> bool:
         """Send a signal once it has worked so many seconds. False when the child has ended before."""
-        while self.worked < after and self.running:
-            time.sleep(0.001)
+        while (left := after - self.worked) > 0 and not self._ends_within(max(left, 0.001)):
+            pass
         if not self.running:
             return False
         os.kill(self.pid, number)
@@ -165,16 +165,17 @@ class Child:
 
     def wait(self, limit: float = 900.0) -> End:
         """Its end; after `limit` seconds it is killed, and the code is -SIGKILL."""
-        until = self._begun + limit
-        while self.running:
-            if time.monotonic() > until:
-                os.kill(self.pid, signal.SIGKILL)
-                break
-            time.sleep(0.002)
+        if not self._ends_within(limit):
+            os.kill(self.pid, signal.SIGKILL)
+            self._ends_within(limit)
         worked = self.worked
         _, status = os.waitpid(self.pid, 0)
+        os.close(self._end)
         out, err = ((self._place / name).read_text(errors="replace") for name in ("out.txt", "err.txt"))
         return End(os.waitstatus_to_exitcode(status), out, err, worked)
+
+    def _ends_within(self, seconds: float) -> bool:
+        return bool(select.select([self._end], [], [], seconds)[0])
 
 
 def command(arguments: Sequence[str]) -> Callable[[], int | None]:
