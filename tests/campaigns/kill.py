@@ -61,6 +61,9 @@ class Campaign:
             child = Child(command(self._commands[name]), self._place / "child", self._before)
             hit = child.kill(number, after)
             end = child.wait()
+            if hit and end.traceback and "cli.py" not in end.err:  # before the program's own code began
+                self._report.count(f"{name}: too early")
+                continue
             spent += end.worked
             hits += hit
             moments.append(round(after, 3))

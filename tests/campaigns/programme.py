@@ -67,19 +67,28 @@ def draw_numbers() -> None:
     Drawing.savefig = numbers  # type: ignore[method-assign, assignment]
 
 
-def warm(*works: Callable[[], object]) -> None:
-    """Do some work in this process, so that every fork has what it imports and compiles; what it says is dropped."""
+def warm(*works: Callable[[], object]) -> list[Any]:
+    """Do some work in this process, so that every fork has what it imports and compiles; what it says is dropped.
+
+    Returns:
+        The exit codes of those that end with one, and what the others return.
+    """
     handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
     arguments, report = sys.argv, sys.unraisablehook
+    ends: list[Any] = []
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         for work in works:
-            with warnings.catch_warnings(), suppress(SystemExit):
-                work()
+            with warnings.catch_warnings():
+                try:
+                    ends.append(work())
+                except SystemExit as end:
+                    ends.append(end.code)
     sys.argv, sys.unraisablehook = arguments, report
     for kind, handler in handlers.items():
         signal.signal(kind, handler)
     gc.collect()
     gc.freeze()  # a fork copies what its collector touches
+    return ends
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def _checksum(trace: PromptTrace, *kept: tuple[type, Mapping[Any, np.ndarray]]) 
     for kind, arrays in kept:
         for name, values in sorted(arrays.items()):
             checksum = zlib.crc32(f"{json.dumps(name)} {values.shape}".encode(), checksum)
-            checksum = zlib.crc32(np.ascontiguousarray(values, dtype=kind), checksum)
+            checksum = zlib.crc32(np.ascontiguousarray(values, dtype=kind).data, checksum)
     return f"{checksum:08x}"
 
 

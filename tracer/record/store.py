@@ -34,6 +34,7 @@ from probes.support.files import (
     Fields,
     Missing,
     file_checksum,
+    parse_json,
     plain_errors,
     require_fields,
     sync_folder,
@@ -176,8 +177,10 @@ class RunReader:
         self._names: list[str] = []
         self._file = np.full(self.planned, -1, dtype=np.int32)
         self._group = np.zeros(self.planned, dtype=np.int32)
-        for name in sorted(_shard_names(self.path, False) - _shard_names(self.path, self.frames)):
-            told = f"shard {name} of {self.path} has no frames beside it: its clips are left out"
+        shards = _names(self.path, "shards")
+        for name in sorted(shards ^ _names(self.path, "frames")) if self.frames else ():
+            there, missing = ("shard", "frames") if name in shards else ("frames file", "shard")
+            told = f"{there} {name} of {self.path} has no {missing} beside it: its clips are left out"
             warnings.warn(f"{told}; run the same trace command again to redo them", stacklevel=2)
         for name in sorted(_shard_names(self.path, self.frames)):
             try:
@@ -280,7 +283,7 @@ def _create(folder: Path, header: dict[str, Any]) -> None:
 
 def _read_header(folder: Path) -> dict[str, Any]:
     try:
-        header = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        header = parse_json((folder / "run.json").read_text(encoding="utf-8"))
         require_fields(folder / "run.json", header, HEADER)
         require_fields(folder / "run.json", header["prompts"], {"n": int, "hash": str})
         require_fields(folder / "run.json", header["options"], OPTIONS)
@@ -327,11 +330,12 @@ def _holds(path: Path, prompts: Sequence[Prompt]) -> bool:
     return path.exists() and path.read_bytes() == text.getvalue().encode()
 
 
-def _shard_names(folder: Path, frames: bool) -> set[str]:
-    def stems(kind: str) -> set[str]:
-        return {path.stem for path in (folder / kind).glob("*.parquet") if not path.name.startswith(".")}
+def _names(folder: Path, kind: str) -> set[str]:
+    return {path.stem for path in (folder / kind).glob("*.parquet") if not path.name.startswith(".")}
 
-    return stems("shards") & stems("frames") if frames else stems("shards")
+
+def _shard_names(folder: Path, frames: bool) -> set[str]:
+    return _names(folder, "shards") & _names(folder, "frames") if frames else _names(folder, "shards")
 
 
 def run_identity(header: Mapping[str, Any]) -> str:
@@ -367,8 +371,8 @@ def _clean(folder: Path, frames: bool, run: str, checked: bool) -> None:
 
 
 def _changed(path: Path, checksum: str) -> bool:
-    """Whether a clip's file is there with other bytes. One that was removed is the user's affair."""
-    return path.exists() and (not path.is_file() or file_checksum(path) != checksum)
+    """Whether something else is there than a clip's file. One that was removed is the user's affair."""
+    return os.path.lexists(path) and (not path.is_file() or file_checksum(path) != checksum)
 
 
 def _damaged(folder: Path, name: str, error: BaseException) -> str:
