@@ -1,8 +1,8 @@
 """Every command where something is scarce: two processes on one folder, few files, little memory, no disk, no rights.
 
 A command must finish with the result it has elsewhere, or end with one line and exit code 2 (1 where memory ran out),
-and go on to that result where the scarcity ends. A full disk is a small memory file system where one can be mounted (root on Linux),
-and otherwise a limit on the size of files (EFBIG).
+and go on to that result where the scarcity ends. A full disk is a small memory file system where one can be mounted
+(root on Linux), and otherwise a limit on the size of files (EFBIG).
 
     python -m tests.campaigns.surroundings
 """
