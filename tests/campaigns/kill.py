@@ -156,10 +156,9 @@ def run(
                 continue
             campaign, rounds = Campaign(Path(place), report, source, names, images), 0
             while any(dealt.values()):
+                name, rounds = names[rounds % len(names)], rounds + 1
                 for number in [number for number, left in dealt.items() if left]:
-                    signals = [int(number)] * min(per_round, dealt[number])
-                    dealt[number] -= campaign.round(names[rounds % len(names)], signals)
-                    rounds += 1
+                    dealt[number] -= campaign.round(name, [int(number)] * min(per_round, dealt[number]))
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from probes.spaces.base import Space
 from probes.spaces.mini.codec import Codec, CodecConfig, invert
 from probes.spaces.weights import load_strict
 from probes.support.files import Missing, read_json
-from probes.support.tensors import read_safetensors
+from probes.support.tensors import read_safetensors, require_finite_weights
 
 BUNDLED = Path(__file__).resolve().parents[2] / "weights" / "mini-codec"
 ITERATIONS = 12  # of Griffin-Lim
@@ -79,5 +79,6 @@ def read_codec(folder: Path) -> Codec:
         raise InputError(f"{config} does not describe a mini codec: {wrong[0][:40]!r} is unknown or not in 1 to {MOST}")
     codec = Codec(CodecConfig(**settings))
     tensors = {name: tensor.float() for name, tensor in read_safetensors(folder / "model.safetensors").items()}
+    require_finite_weights(folder / "model.safetensors", tensors)
     load_strict(codec, tensors, str(folder))
     return codec.eval().requires_grad_(False)

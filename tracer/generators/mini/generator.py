@@ -11,7 +11,7 @@ from torch import Tensor
 
 from probes.errors import InputError
 from probes.support.files import read_json, require_fields
-from probes.support.tensors import fingerprint, first_line, read_safetensors
+from probes.support.tensors import fingerprint, first_line, read_safetensors, require_finite_weights
 from tracer.generators.base import Generator
 from tracer.generators.diffrhythm.config import DiTConfig
 from tracer.generators.diffrhythm.model import DiffRhythm, check_names
@@ -125,6 +125,7 @@ def load(weights: str | None = None, device: str = "cpu", dtype: str = "auto") -
     except TypeError as error:
         raise InputError(f"{folder / 'config.json'} does not describe a mini model: {error}") from error
     tensors = {name: tensor.float() for name, tensor in read_safetensors(folder / "model.safetensors").items()}
+    require_finite_weights(folder / "model.safetensors", tensors)
     try:
         model, text = DiffRhythm(network), TextEncoder(vocabulary)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
