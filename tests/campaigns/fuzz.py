@@ -11,7 +11,6 @@ run, a number that is not finite, a line of more than 2,000 characters, or other
 
 import argparse
 import hashlib
-import io
 import json
 import random
 import resource
@@ -32,7 +31,7 @@ import torch
 from probes.errors import InputError
 from tests.campaigns.mutations import MARKER, damage, damage_text
 from tests.campaigns.places import commands, contents, make_inputs
-from tests.campaigns.programme import Child, draw_numbers, preload, warm
+from tests.campaigns.programme import Child, draw_numbers, end_with_summary, preload, warm
 from tests.campaigns.report import Report
 
 LONGEST = 20
@@ -90,10 +89,14 @@ def read_run(folder: Path) -> Figures:
 
 
 def resume_run(folder: Path) -> Figures:
-    """The folder after the same command was given again, with the numbers of its figures."""
+    """The folder after the same command was given again, with the numbers of its figures.
+
+    Without run.json, which also holds what is only recorded.
+    """
     draw_numbers()
     run_command(commands(folder, folder / "run")["trace"])
-    kept = {name: data for name, data in contents(folder / "run").items() if not name.endswith(".damaged")}
+    held = contents(folder / "run").items()
+    kept = {name: data for name, data in held if not name.endswith((".damaged", "run.json"))}
     return {"figures": digest(*(part for pair in sorted(kept.items()) for part in pair))}
 
 
@@ -113,11 +116,12 @@ def fit_on_corpus(folder: Path) -> Figures:
 
 
 def continue_corpus(folder: Path) -> Figures:
-    """The corpus after the same command was given again; bytes behind an array's rows are never read."""
+    """The rows of the corpus after the same command was given again; bytes behind them are never read."""
+    from probes.corpus import Corpus
+
     run_command(commands(folder, folder / "corpus")["fit encode"])
-    held = contents(folder / "corpus")
-    arrays = {name: np.load(io.BytesIO(data)) for name, data in held.items() if name.endswith(".npy")}
-    return {"figures": digest(*(part for pair in sorted((held | arrays).items()) for part in pair))}
+    arrays = [np.load(path) for path in sorted((folder / "corpus").rglob("*.npy"))]
+    return {"figures": digest(Corpus.open(folder / "corpus").fingerprint, *arrays)}
 
 
 def resume_sae(folder: Path) -> Figures:
@@ -399,6 +403,7 @@ def main() -> int:
     parser.add_argument("--summary", type=Path, default=Path("campaign-fuzz.json"), help="where the summary goes")
     given = parser.parse_args()
     report = Report("fuzz", given.mutations if given.only is None else 1, {"seed": given.seed, "kinds": given.kind})
+    end_with_summary()
     try:
         run(report, given.mutations, given.seed, given.only, tuple(given.kind or ()))
     except KeyboardInterrupt:

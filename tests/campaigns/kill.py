@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 from tests.campaigns.places import commands, contents, differences, make_inputs
-from tests.campaigns.programme import Child, End, command, draw_numbers, preload, trace, warm
+from tests.campaigns.programme import Child, End, command, draw_numbers, end_with_summary, preload, trace, warm
 from tests.campaigns.report import Report
 
 COMMANDS = ("trace", "fit encode", "fit sae", "fit probes", "steer", "edit")
@@ -174,6 +174,7 @@ def main() -> int:
     given = parser.parse_args()
     report = Report("kill", given.kills + given.terms + given.interrupts, {"seed": given.seed})
     names = tuple(given.command or COMMANDS)
+    end_with_summary()
     try:
         run(report, given.kills, given.terms, given.interrupts, given.seed, given.per_round, names)
     except KeyboardInterrupt:

@@ -56,6 +56,12 @@ LATE = [
 ]
 
 
+def end_with_summary() -> None:
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt, in a shell's background job too, where Ctrl-C is ignored."""
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.default_int_handler)
+
+
 def draw_numbers() -> None:
     """From here on figures are made and written as ever, but hold the numbers of their lines and no image of them."""
 
