@@ -42,7 +42,7 @@ class OutOfMemory(InputError):
 
 
 def memory_ran_out(error: BaseException) -> bool:
-    """Whether the system or the GPU had no memory left, as Python, numpy, torch, oneDNN and the loader of libraries say it."""
+    """Whether the system or the GPU had no memory left, as Python, numpy, torch, oneDNN and loaders say it."""
     text = str(error).lower()
     told = ("allocate memory", "not enough memory", "out of memory", "failed to map segment", "bad_alloc")
     onednn = text == "could not create a primitive"  # more words name an operation that it does not have
