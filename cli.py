@@ -9,13 +9,13 @@ import os
 import signal
 import sys
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
 import tracer  # noqa: F401  first of ours: it finds our packages where files of the user bear their names
 from probes.errors import InputError, OutOfMemory, memory_ran_out
-from probes.support.interrupts import raise_ignored_interrupts
+from probes.support.interrupts import interrupted, raise_ignored_interrupts, raise_interrupts
 from tracer.commands.doctor import doctor_command
 from tracer.commands.exploring import explore_command
 from tracer.commands.fit import app as fit_app
@@ -62,20 +62,12 @@ def main() -> None:
     try:
         prepare()
         code = app(with_bare_values(sys.argv[1:]), standalone_mode=False)
-    except InputError as error:
-        code = 1 if isinstance(error, OutOfMemory) else 2
-        kept = "; what was finished is kept" if isinstance(error, OutOfMemory) else ""
-        leave(f"trace: {' '.join(error.on_command_line.split())}{kept}", code)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        if memory_ran_out(error):
-            leave("trace: out of memory: free some, or take a smaller --batch-size; what was finished is kept", 1)
-        shown: Any = getattr(error, "format_message", None)
-        if shown is None:
-            raise
-        # What typer has to say about options and arguments.
-        leave(f"trace: {' '.join(shown().split())}", getattr(error, "exit_code", 2))
+        if not interrupted():
+            fail(error)
+        code = INTERRUPTED  # of which a library made another error
     if code == INTERRUPTED:
         leave("trace: interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
     atexit.register(overhear_interrupts)
@@ -84,7 +76,7 @@ def main() -> None:
 
 def prepare() -> None:
     """Set how the process warns, writes and is interrupted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a queue's SIGTERM ends it as Ctrl-C does
+    raise_interrupts()  # a queue's SIGTERM ends it as Ctrl-C does
     raise_ignored_interrupts()
     # Our own warnings are for the user, those of libraries for developers.
     warnings.filterwarnings("ignore")
@@ -102,7 +94,22 @@ def overhear_interrupts() -> None:
         signal.signal(kind, signal.SIG_IGN)
 
 
-def leave(message: str, code: int) -> None:
+def fail(error: Exception) -> NoReturn:
+    """Say in one line what went wrong, and end the process. Raises the error where it is no mistake of the user."""
+    if isinstance(error, InputError):
+        lack = isinstance(error, OutOfMemory)
+        kept = "; what was finished is kept" if lack else ""
+        leave(f"trace: {' '.join(error.on_command_line.split())}{kept}", 1 if lack else 2)
+    if memory_ran_out(error):
+        leave("trace: out of memory: free some, or take a smaller --batch-size; what was finished is kept", 1)
+    shown: Any = getattr(error, "format_message", None)
+    if shown is None:
+        raise error
+    # What typer has to say about options and arguments.
+    leave(f"trace: {' '.join(shown().split())}", getattr(error, "exit_code", 2))
+
+
+def leave(message: str, code: int) -> NoReturn:
     """Say one line on standard error and end the process."""
     atexit.register(overhear_interrupts)
     print(message, file=sys.stderr)

@@ -42,10 +42,11 @@ class OutOfMemory(InputError):
 
 
 def memory_ran_out(error: BaseException) -> bool:
-    """Whether the system or the GPU had no memory left, as Python, numpy, torch and the loader of libraries say it."""
+    """Whether the system or the GPU had no memory left, as Python, numpy, torch, oneDNN and loaders say it."""
     text = str(error).lower()
     told = ("allocate memory", "not enough memory", "out of memory", "failed to map segment", "bad_alloc")
-    return isinstance(error, MemoryError) or any(words in text for words in told)
+    onednn = text == "could not create a primitive"  # more words name an operation that it does not have
+    return isinstance(error, MemoryError) or onednn or any(words in text for words in told)
 
 
 def _argument(option: "re.Match[str]") -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from probes.errors import InputError
+from probes.errors import InputError, memory_ran_out
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,17 @@ def test_python_hears_of_arguments_and_the_command_line_of_options(message: str,
     error = InputError(message)
     assert str(error) == python
     assert error.on_command_line == message
+
+
+@pytest.mark.parametrize(
+    ("error", "so"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("could not create a primitive"), True),
+        (RuntimeError("could not create a primitive descriptor for a matmul primitive"), False),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (ValueError("shapes do not fit"), False),
+    ],
+)
+def test_lack_of_memory_is_known_by_what_libraries_say(error: Exception, so: bool) -> None:
+    assert memory_ran_out(error) is so

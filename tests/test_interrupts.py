@@ -43,6 +43,16 @@ def work(*_, **__):
 cli.app = work
 cli.main()
 """
+MADE_ANOTHER_ERROR = """
+def work(*_, **__):
+    try:
+        interrupt()
+    except KeyboardInterrupt:
+        raise {error}("could not determine the shape") from None
+
+cli.app = work
+cli.main()
+"""
 AFTER_THE_END = """
 import atexit
 
@@ -72,3 +82,10 @@ def test_an_interrupt_that_python_ignores_comes_again(name: str, code: str) -> N
 def test_an_interrupt_after_the_end_changes_nothing(name: str) -> None:
     ended = run(name, AFTER_THE_END)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("error", ["ValueError", "cli.InputError"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_of_which_a_library_made_another_error_is_one(name: str, error: str) -> None:
+    ended = run(name, MADE_ANOTHER_ERROR.replace("{error}", error))
+    assert (ended.returncode, ended.stderr.strip()) == (130, TOLD)

@@ -45,6 +45,11 @@ def write_metrics(folder: Path, content: Mapping[str, Any]) -> None:
     write_json(folder / METRICS, {**content, "checksum": _checksum(content)})
 
 
+def write_probe_report(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write probes.json beside an autoencoder, with a checksum of what it says."""
+    write_json(folder / PROBES, {**content, "checksum": _checksum(content)})
+
+
 def read_metrics(folder: Path) -> dict[str, Any]:
     """The metrics.json that `probes.fit.pipeline.fit_sae` wrote into a folder.
 
@@ -53,8 +58,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     """
     path = folder / METRICS
     content = read_json(path, _METRICS)
-    if content.pop("checksum", _checksum(content)) != _checksum(content):
-        raise InputError(f"{path} was changed since it was written: restore it, or train into another --out")
+    _require_unchanged(path, content)
     require_fields(f"{path}, made_with", content["made_with"], _MADE_WITH)
     figures = content["figures"]
     require_fields(f"{path}, figures", figures, _FIGURES)
@@ -63,6 +67,11 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}, dead: a horizon is no number of frames")
     require_each(f"{path}, audio", figures.get("audio", {}), (float, Null))
     return content
+
+
+def _require_unchanged(path: Path, content: dict[str, Any]) -> None:
+    if content.pop("checksum", _checksum(content)) != _checksum(content):
+        raise InputError(f"{path} was changed since it was written: restore it, or train into another --out")
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
@@ -82,7 +91,8 @@ def read_probe_report(folder: Path) -> dict[str, Any]:
         InputError: It is damaged, or of something else; one line.
     """
     path = folder / PROBES
-    content = read_json(path, {"made_with": dict, "report": dict})
+    content = read_json(path, {"made_with": dict, "report": dict, "checksum": (str, Missing)})
+    _require_unchanged(path, content)
     report = content["report"]
     for name, found in report.items():
         require_fields(f"{path}, {name}", found, _PROBE)

@@ -12,14 +12,14 @@ from typing import Any
 
 from probes.corpus import Corpus
 from probes.corpus.sampling import FrameSampler
-from probes.fit.figures import METRICS, PROBES, read_metrics, read_probe_report
+from probes.fit.figures import METRICS, PROBES, read_metrics, read_probe_report, write_probe_report
 from probes.fit.pipeline import fit_bins, held_out, is_finished, make_trainer, write_figures
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import SAETrainer, TrainingOptions, train
 from probes.sae.base import SparseAutoencoder
 from probes.sae.relu import ReluConfig
 from probes.support.devices import in_float32
-from probes.support.files import write_json, write_whole
+from probes.support.files import write_whole
 from probes.support.workers import join_launch
 
 HIDDEN = (2048, 4096, 8192, 12288, 16384)
@@ -139,7 +139,7 @@ def judge_probes(
             continue
         sae = SparseAutoencoder.from_pretrained(folder).to(device)
         report = fit_linear_probes(corpus, sae, bins, options).report
-        write_json(folder / PROBES, {"made_with": made_with, "report": report})
+        write_probe_report(folder, {"made_with": made_with, "report": report})
         if progress:
             progress("probes", number + 1, len(folders))
 

@@ -92,6 +92,14 @@ def file_checksum(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+def parse_json(text: str) -> Any:
+    """What JSON text says. Raises ValueError, also for half of a surrogate pair, which no file can hold."""
+    content = json.loads(text)
+    if "\\u" in text:
+        json.dumps(content, ensure_ascii=False).encode()
+    return content
+
+
 def read_json(path: Path, fields: Fields | None = None) -> dict[str, Any]:
     """A JSON object from a file.
 
@@ -103,7 +111,7 @@ def read_json(path: Path, fields: Fields | None = None) -> dict[str, Any]:
         InputError: It is none, or a field is missing or of another type; one line that names the file.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InputError(f"{path} is not valid JSON: {reason}") from error
@@ -125,7 +133,7 @@ def read_json_lines(path: Path, fields: Fields) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         place = f"line {number} of {path}"
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{place} is not valid JSON: it is damaged, restore it or make it anew") from error
         require_fields(place, row, fields)

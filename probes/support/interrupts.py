@@ -13,6 +13,29 @@ from typing import Any
 
 AGAIN = 0.05
 """Seconds after which an interrupt that was let pass comes again."""
+_came = threading.Event()
+
+
+def raise_interrupts() -> None:
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt, and note that one came (`interrupted`).
+
+    A library may make another error of it: safetensors' reader, for one, turns it into a ValueError. Where Ctrl-C is
+    ignored, as in a shell's background job, it stays so.
+    """
+    _came.clear()
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        if kind == signal.SIGTERM or signal.getsignal(kind) is signal.default_int_handler:
+            signal.signal(kind, _interrupt)
+
+
+def interrupted() -> bool:
+    """Whether Ctrl-C or SIGTERM has come since `raise_interrupts`."""
+    return _came.is_set()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _came.set()
+    raise KeyboardInterrupt
 
 
 class StopRequest:
@@ -59,7 +82,7 @@ def raise_ignored_interrupts() -> None:
     """Let an interrupt come again that fell where Python can only report an exception and go on.
 
     That is a destructor, or a callback from C; the compiler of numba, which librosa uses, has both. Without this the
-    command would go on to its end and exit with 0. SIGTERM must raise KeyboardInterrupt, as `cli.main` has it.
+    command would go on to its end and exit with 0. SIGTERM must raise KeyboardInterrupt, as `raise_interrupts` has it.
     """
     usual = sys.unraisablehook
 

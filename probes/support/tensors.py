@@ -86,11 +86,18 @@ def raw_bytes(tensor: Tensor) -> Any:
 
 
 def require_finite_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raise InputError when a weights file holds NaN, infinity, or numbers whose squares float32 does not hold."""
+    """Raise InputError when a weights file holds NaN, infinity, or numbers whose squares float32 does not hold.
+
+    Or a standard deviation (`std`), by which latents are divided, that is not above 0.
+    """
     for name, value in tensors.items():
         if value.is_floating_point() and not bool(torch.isfinite(value.float().square()).all()):
             raise InputError(
                 f"{path} holds weights that are not finite, or too large ({name}): train or download it again"
+            )
+        if name.rpartition(".")[2] == "std" and not bool((value > 0).all()):
+            raise InputError(
+                f"{path} holds a standard deviation that is not above 0 ({name}): train or download it again"
             )
 
 

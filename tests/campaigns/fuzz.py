@@ -1,9 +1,9 @@
 """Damage what the program reads, and see that it gives the right figures or one line.
 
-Each case copies a sound folder, changes one thing in it, and reads it in a forked child with an alarm. The outcome is
-right (the figures of the sound folder), refused (InputError, one line), told (other figures, with a warning), other
-identity (figures of data that the fingerprint tells apart), or a finding: a traceback, a hang, code run, a
-number that is not finite, a line of more than 2,000 characters, or other figures without a word.
+Each case copies a sound folder, changes one thing in it, and reads it in a forked child that may work for 20 seconds.
+The outcome is right (the figures of the sound folder), refused (InputError, one line), told (other figures, with a
+warning), other identity (figures of data that the fingerprint tells apart), or a finding: a traceback, a hang, code
+run, a number that is not finite, a line of more than 2,000 characters, or other figures without a word.
 
     python -m tests.campaigns.fuzz --mutations 10000 --seed 0
     python -m tests.campaigns.fuzz --seed 0 --only 4711      (one case again)
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,11 @@ import torch
 from probes.errors import InputError
 from tests.campaigns.mutations import MARKER, damage, damage_text
 from tests.campaigns.places import commands, contents, make_inputs
-from tests.campaigns.programme import Child, preload
+from tests.campaigns.programme import Child, draw_numbers, end_with_summary, preload, warm
 from tests.campaigns.report import Report
 
-ALARM = 20
+LONGEST = 20
+"""Seconds of a core for one case; one that waits is given up after fifteen times that."""
 MEMORY = 12 * 2**30
 LONGEST_LINE = 2000
 SPECS = (
@@ -87,9 +89,14 @@ def read_run(folder: Path) -> Figures:
 
 
 def resume_run(folder: Path) -> Figures:
-    """The folder after the same command was given again."""
+    """The folder after the same command was given again, with the numbers of its figures.
+
+    Without run.json, which also holds what is only recorded.
+    """
+    draw_numbers()
     run_command(commands(folder, folder / "run")["trace"])
-    kept = {name: data for name, data in contents(folder / "run").items() if not name.endswith(".damaged")}
+    held = contents(folder / "run").items()
+    kept = {name: data for name, data in held if not name.endswith((".damaged", "run.json"))}
     return {"figures": digest(*(part for pair in sorted(kept.items()) for part in pair))}
 
 
@@ -109,9 +116,12 @@ def fit_on_corpus(folder: Path) -> Figures:
 
 
 def continue_corpus(folder: Path) -> Figures:
-    """The corpus after the same command was given again."""
+    """The rows of the corpus after the same command was given again; bytes behind them are never read."""
+    from probes.corpus import Corpus
+
     run_command(commands(folder, folder / "corpus")["fit encode"])
-    return {"figures": digest(*(part for pair in sorted(contents(folder / "corpus").items()) for part in pair))}
+    arrays = [np.load(path) for path in sorted((folder / "corpus").rglob("*.npy"))]
+    return {"figures": digest(Corpus.open(folder / "corpus").fingerprint, *arrays)}
 
 
 def resume_sae(folder: Path) -> Figures:
@@ -244,6 +254,10 @@ class Campaign:
         make_sound(self._sound, {folder for kind in kinds for folder in FOLDERS[kind]})
         self._right = {}
         for kind in kinds:
+            shutil.copytree(self._sound, place / "warm")
+            warm(lambda kind=kind: KINDS[kind].read(place / "warm"))
+            shutil.rmtree(place / "warm")
+        for kind in kinds:
             self._copy(kind)
             code, said, err = self._read(kind)
             if code != 0:
@@ -278,7 +292,7 @@ class Campaign:
             return "FINDING code was run"
         if "Traceback (most recent call last)" in err:
             return "FINDING traceback"
-        if code == -signal.SIGALRM:
+        if code in (-signal.SIGXCPU, -signal.SIGKILL):
             return "FINDING hang"
         if code == 2:
             lines = [line for line in err.splitlines() if line.strip()]
@@ -307,7 +321,7 @@ class Campaign:
 
     def _read(self, kind: str) -> tuple[int, Figures, str]:
         child = Child(lambda: _say(KINDS[kind].read, self._case), self._place / "child", _guard)
-        end = child.wait(limit=ALARM + 10)
+        end = child.wait(limit=15 * LONGEST)
         lines = [line for line in end.out.splitlines() if line.startswith("FIGURES ")]
         return end.code, json.loads(lines[-1][8:]) if lines else {}, end.err
 
@@ -317,8 +331,10 @@ def make_sound(place: Path, folders: set[str]) -> None:
     make_inputs(place, [name for name in ("audio", "corpus", "sae", "readout", "run") if name in _needed(folders)])
     if "half" in folders:
         child = Child(lambda: run_command(commands(place, place / "half")["fit sae"]), place / "making")
-        while child.running and not (place / "half" / "checkpoint.safetensors").exists():
-            pass
+        checkpoint, seen = place / "half" / "checkpoint.safetensors", set[int]()
+        while child.running and len(seen) < 2:  # the second one, so that little is left to train
+            with suppress(FileNotFoundError):
+                seen.add(checkpoint.stat().st_ino)
         child.kill(signal.SIGKILL, 0)
         child.wait()
     if "weights" in folders:
@@ -364,7 +380,7 @@ def _say(read: Callable[[Path], Figures], folder: Path) -> int:
 
 
 def _guard() -> None:
-    signal.alarm(ALARM)
+    resource.setrlimit(resource.RLIMIT_CPU, (LONGEST, LONGEST + 5))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
@@ -387,6 +403,7 @@ def main() -> int:
     parser.add_argument("--summary", type=Path, default=Path("campaign-fuzz.json"), help="where the summary goes")
     given = parser.parse_args()
     report = Report("fuzz", given.mutations if given.only is None else 1, {"seed": given.seed, "kinds": given.kind})
+    end_with_summary()
     try:
         run(report, given.mutations, given.seed, given.only, tuple(given.kind or ()))
     except KeyboardInterrupt:

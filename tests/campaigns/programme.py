@@ -1,21 +1,26 @@
 """The program in a forked child: every start costs a fork and not an import, and every end is seen from outside."""
 
+import gc
 import importlib
 import os
 import resource
+import select
 import signal
 import sys
-import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
+import numpy as np
 import torch
 
 import cli
 from probes.support.torchaudio_stub import ensure_torchaudio
+from tracer.figures.palette import Drawing
 
 # What the commands import when they need it.
 LATE = [
@@ -51,14 +56,55 @@ LATE = [
 ]
 
 
+def end_with_summary() -> None:
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt, in a shell's background job too, where Ctrl-C is ignored."""
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.default_int_handler)
+
+
+def draw_numbers() -> None:
+    """From here on figures are made and written as ever, but hold the numbers of their lines and no image of them."""
+
+    def numbers(figure: Drawing, file: IO[bytes], **options: Any) -> None:
+        for axes in figure.axes:
+            for line in axes.lines:
+                file.write(np.asarray(line.get_xydata()).tobytes())
+
+    Drawing.savefig = numbers  # type: ignore[method-assign, assignment]
+
+
+def warm(*works: Callable[[], object]) -> list[Any]:
+    """Do some work in this process, so that every fork has what it imports and compiles; what it says is dropped.
+
+    Returns:
+        The exit codes of those that end with one, and what the others return.
+    """
+    handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    arguments, report = sys.argv, sys.unraisablehook
+    ends: list[Any] = []
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        for work in works:
+            with warnings.catch_warnings():
+                try:
+                    ends.append(work())
+                except SystemExit as end:
+                    ends.append(end.code)
+    sys.argv, sys.unraisablehook = arguments, report
+    for kind, handler in handlers.items():
+        signal.signal(kind, handler)
+    gc.collect()
+    gc.freeze()  # a fork copies what its collector touches
+    return ends
+
+
 @dataclass(frozen=True)
 class End:
-    """How a child ended: its exit code (negative: the signal that killed it), what it said, and how long it took."""
+    """How a child ended: its exit code (negative: the signal that killed it), what it said, and how long it worked."""
 
     code: int
     out: str
     err: str
-    seconds: float
+    worked: float
 
     @property
     def traceback(self) -> bool:
@@ -98,7 +144,6 @@ class Child:
 
     def __init__(self, work: Callable[[], int | None], place: Path, before: Callable[[], None] | None = None) -> None:
         self._place = place
-        self._begun = time.monotonic()
         (place / "tmp").mkdir(parents=True, exist_ok=True)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -110,17 +155,24 @@ class Child:
         os.close(say_ready)
         os.read(ready, 1)
         os.close(ready)
+        self._end = os.pidfd_open(self.pid)  # readable once it has ended
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended; a zombie counts as running until `wait`."""
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        """Whether it has not ended."""
+        return not self._ends_within(0.0)
+
+    @property
+    def worked(self) -> float:
+        """Seconds of a core that its main thread has had: how far it is, however busy the machine."""
+        with suppress(OSError):
+            return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]) / 1e9
+        return 0.0
 
     def kill(self, number: int, after: float) -> bool:
-        """Send a signal after so many seconds. False when the child has ended before."""
-        until = self._begun + after
-        while time.monotonic() < until and self.running:
-            time.sleep(min(0.002, max(0.0, until - time.monotonic())))
+        """Send a signal once it has worked so many seconds. False when the child has ended before."""
+        while (left := after - self.worked) > 0 and not self._ends_within(max(left, 0.001)):
+            pass
         if not self.running:
             return False
         os.kill(self.pid, number)
@@ -128,16 +180,17 @@ class Child:
 
     def wait(self, limit: float = 900.0) -> End:
         """Its end; after `limit` seconds it is killed, and the code is -SIGKILL."""
-        until = self._begun + limit
-        while self.running:
-            if time.monotonic() > until:
-                os.kill(self.pid, signal.SIGKILL)
-                break
-            time.sleep(0.002)
+        if not self._ends_within(limit):
+            os.kill(self.pid, signal.SIGKILL)
+            self._ends_within(limit)
+        worked = self.worked
         _, status = os.waitpid(self.pid, 0)
-        seconds = time.monotonic() - self._begun
+        os.close(self._end)
         out, err = ((self._place / name).read_text(errors="replace") for name in ("out.txt", "err.txt"))
-        return End(os.waitstatus_to_exitcode(status), out, err, seconds)
+        return End(os.waitstatus_to_exitcode(status), out, err, worked)
+
+    def _ends_within(self, seconds: float) -> bool:
+        return bool(select.select([self._end], [], [], seconds)[0])
 
 
 def command(arguments: Sequence[str]) -> Callable[[], int | None]:

@@ -1,8 +1,8 @@
 """Every command where something is scarce: two processes on one folder, few files, little memory, no disk, no rights.
 
-A command must finish with the result it has elsewhere, or end with one line and exit code 2, and go on to that
-result where the scarcity ends. A full disk is a small memory file system where one can be mounted (root on Linux),
-and otherwise a limit on the size of files (EFBIG).
+A command must finish with the result it has elsewhere, or end with one line and exit code 2 (1 where memory ran out),
+and go on to that result where the scarcity ends. A full disk is a small memory file system where one can be mounted
+(root on Linux), and otherwise a limit on the size of files (EFBIG).
 
     python -m tests.campaigns.surroundings
 """
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.campaigns.places import commands, contents, differences, make_inputs
-from tests.campaigns.programme import Child, End, command, preload, trace
+from tests.campaigns.programme import Child, End, command, preload, trace, warm
 from tests.campaigns.report import Report
 
 COMMANDS = ("trace", "fit encode", "fit sae", "fit probes", "steer", "edit", "plot", "compare")
@@ -44,9 +44,8 @@ class Campaign:
         self._whole = {}
         for name in names:
             self._fresh()
-            end = trace(self._commands[name], place / "child")
-            if end.code != 0:
-                raise RuntimeError(f"{name} fails where nothing is scarce: {end.err}")
+            if warm(command(self._commands[name])) != [0]:
+                raise RuntimeError(f"{name} fails where nothing is scarce")
             self._whole[name] = contents(self._out)
 
     def two(self, name: str) -> None:
@@ -62,7 +61,7 @@ class Campaign:
         self._limited(name, "32 open files", lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32)))
 
     def memory(self, name: str) -> None:
-        """A little more address space than the imports have taken."""
+        """A little more address space than the process has that did the work once."""
         for more in MORE_MEMORY:
             self._limited(name, f"{more} MiB more memory", lambda more=more: _limit_memory(more))  # type: ignore[misc]
 
@@ -106,11 +105,14 @@ class Campaign:
         about = {"command": name, "where": where, "code": end.code}
         if end.traceback:
             self._report.finding("traceback", **about, err=end.err[-2500:])
+        elif end.code == 1 and end.one_line and "out of memory" in end.err:
+            self._report.count(f"{where}: out of memory in one line")
         elif end.code not in (0, 2):
             self._report.finding("unexpected end", **about, err=end.err[-1000:])
         elif end.code == 2 and not end.one_line:
             self._report.finding("refused without its line", **about, err=end.err[-1000:])
-        self._report.count(f"{where}: {'done' if end.code == 0 else 'refused' if end.code == 2 else 'finding'}")
+        else:
+            self._report.count(f"{where}: {'done' if end.code == 0 else 'refused'}")
         self._report.advance()
 
     def _goes_on(self, name: str, where: str) -> None:

@@ -83,6 +83,10 @@ def test_a_clip_that_is_not_the_run_s_own_is_refused(tmp_path):
     shutil.copy(tmp_path / "run" / "audio" / "00000.wav", tmp_path / "run" / "audio" / "00001.wav")
     with pytest.raises(InputError, match=r"00001\.wav is not what the run wrote"):
         Run(tmp_path / "run").audio(1)
+    (tmp_path / "run" / "audio" / "00000.wav").unlink()
+    (tmp_path / "run" / "audio" / "00000.wav").mkdir()
+    with pytest.raises(InputError, match=r"00000\.wav is not what the run wrote"):
+        Run(tmp_path / "run").audio(0)
 
 
 def test_a_clip_comes_with_its_sample_rate(tmp_path):

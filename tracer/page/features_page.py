@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from probes.fit.atlas import EDGES, Atlas, clip_name, make_atlas, votes, write_clips
 from tracer.figures.palette import looks
-from tracer.page.folder import page_folder, write_data, write_page
+from tracer.page.folder import bring, page_folder, write_data, write_page
 from tracer.page.run_page import rounded
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ VOTES = 3
 def write_features(readout: Readout, corpus: Corpus, space: Space, out: Path, report: Report) -> Path:
     """Write the page of a readout's features.
 
+    Clips are made beside the page and brought into it at the end, so that a process that was killed goes on with those
+    that are missing.
+
     Args:
         readout: Autoencoder and probes.
         corpus: Where the features are looked for; its latents are decoded to be heard.
@@ -42,7 +46,8 @@ def write_features(readout: Readout, corpus: Corpus, space: Space, out: Path, re
     """
     with page_folder(out) as folder:
         atlas = make_atlas(readout, corpus, report)
-        write_clips(atlas, corpus, space, folder / "clips", report)
+        clips = out.with_name(f".{out.name}.{corpus.fingerprint}-{space.fingerprint()}.clips")
+        write_clips(atlas, corpus, space, clips, report)
         hidden = len(atlas.density)
         said = [classes_of(readout, slice(start, start + BLOCK)) for start in range(0, hidden, BLOCK)]
         write_data(folder, "features", overview(readout, corpus, atlas, [one for block in said for one in block]))
@@ -51,6 +56,10 @@ def write_features(readout: Readout, corpus: Corpus, space: Space, out: Path, re
             content = [feature_data(readout, atlas, first + k, own) for k, own in enumerate(classes)]
             write_data(folder, f"features-{block:03d}", content)
         write_page(folder, "features", ("features",))
+        for name in {clip_name(*moment) for moment in atlas.moments}:
+            bring(clips / name, folder / "clips" / name)
+    for made in out.parent.glob(f".{out.name}.*.clips"):
+        shutil.rmtree(made, ignore_errors=True)
     return out / "index.html"
 
 

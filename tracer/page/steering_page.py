@@ -8,7 +8,7 @@ from typing import Any
 
 from probes.attributes.songs import UNITS
 from probes.errors import InputError
-from probes.support.files import read_json
+from probes.support.files import Fields, Missing, read_json
 from tracer.clips import MEASURED
 from tracer.figures.palette import looks
 from tracer.page.folder import bring_as_ogg, write_data
@@ -17,10 +17,17 @@ from tracer.steering.tables import read_csv
 SHOWN = ("pitch", "loudness", "timbre")
 
 
+KINDS: dict[str, tuple[str, Fields]] = {
+    "steer.json": ("dose", {"indices": list, "prompts": list}),
+    "lockin.json": ("lockin", {"edits": (list, Missing), "windows": (int, Missing)}),
+    "edit.json": ("edit", {"edits": list}),
+}
+"""What made a folder that holds such a file, and what is read of it."""
+
+
 def steering_kind(folder: Path) -> str | None:
     """What made a folder: "dose" (`trace steer`), "lockin" (`trace steer --when`), "edit" (`trace edit`), or None."""
-    kinds = {"steer.json": "dose", "lockin.json": "lockin", "edit.json": "edit"}
-    return next((kind for name, kind in kinds.items() if (folder / name).is_file()), None)
+    return next((kind for name, (kind, _) in KINDS.items() if (folder / name).is_file()), None)
 
 
 def write_steering(source: Path, kind: str, folder: Path, report: Callable[[int, int], None]) -> None:
@@ -43,12 +50,19 @@ def write_steering(source: Path, kind: str, folder: Path, report: Callable[[int,
     if kind == "dose":
         content |= dose_data(source, folder, report)
     elif kind == "lockin":
+        about_of(source, kind)
         content |= {name: rows_of(source, name) for name in ("lockin", "emergence")}
     else:
         content |= edit_data(source, folder)
     names = {row["attribute"] for row in [*content.get("doses", []), *content.get("lockin", [])]}
     content["colours"] = {name: look.colour for name, look in looks(sorted(names | set(SHOWN))).items()}
     write_data(folder, "steering", content)
+
+
+def about_of(source: Path, kind: str) -> dict[str, Any]:
+    """What the folder says of its run; InputError where that is damaged."""
+    name, fields = next((name, fields) for name, (own, fields) in KINDS.items() if own == kind)
+    return read_json(source / name, fields)
 
 
 def rows_of(source: Path, name: str) -> list[dict[str, Any]]:
@@ -62,7 +76,7 @@ def rows_of(source: Path, name: str) -> list[dict[str, Any]]:
 def dose_data(source: Path, folder: Path, report: Callable[[int, int], None]) -> dict[str, Any]:
     """Tables, prompts and versions of a folder of `trace steer`."""
     doses, clips = rows_of(source, "dose"), rows_of(source, "clips")
-    about = read_json(source / "steer.json", {"indices": list, "prompts": list})
+    about = about_of(source, "dose")
     edits = list(dict.fromkeys(row["edit"] for row in doses))
     captions = dict(zip(about["indices"], about["prompts"]))
     indices = list(dict.fromkeys(int(row["prompt"]) for row in clips))
@@ -97,7 +111,7 @@ def version(source: Path, folder: Path, row: dict[str, Any], edits: list[str]) -
 
 def edit_data(source: Path, folder: Path) -> dict[str, Any]:
     """Versions of an edited recording, with their curves."""
-    about = read_json(source / "edit.json", {"edits": list})
+    about = about_of(source, "edit")
     curves = rows_of(source, "curves")
     versions = []
     for row in rows_of(source, "summary"):

@@ -34,6 +34,7 @@ from probes.support.files import (
     Fields,
     Missing,
     file_checksum,
+    parse_json,
     plain_errors,
     require_fields,
     sync_folder,
@@ -48,6 +49,7 @@ from tracer.record.shards import PromptTrace, ShardPair, write_pair
 FORMAT = 2
 """Format of the folder; version 0.1.0 wrote 1, whose frames have no readings."""
 Null = type(None)
+HEADER: Fields = {"options": dict, "prompts": dict, "about": dict, "checksums": (bool, Missing)}
 OPTIONS: Fields = {
     "frames": bool,
     "model": (str, Missing),
@@ -63,7 +65,7 @@ ABOUT: Fields = {
     "bins": (dict, Null, Missing),
     "frame_rate": (float, Null, Missing),
 }
-"""What is read of the options, and of what is only recorded."""
+"""What is read of the header, of the options, and of what is only recorded."""
 MOST = 10**8
 """Prompts and seeds that a run can have."""
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError)
@@ -110,6 +112,7 @@ class RunStore:
             "options": {**options, "frames": frames},
             "prompts": {"n": len(prompts), "hash": prompts_hash(prompts)},
             "about": dict(about or {}),
+            "checksums": True,
         }
         header = json.loads(json.dumps(header, default=str))
         with plain_errors(folder):
@@ -119,9 +122,10 @@ class RunStore:
                 (folder / name).mkdir(exist_ok=True)
             if not _holds(folder / "prompts.csv", prompts):
                 _write_prompts(folder / "prompts.csv", prompts)
-            run = run_identity(_read_header(folder))
+            there = _read_header(folder)
+            run = run_identity(there)
             if clean:
-                _clean(folder, frames, run)
+                _clean(folder, frames, run, there["checksums"])
         reader = RunReader(folder)
         done = np.zeros(reader.planned, dtype=bool)
         done[reader.indices] = True
@@ -169,16 +173,19 @@ class RunReader:
         """Clips of the whole run."""
         self.frames = bool(self.options["frames"])
         self._run = run_identity(header)
+        self._checked: bool = header["checksums"]
         self._open_pairs: dict[int, ShardPair] = {}
         self._names: list[str] = []
         self._file = np.full(self.planned, -1, dtype=np.int32)
         self._group = np.zeros(self.planned, dtype=np.int32)
-        for name in sorted(_shard_names(self.path, False) - _shard_names(self.path, self.frames)):
-            told = f"shard {name} of {self.path} has no frames beside it: its clips are left out"
+        shards = _names(self.path, "shards")
+        for name in sorted(shards ^ _names(self.path, "frames")) if self.frames else ():
+            there, missing = ("shard", "frames") if name in shards else ("frames file", "shard")
+            told = f"{there} {name} of {self.path} has no {missing} beside it: its clips are left out"
             warnings.warn(f"{told}; run the same trace command again to redo them", stacklevel=2)
         for name in sorted(_shard_names(self.path, self.frames)):
             try:
-                pair = ShardPair(self.path, name, self.frames, self._run)
+                pair = ShardPair(self.path, name, self.frames, self._run, self._checked)
             except _READ_ERRORS as error:
                 warnings.warn(f"{_damaged(self.path, name, error)}: its clips are left out", stacklevel=2)
                 continue
@@ -251,7 +258,7 @@ class RunReader:
         if number not in self._open_pairs:
             if len(self._open_pairs) >= 8:
                 self._open_pairs.pop(next(iter(self._open_pairs))).close()
-            self._open_pairs[number] = ShardPair(self.path, self._names[number], self.frames, self._run)
+            self._open_pairs[number] = ShardPair(self.path, self._names[number], self.frames, self._run, self._checked)
         return self._open_pairs[number]
 
 
@@ -277,8 +284,8 @@ def _create(folder: Path, header: dict[str, Any]) -> None:
 
 def _read_header(folder: Path) -> dict[str, Any]:
     try:
-        header = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        require_fields(folder / "run.json", header, {"options": dict, "prompts": dict, "about": dict})
+        header = parse_json((folder / "run.json").read_text(encoding="utf-8"))
+        require_fields(folder / "run.json", header, HEADER)
         require_fields(folder / "run.json", header["prompts"], {"n": int, "hash": str})
         require_fields(folder / "run.json", header["options"], OPTIONS)
         require_fields(folder / "run.json", header["about"], ABOUT)
@@ -293,7 +300,7 @@ def _read_header(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder} was written in format {header.get('format')}, this version reads {FORMAT}: choose another --out"
         )
-    return header
+    return {"checksums": False, **header}  # runs made before clips had checksums do not say
 
 
 def _require_same(folder: Path, header: dict[str, Any]) -> None:
@@ -324,11 +331,12 @@ def _holds(path: Path, prompts: Sequence[Prompt]) -> bool:
     return path.exists() and path.read_bytes() == text.getvalue().encode()
 
 
-def _shard_names(folder: Path, frames: bool) -> set[str]:
-    def stems(kind: str) -> set[str]:
-        return {path.stem for path in (folder / kind).glob("*.parquet") if not path.name.startswith(".")}
+def _names(folder: Path, kind: str) -> set[str]:
+    return {path.stem for path in (folder / kind).glob("*.parquet") if not path.name.startswith(".")}
 
-    return stems("shards") & stems("frames") if frames else stems("shards")
+
+def _shard_names(folder: Path, frames: bool) -> set[str]:
+    return _names(folder, "shards") & _names(folder, "frames") if frames else _names(folder, "shards")
 
 
 def run_identity(header: Mapping[str, Any]) -> str:
@@ -337,13 +345,13 @@ def run_identity(header: Mapping[str, Any]) -> str:
     return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
 
-def _clean(folder: Path, frames: bool, run: str) -> None:
+def _clean(folder: Path, frames: bool, run: str, checked: bool) -> None:
     kinds = ("shards", "frames") if frames else ("shards",)
     for leftover in (path for kind in kinds for path in (folder / kind).glob(".*.tmp")):
         leftover.unlink(missing_ok=True)
     for name in sorted(_shard_names(folder, frames)):
         try:
-            pair = ShardPair(folder, name, frames, run)
+            pair = ShardPair(folder, name, frames, run, checked)
             pair.verify()
             changed = [file for file, checksum in pair.files.items() if _changed(folder / file, checksum)]
             pair.close()
@@ -364,8 +372,8 @@ def _clean(folder: Path, frames: bool, run: str) -> None:
 
 
 def _changed(path: Path, checksum: str) -> bool:
-    """Whether a clip's file is there with other bytes. One that was removed is the user's affair."""
-    return path.exists() and file_checksum(path) != checksum
+    """Whether something else is there than a clip's file. One that was removed is the user's affair."""
+    return os.path.lexists(path) and (not path.is_file() or file_checksum(path) != checksum)
 
 
 def _damaged(folder: Path, name: str, error: BaseException) -> str:

@@ -1,9 +1,7 @@
 """The latent space of the bundled demonstration model: 22.05 kHz mono, 64 channels at 21.53 frames per second."""
 
-import json
-from collections.abc import Mapping
+import dataclasses
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,10 +10,13 @@ from probes.errors import InputError
 from probes.spaces.base import Space
 from probes.spaces.mini.codec import Codec, CodecConfig, invert
 from probes.spaces.weights import load_strict
-from probes.support.tensors import read_safetensors
+from probes.support.files import Missing, read_json
+from probes.support.tensors import read_safetensors, require_finite_weights
 
 BUNDLED = Path(__file__).resolve().parents[2] / "weights" / "mini-codec"
 ITERATIONS = 12  # of Griffin-Lim
+MOST = 2**16
+"""Largest number in the description of a codec."""
 FRAMES_AT_ONCE = 4200  # latent frames of a batch that are given a phase together; bounds memory
 
 
@@ -70,11 +71,14 @@ def read_codec(folder: Path) -> Codec:
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise InputError(f"{folder} has no {name}: give the folder of a mini codec, or leave the weights out")
-    try:
-        settings: Mapping[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        codec = Codec(CodecConfig(**settings))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{folder / 'config.json'} does not describe a mini codec: {error}") from error
+    config = folder / "config.json"
+    kinds = {field.name: float if field.name == "noise" else int for field in dataclasses.fields(CodecConfig)}
+    settings = read_json(config, {name: (kind, Missing) for name, kind in kinds.items()})
+    wrong = [name for name, value in settings.items() if name not in kinds or not 0 < value <= MOST]
+    if wrong:
+        raise InputError(f"{config} does not describe a mini codec: {wrong[0][:40]!r} is unknown or not in 1 to {MOST}")
+    codec = Codec(CodecConfig(**settings))
     tensors = {name: tensor.float() for name, tensor in read_safetensors(folder / "model.safetensors").items()}
+    require_finite_weights(folder / "model.safetensors", tensors)
     load_strict(codec, tensors, str(folder))
     return codec.eval().requires_grad_(False)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from probes.errors import InputError
-from probes.fit.figures import read_figures, read_metrics, read_probe_report, write_metrics
+from probes.fit.figures import read_figures, read_metrics, read_probe_report, write_metrics, write_probe_report
 
 FIGURES = {
     "frames": 90, "fvu": 0.2, "l0": 3.5, "sparsity": 0.9, "silent": 0.1, "shrinkage": 0.97, "cosine": 0.9,
@@ -98,3 +98,14 @@ def test_what_is_no_object_is_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(content)
     with pytest.raises(InputError, match=r"metrics\.json"):
         read_figures(tmp_path)
+
+
+def test_a_changed_report_of_probes_is_noticed(tmp_path: Path) -> None:
+    write_probe_report(tmp_path, REPORT)
+    assert read_probe_report(tmp_path) == REPORT
+    path = tmp_path / "probes.json"
+    changed = json.loads(path.read_text())
+    changed["report"]["pitch"]["accuracy"] = 0.99
+    path.write_text(json.dumps(changed))
+    with pytest.raises(InputError, match=r"probes\.json was changed since it was written"):
+        read_probe_report(tmp_path)

@@ -121,6 +121,28 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
         MiniSpace(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        '{"hop": 0}',
+        '{"hop": "1024"}',
+        '{"width": 384.5}',
+        '{"noise": null}',
+        '{"head": 1e12}',
+        "[1]",
+        "null",
+        "[" * 10**5,
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_description_that_no_codec_has_is_one_line(settings: str, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "config.json").write_text(settings)
+    with pytest.raises(InputError, match=r"config\.json") as refused:
+        MiniSpace(str(tmp_path))
+    assert "\n" not in str(refused.value)
+
+
 def test_no_frequency_whistles(space: Space) -> None:
     """A bin that is wrong by itself, unlike its neighbours, is a tone that no music asked for."""
     assert isinstance(space, MiniSpace)

@@ -16,7 +16,7 @@ from probes.errors import InputError
 from probes.sae import SparseAutoencoder, load_config
 from probes.support.files import read_json, require_fields, sweep_temporary
 from probes.support.paths import result_folder
-from probes.support.tensors import checksum, require_covariance
+from probes.support.tensors import checksum, require_covariance, require_finite_weights
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, "[1]", "{", "\ufeff{}", ""])
@@ -128,3 +128,10 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in kept)
     sweep_temporary(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["std", "sae.std"])
+def test_a_standard_deviation_of_zero_is_refused(name, tmp_path):
+    require_finite_weights(tmp_path, {name: torch.ones(3), "bias": torch.zeros(3)})
+    with pytest.raises(InputError, match="standard deviation that is not above 0"):
+        require_finite_weights(tmp_path, {name: torch.tensor([1.0, 0.0, 1.0])})

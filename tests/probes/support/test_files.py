@@ -69,3 +69,12 @@ def test_options_that_differ_are_named_with_both_values() -> None:
         "runs/a holds a run with other options: cfg (not set there, 4.0 here), sae.lam (0.01 there, 0.5 here), "
         "seed (0 there, 1 here): choose another --out or repeat them"
     )
+
+
+def test_half_of_a_surrogate_pair_is_no_json(tmp_path):
+    (tmp_path / "a.json").write_text('{"revision": "\\ud83d"}')
+    with pytest.raises(InputError, match=r"a\.json is not valid JSON") as refused:
+        read_json(tmp_path / "a.json")
+    assert str(refused.value).isprintable()
+    (tmp_path / "a.json").write_text('{"revision": "\\ud83d\\ude00"}')
+    assert read_json(tmp_path / "a.json") == {"revision": "\U0001f600"}

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from support.browser import Watched
 from support.corpus import tiny_corpus
 from support.readout import tiny_readout
 
+from probes.fit import atlas
 from probes.spaces import load_space
 from tracer.page.features_page import write_features
 
@@ -43,6 +46,30 @@ def test_features_are_found_opened_and_heard(watched: Callable[..., Watched], pa
     neighbour.click()
     shown.wait_for_function(f"() => document.getElementById('which').textContent === 'Feature {number}'")
     assert not one.outside(page.parent)
+
+
+def test_a_page_that_was_broken_off_makes_no_clip_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    corpus = tiny_corpus(tmp_path / "corpus", frames=90, channels=64, splits=("train", "test"))
+    readout, space = tiny_readout(64, 32), load_space("mini")
+    whole = write_features(readout, corpus, space, tmp_path / "whole", lambda *_: None).parent
+    decode, made = atlas.decoded, []
+
+    def killed(*given: Any) -> np.ndarray:
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(given[1:])
+        return decode(*given)
+
+    monkeypatch.setattr(atlas, "decoded", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_features(readout, corpus, space, tmp_path / "page", lambda *_: None)
+    monkeypatch.setattr(atlas, "decoded", lambda *given: made.append(given[1:]) or decode(*given))
+    page = write_features(readout, corpus, space, tmp_path / "page", lambda *_: None).parent
+    clips = sorted(path.name for path in (page / "clips").iterdir())
+    assert 2 < len(clips) == len(made)
+    assert clips == sorted(path.name for path in (whole / "clips").iterdir())
+    assert all((page / "clips" / name).read_bytes() == (whole / "clips" / name).read_bytes() for name in clips)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_sorting_thousands_is_quick(watched: Callable[..., Watched], page: Path) -> None:

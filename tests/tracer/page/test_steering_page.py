@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from support import steering_folders
 from support.browser import PLAYING, Watched
 
+from probes.errors import InputError
 from tracer.page.viewing import write_view
+from tracer.steering.tables import open_run
 
 
 def test_doses_are_on_one_switch_at_the_same_second(watched: Callable[..., Watched], tmp_path: Path) -> None:
@@ -48,3 +51,15 @@ def test_lock_in_is_drawn(watched: Callable[..., Watched], tmp_path: Path) -> No
     assert shown.locator("#lockin .chart").count() == 2
     assert shown.locator("#listen").is_hidden()
     assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", '{"edits": 3}', '{"windows": "many"}', "[" * 10**5, "\0" * 40])
+def test_a_damaged_description_of_a_run_is_one_line(content: str, tmp_path: Path) -> None:
+    folder = steering_folders.write_lockin(tmp_path / "when")
+    (folder / "lockin.json").write_text(content)
+    with pytest.raises(InputError, match=r"lockin\.json") as refused:
+        write_view([folder])
+    assert "\n" not in str(refused.value)
+    with pytest.raises(InputError, match=r"lockin\.json|other options") as refused:
+        open_run(folder, "lockin.json", {"edits": ["loudness=+"], "windows": 3})
+    assert "\n" not in str(refused.value)

@@ -1,5 +1,8 @@
 """Damaged shards and tables: found, named in one line, redone."""
 
+import json
+
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import planted
@@ -59,3 +62,45 @@ def test_a_table_of_other_rows_is_one_line(tmp_path, kind, change):
     pq.write_table(table, path, row_group_size=len(table), write_page_checksum=True)
     with pytest.raises(InputError, match="run the same trace command again"):
         compute_progress(folder)
+
+
+@pytest.mark.parametrize("kind", ["shards", "frames"])
+@pytest.mark.parametrize("metadata", ["kept", "lost"])
+@pytest.mark.parametrize("change", ["whole curves cut off", "a number changed"])
+def test_a_shard_that_another_program_wrote_again_with_other_content_is_redone(tmp_path, kind, metadata, change):
+    folder = planted.write(tmp_path / "run", 3, batch=1)
+    path = folder / kind / "0000001-0000001.parquet"
+    table = pq.read_table(path)
+    if change == "whole curves cut off":
+        table = table.slice(0, table["index"].to_pylist().index(0, 1))
+    else:
+        name = "p" if kind == "shards" else "classes"
+        rows = table[name].to_pylist()
+        rows[-1] = rows[-1][::-1]
+        field = table.schema.field(name)
+        table = table.set_column(table.column_names.index(name), field, pa.array(rows, field.type))
+        assert not table.equals(pq.read_table(path))
+    if metadata == "lost":
+        table = table.replace_schema_metadata({})
+    pq.write_table(table, path, row_group_size=len(table), write_page_checksum=True)
+    with pytest.warns(UserWarning, match="0000001-0000001 .* damaged"):
+        store = open_run(folder, 3)
+    assert store.pending_batches(1) == [[1]]
+
+
+def test_a_run_from_before_clips_had_checksums_is_read_and_goes_on(tmp_path):
+    folder = planted.write(tmp_path / "run", 3, batch=1)
+    header = json.loads((folder / "run.json").read_text())
+    del header["checksums"]
+    (folder / "run.json").write_text(json.dumps(header))
+    for path in folder.glob("*/*.parquet"):
+        table = pq.read_table(path)
+        metadata = {name: value for name, value in table.schema.metadata.items() if name != b"clips"}
+        table = table.replace_schema_metadata(metadata)
+        pq.write_table(table, path, row_group_size=len(table), write_page_checksum=True)
+    (folder / "shards" / "0000002-0000002.parquet").unlink()
+    store = open_run(folder, 3)
+    assert store.pending_batches(1) == [[2]]
+    store.append([planted.trace(2)])
+    for prompt, trace in enumerate(RunReader(folder).traces()):
+        same_trace(trace, planted.trace(prompt))

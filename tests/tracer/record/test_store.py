@@ -436,8 +436,11 @@ def test_a_changed_prompt_list_is_written_again_when_a_run_goes_on(tmp_path):
     assert (folder / "prompts.csv").read_bytes() == whole
 
 
-def test_a_shard_without_its_frames_is_told(tmp_path):
+@pytest.mark.parametrize(
+    ("gone", "told"), [("frames", "has no frames beside it"), ("shards", "has no shard beside it")]
+)
+def test_half_of_a_pair_is_told(tmp_path, gone, told):
     folder = planted.write(tmp_path / "run", 4, batch=2)
-    next(iter(sorted((folder / "frames").glob("*.parquet")))).unlink()
-    with pytest.warns(UserWarning, match="has no frames beside it: its clips are left out"):
+    next(iter(sorted((folder / gone).glob("*.parquet")))).unlink()
+    with pytest.warns(UserWarning, match=f"{told}: its clips are left out"):
         assert RunReader(folder).indices.tolist() == [2, 3]

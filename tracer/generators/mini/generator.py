@@ -1,6 +1,5 @@
 """The bundled demonstration model as a generator: captions and seeds in, latents out, offline."""
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,8 @@ import torch
 from torch import Tensor
 
 from probes.errors import InputError
-from probes.support.tensors import fingerprint, first_line, read_safetensors
+from probes.support.files import read_json, require_fields
+from probes.support.tensors import fingerprint, first_line, read_safetensors, require_finite_weights
 from tracer.generators.base import Generator
 from tracer.generators.diffrhythm.config import DiTConfig
 from tracer.generators.diffrhythm.model import DiffRhythm, check_names
@@ -118,12 +118,14 @@ def load(weights: str | None = None, device: str = "cpu", dtype: str = "auto") -
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise InputError(f"{folder} has no {name}: give the folder of a mini model, or leave --weights out")
+    settings = read_json(folder / "config.json", {"network": dict, "text": dict})
+    require_fields(f"{folder / 'config.json'}, text", settings["text"], {"vocabulary": list})
     try:
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         network, vocabulary = DiTConfig(**settings["network"]), settings["text"]["vocabulary"]
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except TypeError as error:
         raise InputError(f"{folder / 'config.json'} does not describe a mini model: {error}") from error
     tensors = {name: tensor.float() for name, tensor in read_safetensors(folder / "model.safetensors").items()}
+    require_finite_weights(folder / "model.safetensors", tensors)
     try:
         model, text = DiffRhythm(network), TextEncoder(vocabulary)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

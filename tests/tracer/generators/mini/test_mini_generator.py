@@ -1,15 +1,21 @@
 """The bundled generator: offline, seeded per clip, and obedient to its prompts."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from hooks import Event, capture
 from probes.errors import InputError
+from probes.spaces.mini import space
+from probes.spaces.mini.space import MiniSpace
 from tracer.generators import load_generator, prompt_seed
 from tracer.generators.base import Generator
+from tracer.generators.mini import generator
 from tracer.generators.mini.text import TextEncoder, words_of
 
 
@@ -32,6 +38,18 @@ def test_shapes_and_lengths(mini: Generator) -> None:
     audio = clips(mini, ["a piano"], seconds=1.0, steps=3)
     assert audio.shape == (1, 1, 21 * 1024)
     assert np.isfinite(audio).all()
+
+
+@pytest.mark.parametrize("load", [lambda folder: load_generator("mini", weights=folder), MiniSpace])
+def test_weights_that_are_not_finite_are_refused(load: Callable[[str], object], tmp_path: Path) -> None:
+    bundled = space.BUNDLED if load is MiniSpace else generator.BUNDLED
+    shutil.copy(bundled / "config.json", tmp_path)
+    tensors = load_file(bundled / "model.safetensors")
+    name = sorted(tensors)[-1]
+    tensors[name].view(-1)[0] = -torch.inf
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=rf"not finite, or too large \({name}\)"):
+        load(str(tmp_path))
 
 
 def test_a_clip_depends_on_its_own_seed_and_caption_alone(mini: Generator) -> None:
