@@ -58,7 +58,13 @@ def encode_command(
             "guitarset and maestro, and with --audio rendered also chord, key, tempo, family and drums."
         ),
     ] = "measured",
-    crepe: Annotated[str, typer.Option(help="Size of CREPE for pitch labels: full or tiny.")] = "full",
+    pitch_tracker: Annotated[
+        str,
+        typer.Option(
+            "--pitch-tracker", "--crepe", help="What measures pitch: full or tiny (sizes of CREPE), or swift-f0."
+        ),
+    ] = "full",
+    onset_detector: Annotated[str, typer.Option(help="What measures onsets: librosa or basic-pitch.")] = "librosa",
     hours: Annotated[float, typer.Option(help="Hours of music to render, with --audio rendered.")] = 1.0,
     root: Annotated[
         Path | None, typer.Option(help="Folder of the data set that --audio names.", show_default=False)
@@ -101,7 +107,8 @@ def encode_command(
         weights=weights,
         options=tuple(set_ or ()),
         attributes=tuple(name.strip() for name in attributes.split(",") if name.strip()),
-        crepe=crepe,
+        pitch_tracker=pitch_tracker,
+        onset_detector=onset_detector,
         hours=hours,
         root=root,
         part=part,
