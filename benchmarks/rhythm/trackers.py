@@ -2,9 +2,9 @@
 
     python -m benchmarks.rhythm.trackers [--pieces 96] [--split test] [--pitch full,tiny,swift-f0] [--threshold X]
 
-The pieces, the grid and the intervals are those of `benchmarks.rhythm.labels`. Pitch is scored on frames in which one note
-sounds alone, as the score has it, and on frames in which none does; F1 counts a pitch within 50 cents of the only note as
-found, and every other one as false. CPU time is that of one thread.
+The pieces, the grid and the intervals are those of `benchmarks.rhythm.labels`. Pitch is scored on frames in which one
+note sounds alone, as the score has it, and on frames in which none does; F1 counts a pitch within 50 cents of the only
+note as found, and every other one as false. CPU time is that of one thread.
 """
 
 import argparse

@@ -12,8 +12,8 @@ from probes.errors import InputError
 
 RATE, HOP = 16000, 256
 THRESHOLD = 0.6
-"""Confidence from which a frame counts as voiced, chosen by F1 on 40 rendered validation pieces: 0.732 there, and 0.728 at
-0.5, which the library takes."""
+"""Confidence from which a frame counts as voiced, chosen by F1 on 40 rendered validation pieces: 0.732 there, and
+0.728 at 0.5, which the library takes."""
 PEAK = 0.5  # of the audio that the network is given
 
 
@@ -31,9 +31,9 @@ def name() -> str:
 def track(audio: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """MIDI pitch and confidence `[frames]` around given samples of audio at 16 kHz.
 
-    The network gives one value every 256 samples; a frame has the nearest one, at most 8 ms away. Nothing is interpolated
-    between two of them, since at the step from one note to the next that makes pitches that nobody played. The network
-    expects audio that is not quiet, so its peak is brought to one half.
+    The network gives one value every 256 samples; a frame has the nearest one, at most 8 ms away. Nothing is
+    interpolated between two of them, since at the step from one note to the next that makes pitches that nobody
+    played. The network expects audio that is not quiet, so its peak is brought to one half.
 
     Args:
         audio: `[n]`.

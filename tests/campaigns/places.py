@@ -32,22 +32,10 @@ def commands(place: Path, out: Path) -> dict[str, list[str]]:
     classes = ("--classes", "pitch=12", "--classes", "loudness=5", "--classes", "timbre=5")
     return {
         "trace": ["--n", "3", "--batch-size", "2", "--save-latents", *SHORT, *to],
-        "fit encode": ["fit", "encode", "--audio", str(place / "audio" / "files.csv"), "--pitch-tracker", "tiny", *to],
+        "fit encode": ["fit", "encode", "--audio", str(place / "audio" / "files.csv"), "--crepe", "tiny", *to],
         "fit sae": ["fit", "sae", "--corpus", corpus, "--hidden", "32", "--steps", "1200", *few, *to],
         "fit probes": ["fit", "probes", "--corpus", corpus, "--sae", sae, "--epochs", "2", *classes, *few, *to],
-        "steer": [
-            "steer",
-            "--n",
-            "2",
-            "--edit",
-            "loudness=+",
-            "--alpha",
-            "0.5",
-            "--pitch-tracker",
-            "tiny",
-            *SHORT,
-            *to,
-        ],
+        "steer": ["steer", "--n", "2", "--edit", "loudness=+", "--alpha", "0.5", "--crepe", "tiny", *SHORT, *to],
         "edit": ["edit", str(place / "audio" / "0.wav"), "--edit", "loudness=+", "--alpha", "0.5", *to],
     }
 

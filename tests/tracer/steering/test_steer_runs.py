@@ -104,8 +104,8 @@ def test_each_edit_may_have_doses_of_its_own(tmp_path):
 def test_the_strongest_dose_has_a_push_like_the_data_beside_it(tmp_path):
     folder = run_dose(
         SineGenerator(), ["a"], 1, edits=["loudness=+,vector=centred", "pitch=60Hz"], random="strongest",
-        readout=linear_readout(covariance=torch.eye(CHANNELS)), pitch_tracker="tiny", progress_bar=False, save_audio=False,
-        out=tmp_path,
+        readout=linear_readout(covariance=torch.eye(CHANNELS)), pitch_tracker="tiny", progress_bar=False,
+        save_audio=False, out=tmp_path,
     ).path  # fmt: skip
     kinds = [(row["edit"], row["kind"], row["alpha"]) for row in rows_of(folder / "clips.csv") if row["edit"]]
     assert kinds == [
