@@ -1,6 +1,6 @@
 """Pitch labels against recorded notes whose names say what they are.
 
-    python benchmarks/labels.py NOTES/notes.csv [--crepe full] [--out docs/labels.csv]
+    python benchmarks/labels.py NOTES/notes.csv [--pitch-tracker full]
 
 `notes.csv` has the columns path (relative to it), instrument and midi. Every note is measured on the frame grid of the
 44.1 kHz spaces (2,048 samples). Printed per instrument: the share of voiced frames within 50 cents of the name, the
@@ -31,9 +31,9 @@ class Note(NamedTuple):
     frames: int
 
 
-def measure(manifest: Path, crepe: str, threshold: float) -> list[Note]:
+def measure(manifest: Path, pitch_tracker: str, threshold: float | None) -> list[Note]:
     """Measure every note of a manifest."""
-    pitch = get_attribute("pitch", model=crepe, threshold=threshold)
+    pitch = get_attribute("pitch", model=pitch_tracker, threshold=threshold)
     notes = []
     with open(manifest, newline="") as file:
         for row in csv.DictReader(file):
@@ -77,11 +77,11 @@ def main() -> None:
     """Measure and print the table, as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("manifest", type=Path)
-    parser.add_argument("--crepe", default="full", choices=("full", "tiny"))
-    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--pitch-tracker", default="full", help="full, tiny or swift-f0")
+    parser.add_argument("--threshold", type=float, help="the tracker's own if it is not given")
     options = parser.parse_args()
     by_instrument = defaultdict(list)
-    for note in measure(options.manifest, options.crepe, options.threshold):
+    for note in measure(options.manifest, options.pitch_tracker, options.threshold):
         by_instrument[note.instrument].append(note)
     pitched = [note for name, notes in by_instrument.items() if not is_percussion(name) for note in notes]
     struck = [note for name, notes in by_instrument.items() if is_percussion(name) for note in notes]

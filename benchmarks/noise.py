@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--states-only", action="store_true", help="generate the clips and stop")
     options = parser.parse_args()
-    session = Session.open(TraceOptions(n=options.n, seconds=options.seconds), "cpu", crepe="tiny")
+    session = Session.open(TraceOptions(n=options.n, seconds=options.seconds), "cpu", pitch_tracker="tiny")
     if options.states_only:
         for _ in kept_states(session, options.work):
             pass

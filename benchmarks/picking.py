@@ -38,7 +38,9 @@ def collect(work: Path) -> None:
 
     work.mkdir(parents=True, exist_ok=True)
     rows = load_prompts("demo", LAST)[FIRST:]
-    session = Session.open(SessionOptions(prompts=[row.caption for row in rows], seed=RUN_SEED), "cpu", crepe="tiny")
+    session = Session.open(
+        SessionOptions(prompts=[row.caption for row in rows], seed=RUN_SEED), "cpu", pitch_tracker="tiny"
+    )
     for prompt, row in zip(session.prompts, rows):
         path, claim = work / f"{row.id}.npz", work / f".{row.id}"
         try:

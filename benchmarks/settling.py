@@ -30,7 +30,7 @@ STATES = 3
 def measure(out: Path) -> list[dict[str, object]]:
     """A row per prompt and way of stopping."""
     captions = [prompt.caption for prompt in load_prompts("demo", LAST)[FIRST:]]
-    session = Session.open(SessionOptions(prompts=captions, seed=16), "cpu", crepe="tiny")
+    session = Session.open(SessionOptions(prompts=captions, seed=16), "cpu", pitch_tracker="tiny")
     classes = {name: len(session.readout.bins[name]) for name in session.readout.attributes}
     rows: list[dict[str, object]] = []
     for prompt in session.prompts:

@@ -126,7 +126,7 @@ def main() -> None:
     options = parser.parse_args()
     run_dose(
         prompts=captions(), n=None, edits=list(WINDOWED), alphas=list(WINDOWED.values()), random="strongest",
-        save_audio=False, seed=SEED, crepe="tiny", out=options.work,
+        save_audio=False, seed=SEED, pitch_tracker="tiny", out=options.work,
     )  # fmt: skip
     rows = leaks(options.work)
     with open(options.out.with_suffix(".csv"), "w", newline="") as file:

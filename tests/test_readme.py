@@ -13,11 +13,12 @@ OWN = {"cli", "tracer", "hooks", "probes", "tests", "support", "benchmarks", "sa
 NAMES = {
     "PIL": "pillow", "huggingface_hub": "huggingface-hub", "muq": "muq", "sklearn": "scikit-learn", "yaml": "pyyaml",
     "sae_lens": "sae-lens", "pretty_midi": "pretty-midi", "sparsify": "eai-sparsify",
+    "swift_f0": "swift-f0",
 }  # fmt: skip
 """Import name -> name of the distribution, where they differ."""
 OPTIONAL = {
     "muq": "diffrhythm", "midirenderer": "rendering", "mido": "rendering", "pretty_midi": "rendering",
-    "torchsde": "stable-audio", "gradio": "explore",
+    "torchsde": "stable-audio", "gradio": "explore", "swift_f0": "trackers", "onnxruntime": "trackers",
 }  # fmt: skip
 """Import name -> the extra that brings it: imported late, with a line that names the extra where it is missing."""
 

@@ -4,6 +4,7 @@ import io
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,13 +54,18 @@ class Tracks:
         return float(np.mean(self.valid["pitch"] & (np.abs(self.values["pitch"] - note) <= 0.5)))
 
 
+def tracker_identity(pitch_tracker: str) -> dict[str, Any]:
+    """What a run records of the pitch tracker, so that one that is continued keeps to it."""
+    return get_attribute("pitch", model=pitch_tracker).options()
+
+
 def measure_clip(
     audio: np.ndarray,
     sample_rate: int,
     frames: int,
     hop: float,
     attributes: Collection[str] = tuple(MEASURED),
-    crepe: str = "full",
+    pitch_tracker: str = "full",
     device: str = "cpu",
 ) -> Tracks:
     """Attributes of audio [channels, samples] on a grid of latent frames.
@@ -70,12 +76,12 @@ def measure_clip(
         frames: Number of latent frames.
         hop: Samples per latent frame.
         attributes: Names of what to measure.
-        crepe: Size of CREPE for pitch, full or tiny.
+        pitch_tracker: full or tiny, sizes of CREPE, or swift-f0.
         device: Where CREPE runs.
     """
     values, valid = {}, {}
     for name in attributes:
-        options = {"model": crepe, "device": device} if name == "pitch" else {}
+        options = {"model": pitch_tracker, "device": device} if name == "pitch" else {}
         values[name], valid[name] = get_attribute(name, **options).measure(audio, sample_rate, frames, hop)
     return Tracks(values, valid)
 

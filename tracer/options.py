@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tracer.generators import Generator
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-CREPE_SIZES = ("full", "tiny")
 
 
 def option(
@@ -271,11 +270,15 @@ class SteerOptions(SongOptions):
     """Options that `run_dose` and `run_lockin` share."""
 
     n: int | None = option(32, "Number of prompts.", typed=int)
-    crepe: str = option("full", "Size of CREPE for measuring pitch: full or tiny.")
+    pitch_tracker: str = option(
+        "full",
+        "What measures pitch: full or tiny (sizes of CREPE), or swift-f0.",
+        flags="--pitch-tracker --crepe",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_crepe(self.crepe)
+        check_pitch_tracker(self.pitch_tracker)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,21 +302,26 @@ class PickOptions(SessionOptions):
         "Where to decide: a state, a flow time (0.25), or auto: the first state whose ranking the readout's "
         "calibration trusts.",
     )
-    crepe: str = option("full", "Size of CREPE for measuring pitch of the kept takes: full or tiny.")
+    pitch_tracker: str = option(
+        "full",
+        "What measures pitch of the kept takes: full or tiny (sizes of CREPE), or swift-f0.",
+        flags="--pitch-tracker --crepe",
+    )
     out: str | Path | None = option(
         None, "Folder for tables and clips; the same command continues it.", typed=Path, shown="runs/pick-MODEL"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_crepe(self.crepe)
+        check_pitch_tracker(self.pitch_tracker)
         if self.seeds < 2:
             raise InputError(f"--seeds must be at least 2, so that there is a choice, got {self.seeds}")
         if not 1 <= self.keep <= self.seeds:
             raise InputError(f"--keep must be at least 1 and at most --seeds {self.seeds}, got {self.keep}")
 
 
-def check_crepe(size: str) -> None:
-    """Raise InputError for a size of CREPE that does not exist."""
-    if size not in CREPE_SIZES:
-        raise InputError(f"--crepe is full or tiny, not {size!r}")
+def check_pitch_tracker(name: str) -> None:
+    """Raise InputError for a pitch tracker that does not exist or is not installed."""
+    from probes.attributes import get_attribute
+
+    get_attribute("pitch", model=name)

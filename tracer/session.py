@@ -39,13 +39,13 @@ class Session:
     seconds: float
     guidance: float
     batch_size: BatchSize
-    crepe: str = "full"
-    """Size of CREPE where pitch is measured."""
+    pitch_tracker: str = "full"
+    """What measures pitch: full or tiny, sizes of CREPE, or swift-f0."""
     device: str = "cpu"
     """Where CREPE runs."""
 
     @classmethod
-    def open(cls, options: SessionOptions, device: str, crepe: str = "full") -> "Session":
+    def open(cls, options: SessionOptions, device: str, pitch_tracker: str = "full") -> "Session":
         """Choose the prompts and load what the options name.
 
         Raises:
@@ -72,7 +72,7 @@ class Session:
             seconds,
             guidance,
             BatchSize.of(options.batch_size, device, generator.max_batch, len(prompts)),
-            crepe,
+            pitch_tracker,
             device,
         )
 
@@ -174,7 +174,9 @@ class Session:
     def measure(self, audio: np.ndarray, frames: int, attributes: Collection[str]) -> "Tracks":
         """Attributes of one decoded clip [channels, samples] on its latent frames."""
         rate = self.generator.sample_rate
-        return measure_clip(audio, rate, frames, rate / self.generator.frame_rate, attributes, self.crepe, self.device)
+        return measure_clip(
+            audio, rate, frames, rate / self.generator.frame_rate, attributes, self.pitch_tracker, self.device
+        )
 
     def listen(
         self, prompts: Sequence[Prompt], latents: Tensor, attributes: Collection[str]

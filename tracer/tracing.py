@@ -115,7 +115,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     if options.out is not None:
         result_folder(options.out)
     workers, place = join_launch(options.device)
-    session = Session.open(options, place, crepe="tiny")
+    session = Session.open(options, place, pitch_tracker="tiny")
     if options.baselines and session.readout.baselines is None:
         raise InputError(
             f"this readout brings no probes for --probes {','.join(options.probes)}: fit it again with this version"

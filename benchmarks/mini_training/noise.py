@@ -13,7 +13,6 @@ from pathlib import Path
 from benchmarks.mini_training.readout import SHIPPED
 from probes.corpus import Corpus
 from probes.corpus.encoding import Recipe, encode_into
-from probes.corpus.job import attribute_options
 from probes.corpus.noising import spread_levels
 from probes.corpus.sources import rendered_sources
 from probes.fit.pipeline import add_noise
@@ -31,7 +30,7 @@ LEVELS = 8
 
 def render_corpus(folder: Path, hours: float) -> Corpus:
     """Pieces with labels of the bundled readout's attributes; the same folder goes on."""
-    attributes = {name: attribute_options(name, "tiny", "cpu") for name in ("pitch", "loudness", "timbre")}
+    attributes = {"pitch": {"model": "tiny"}, "loudness": {}, "timbre": {}}
     sources = rendered_sources(hours, space_class("mini").sample_rate, seed=FIRST_SEED)
     encode_into(folder, sources, Recipe("mini", attributes=attributes), 1, "float32", lambda _: None)
     return Corpus.open(folder)

@@ -31,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     corpus = options.work / "corpus"
     with reporting() as report:
-        encode_corpus(EncodeOptions(corpus, audio="rendered", crepe="tiny", hours=options.hours), report)
+        encode_corpus(EncodeOptions(corpus, audio="rendered", pitch_tracker="tiny", hours=options.hours), report)
         opened = Corpus.open(corpus)
         config = ReluConfig(channels=opened.channels, hidden=4096, lam=0.005)
         training = TrainingOptions(steps=options.steps, precision="bf16")

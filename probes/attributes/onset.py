@@ -1,18 +1,29 @@
 """Onset: whether a note begins in a frame."""
 
+from typing import Any
+
 import numpy as np
 
+from probes.attributes import basic_pitch
 from probes.attributes.base import Attribute
 from probes.attributes.score import Score
+from probes.errors import InputError
 
 TOGETHER = 0.03  # seconds: notes that begin within this time are one onset, as in Boeck et al. (ISMIR 2012)
 STEP = 256 / 22050  # seconds between the values of the onset envelope
 
 
 class Onset(Attribute):
-    """1 in frames in which something begins to sound, otherwise 0, by librosa's onset strength and peak picking.
+    """1 in frames in which something begins to sound, otherwise 0, by librosa's onset strength and peak picking or by
+    Basic Pitch, which hears notes and no drums.
 
-    The envelope is computed four times as finely as latent frames of 46 ms are long.
+    Both compute their envelope four times as finely as latent frames of 46 ms are long.
+
+    Args:
+        detector: "librosa" or "basic-pitch".
+
+    Raises:
+        InputError: No such detector, or its package is not installed.
     """
 
     name = "onset"
@@ -21,8 +32,19 @@ class Onset(Attribute):
     names = ("no onset", "onset")
     notated = True
 
+    def __init__(self, detector: str = "librosa") -> None:
+        if detector not in ("librosa", "basic-pitch"):
+            raise InputError(f"--onset-detector is librosa or basic-pitch, not {detector!r}")
+        if detector == "basic-pitch":
+            basic_pitch.require()
+        self.detector = detector
+
+    def options(self) -> dict[str, Any]:
+        return {} if self.detector == "librosa" else {"detector": basic_pitch.name()}
+
     def _measure(self, audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
-        return in_frames(onset_times(audio, sample_rate), frames, sample_rate / hop), np.ones(frames)
+        times = onset_times if self.detector == "librosa" else basic_pitch.onset_times
+        return in_frames(times(audio, sample_rate), frames, sample_rate / hop), np.ones(frames)
 
     def of_score(self, score: Score, frames: int, frame_rate: float) -> tuple[np.ndarray, np.ndarray]:
         return in_frames(score_onsets(score), frames, frame_rate), np.ones(frames)

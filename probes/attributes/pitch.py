@@ -1,4 +1,4 @@
-"""Pitch by CREPE (Kim et al. 2018, arXiv 1802.06182), through torchcrepe."""
+"""Pitch by CREPE (Kim et al. 2018, arXiv 1802.06182), through torchcrepe, or by SwiftF0."""
 
 from typing import Any
 
@@ -6,12 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from probes.attributes import swift_f0
 from probes.attributes.base import SILENCE, Attribute, middles
 from probes.attributes.score import Score
 from probes.errors import InputError
 from probes.support.devices import cpu_multiplies_bf16
 from probes.support.torchaudio_stub import ensure_torchaudio
 
+CREPE_SIZES = ("full", "tiny")
 RATE = 16000
 WINDOW = 1024
 # CREPE's 360 classes are 20 cents apart, and the first one lies at this many cents above 10 Hz: 31.7 Hz.
@@ -19,17 +21,21 @@ CENTS_PER_CLASS, FIRST_CENTS = 20.0, 1997.3794084376191
 
 
 class Pitch(Attribute):
-    """MIDI note number (69 = A4 = 440 Hz) of the strongest pitch from C1 to B6; confidence is CREPE's
-    periodicity.
+    """MIDI note number (69 = A4 = 440 Hz) of the strongest pitch: from C1 to B6 by CREPE, whose periodicity is the
+    confidence, or from F#1 to C7 by SwiftF0, which has a confidence of its own.
 
-    Frames are decoded one by one: torchcrepe's Viterbi path cannot move more than 2.4 semitones from one
+    CREPE's frames are decoded one by one: torchcrepe's Viterbi path cannot move more than 2.4 semitones from one
     frame to the next, and at 21 frames a second melodies do.
 
     Args:
-        model: CREPE's size, "full" or "tiny".
-        device: Where it runs.
-        batch_size: Frames per call.
-        threshold: Periodicity below which a frame counts as unvoiced.
+        model: "full" or "tiny", sizes of CREPE, or "swift-f0".
+        device: Where CREPE runs; SwiftF0 runs on the CPU.
+        batch_size: Frames per call of CREPE.
+        threshold: Confidence below which a frame counts as unvoiced; None is 0.5 for CREPE and
+            `swift_f0.THRESHOLD` for SwiftF0.
+
+    Raises:
+        InputError: No such tracker, or its package is not installed.
     """
 
     name = "pitch"
@@ -43,23 +49,31 @@ class Pitch(Attribute):
         model: str = "full",
         device: str | torch.device = "cpu",
         batch_size: int = 256,
-        threshold: float = 0.5,
+        threshold: float | None = None,
     ) -> None:
-        if model not in ("full", "tiny"):
-            raise InputError(f"CREPE has no size {model!r}: choose full or tiny")
-        self.model, self.device, self.batch_size, self.threshold = model, torch.device(device), batch_size, threshold
+        if model not in (*CREPE_SIZES, "swift-f0"):
+            raise InputError(f"--pitch-tracker is full or tiny (sizes of CREPE) or swift-f0, not {model!r}")
+        self.model, self.device, self.batch_size = model, torch.device(device), batch_size
+        self.threshold = 0.5 if threshold is None else threshold
+        if model == "swift-f0":
+            swift_f0.require()
+            self.threshold = swift_f0.THRESHOLD if threshold is None else threshold
 
     def options(self) -> dict[str, Any]:
-        return {"crepe": self.model}
+        return {"crepe": self.model} if self.model in CREPE_SIZES else {"tracker": swift_f0.name()}
 
     def _measure(self, audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
         from probes.support.audio_files import resample
 
-        samples = torch.from_numpy(resample(audio, sample_rate, RATE))
-        # Frame i is cut around its own middle, so the 0.04 samples by which a hop of 743 falls short never
+        samples = resample(audio, sample_rate, RATE)
+        # Frame i is taken around its own middle, so the 0.04 samples by which a hop of 743 falls short never
         # add up.
-        middle = (torch.arange(frames, dtype=torch.float64) + 0.5) * hop / sample_rate * RATE
-        start = middle.round().long()
+        middle = ((np.arange(frames) + 0.5) * hop / sample_rate * RATE).round().astype(int)
+        return swift_f0.track(samples, middle) if self.model == "swift-f0" else self._crepe(samples, middle)
+
+    def _crepe(self, audio: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pitch and periodicity `[frames]` around given samples of audio at 16 kHz."""
+        samples, start, frames = torch.from_numpy(audio), torch.from_numpy(middle), len(middle)
         needed = int(start[-1]) + WINDOW
         padded = torch.nn.functional.pad(samples, (WINDOW // 2, max(0, needed - len(samples))))
         windows = padded.unfold(0, WINDOW, 1)

@@ -33,7 +33,8 @@ class EncodeOptions:
     weights: str | None = None
     options: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ("pitch", "loudness", "timbre")
-    crepe: str = "full"
+    pitch_tracker: str = "full"
+    onset_detector: str = "librosa"
     hours: float = 1.0
     root: Path | None = None
     part: str | None = None
@@ -120,7 +121,7 @@ def encode_audio(
         weights=options.weights,
         device=device,
         options=key_values(options.options),
-        attributes={name: attribute_options(name, options.crepe, device) for name in options.attributes},
+        attributes={name: attribute_options(name, options, device) for name in options.attributes},
         threads=threads_each(options.workers),
         annotated=options.labels == "annotation",
     )
@@ -183,11 +184,14 @@ def held_out(sources: list[Source], names: Iterable[str]) -> list[Source]:
     ]
 
 
-def attribute_options(name: str, crepe: str, device: str) -> dict[str, Any]:
+def attribute_options(name: str, options: EncodeOptions, device: str) -> dict[str, Any]:
     """Options for the class of an attribute."""
-    options = {"model": crepe, "device": device} if name == "pitch" else {}
-    get_attribute(name, **options)  # tells of an unknown attribute or size before any weights are loaded
-    return options
+    own: dict[str, dict[str, Any]] = {
+        "pitch": {"model": options.pitch_tracker, "device": device},
+        "onset": {"detector": options.onset_detector},
+    }
+    get_attribute(name, **own.get(name, {}))  # tells of an unknown or missing one before any weights are loaded
+    return own.get(name, {})
 
 
 def threads_each(workers: int) -> int | None:

@@ -22,7 +22,7 @@ FLOOR = 1e-5  # -100 dB
 
 @torch.no_grad()
 def audio_test(
-    sae: SparseAutoencoder, space: Space, arrays: Sequence[np.ndarray], crepe: str = "full"
+    sae: SparseAutoencoder, space: Space, arrays: Sequence[np.ndarray], pitch_tracker: str = "full"
 ) -> dict[str, Any]:
     """Compare what is heard, over the first 20 s of up to 8 files of latents [frames, C].
 
@@ -34,7 +34,7 @@ def audio_test(
     """
     distances, pitch, loudness, centroid, seconds = [], [], [], [], 0.0
     measures = {name: get_attribute(name) for name in ("loudness", "timbre")}
-    measures["pitch"] = get_attribute("pitch", model=crepe)
+    measures["pitch"] = get_attribute("pitch", model=pitch_tracker)
     for array in list(arrays)[:FILES]:
         latents = torch.from_numpy(np.array(array[: round(SECONDS * space.frame_rate)], np.float32))
         rebuilt = sae(latents.to(sae.decoder_bias)).cpu()

@@ -84,6 +84,6 @@ def test_an_edited_recording_is_the_same(tmp_path: Path) -> None:
     heard = []
     for name, dtype in (("usual", torch.float32), ("float64", torch.float64)):
         torch.set_default_dtype(dtype)
-        edit_audio(tmp_path / "a.wav", ["loudness=+"], alphas=[0.5], crepe="tiny", out=tmp_path / name)
+        edit_audio(tmp_path / "a.wav", ["loudness=+"], alphas=[0.5], pitch_tracker="tiny", out=tmp_path / name)
         heard.append((tmp_path / name / "alpha-0.5.wav").read_bytes())
     assert heard[0] == heard[1]

@@ -13,7 +13,7 @@ from tracer.session import Session
 
 
 def test_pitch_is_measured_on_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    session = Session.open(TraceOptions(n=1), "cpu", crepe="tiny")
+    session = Session.open(TraceOptions(n=1), "cpu", pitch_tracker="tiny")
     assert session.device == "cpu"
     asked: list[dict[str, Any]] = []
 

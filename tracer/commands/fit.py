@@ -56,10 +56,16 @@ def encode_command(
         str,
         typer.Option(
             help="Where labels come from: measured on the audio, or annotation: what comes with guitarset, maestro, "
-            "egmd, cocochorales and rendered music says of pitch, onset, chord, key, tempo, beat, family and drums."
+            "egmd, cocochorales and rendered music says of pitch, onset, chord, key, tempo, beat, family, drums, voice."
         ),
     ] = "measured",
-    crepe: Annotated[str, typer.Option(help="Size of CREPE for pitch labels: full or tiny.")] = "full",
+    pitch_tracker: Annotated[
+        str,
+        typer.Option(
+            "--pitch-tracker", "--crepe", help="What measures pitch: full or tiny (sizes of CREPE), or swift-f0."
+        ),
+    ] = "full",
+    onset_detector: Annotated[str, typer.Option(help="What measures onsets: librosa or basic-pitch.")] = "librosa",
     hours: Annotated[float, typer.Option(help="Hours of music to render, or at most to take from the Hub.")] = 1.0,
     root: Annotated[
         Path | None,
@@ -103,7 +109,8 @@ def encode_command(
         weights=weights,
         options=tuple(set_ or ()),
         attributes=tuple(name.strip() for name in attributes.split(",") if name.strip()),
-        crepe=crepe,
+        pitch_tracker=pitch_tracker,
+        onset_detector=onset_detector,
         hours=hours,
         root=root,
         part=part,

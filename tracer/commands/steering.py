@@ -76,7 +76,7 @@ def steer_command(
     """Measure what edits do: dose-response, leakage and damage, beside a random push of equal size.
 
     Every prompt is generated plain, with each edit at each dose, and with a random push of equal size, from the same
-    noise; pitch (CREPE), level and centroid are measured on the audio. Stop it with Ctrl-C and start it again with the
+    noise; pitch, level and centroid are measured on the audio. Stop it with Ctrl-C and start it again with the
     same options: it goes on where it was.
     """
     from tracer.fetching import of_session
@@ -206,7 +206,7 @@ def edit_command(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help=help_of("device"))] = "auto",
-    crepe: Annotated[str, typer.Option(help=help_of("crepe"))] = "full",
+    pitch_tracker: Annotated[str, typer.Option("--pitch-tracker", "--crepe", help=help_of("pitch_tracker"))] = "full",
     options: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE for this latent space alone.", show_default=False)
     ] = None,
@@ -236,7 +236,7 @@ def edit_command(
         stop=to,
         hold=parse_hold(hold, "--hold") if hold else (),
         device=device,
-        crepe=crepe,
+        pitch_tracker=pitch_tracker,
         options=key_values(options),
         structure=structure,
         out=out,

@@ -11,6 +11,7 @@ from probes.errors import InputError
 from probes.support.devices import in_float32
 from probes.support.paths import result_folder
 from probes.support.workers import join_launch
+from tracer.clips import tracker_identity
 from tracer.long_work import reporting
 from tracer.options import PickOptions
 from tracer.picking.calibration import calibration_of
@@ -80,7 +81,7 @@ def run_pick(
     dtype: str = "auto",
     balanced: bool = False,
     options: Mapping[str, str] | None = None,
-    crepe: str = "full",
+    pitch_tracker: str = "full",
     out: str | Path | None = None,
     progress_bar: bool = True,
 ) -> PickResult | None:
@@ -94,7 +95,7 @@ def run_pick(
         seeds: Takes of each prompt. Take number s is the clip that `trace --seeds` makes with seed s.
         keep: Takes to finish.
         at: Deciding state: "auto", the index of a state, or a flow time with a decimal point.
-        crepe: Size of CREPE for measuring the kept clips.
+        pitch_tracker: What measures pitch of the kept clips: full or tiny, sizes of CREPE, or swift-f0.
         out: Folder for takes.csv, kept.csv, pick.json and audio/; None is runs/pick-GENERATOR.
         The others as in `tracer.trace`.
 
@@ -116,7 +117,7 @@ def pick(options: PickOptions, progress_bar: bool = True) -> PickResult | None:
     if not wants and options.like is None:
         raise InputError("say what is wanted: --want timbre=dark, or --like RECORDING")
     workers, place = join_launch(options.device)
-    session = Session.open(options, place, options.crepe)
+    session = Session.open(options, place, options.pitch_tracker)
     goals = goals_of(wants, session.readout)
     if options.like is not None:
         goals += goals_like(options.like, session, [goal.attribute for goal in goals])
@@ -124,10 +125,10 @@ def pick(options: PickOptions, progress_bar: bool = True) -> PickResult | None:
     folder = result_folder(options.out or Path("runs") / f"pick-{session.generator.name}")
     about = session.identity() | {
         "prompts": [prompt.caption for prompt in session.prompts],
-        "seeds": options.seeds, "keep": options.keep, "at": [at.index, at.t], "crepe": options.crepe,
+        "seeds": options.seeds, "keep": options.keep, "at": [at.index, at.t],
         "goals": [[goal.attribute, goal.value, goal.spread, goal.weight] for goal in goals],
         "wants": list(options.wants),
-    }  # fmt: skip
+    } | tracker_identity(session.pitch_tracker)  # fmt: skip
     with workers.main_process_first():
         open_run(folder, "pick.json", about)
     work = Work(session, workers, folder, goals, at, options.seeds, options.keep)

@@ -13,8 +13,8 @@ from probes.errors import InputError
 from probes.support.audio_files import read_audio, resample
 from probes.support.devices import in_float32, pick_device
 from probes.support.paths import result_folder
-from tracer.clips import Tracks, distortion, measure_clip, write_clip
-from tracer.options import check_crepe
+from tracer.clips import Tracks, distortion, measure_clip, tracker_identity, write_clip
+from tracer.options import check_pitch_tracker
 from tracer.session import open_readout
 from tracer.steering.damage import tell_damage
 from tracer.steering.edits import check_edit, check_measured, displacement
@@ -42,7 +42,7 @@ def edit_audio(
     stop: float | None = None,
     hold: Sequence[str] = (),
     device: str = "auto",
-    crepe: str = "full",
+    pitch_tracker: str = "full",
     options: Mapping[str, Any] | None = None,
     structure: str | Path | None = None,
     out: str | Path | None = None,
@@ -59,7 +59,7 @@ def edit_audio(
         readout: folder, hub id or `Readout` of that space; None is the bundled one.
         start, stop: seconds between which frames are edited; None is the beginning and the end.
         hold: attributes to hold in every edit that does not aim at them.
-        crepe: CREPE's size, full or tiny.
+        pitch_tracker: full or tiny, sizes of CREPE, or swift-f0.
         structure: file that names sections of the recording, for `during=` in edits.
         out: folder for original.wav and alpha-*.wav (the input's sample rate and channels), curves.csv (per frame),
             summary.csv, edit.png and edit.json; None is runs/edit-NAME.
@@ -80,7 +80,7 @@ def edit_audio(
     first, last = (0.0 if start is None else start), (seconds if stop is None else stop)
     if not 0 <= first < last or first >= seconds:
         raise InputError(f"--from and --to must lie inside the recording, 0 <= from < to <= {seconds:.2f} seconds")
-    check_crepe(crepe)
+    check_pitch_tracker(pitch_tracker)
     place = pick_device(device)
     codec = open_space(space, weights, place, options)
     reader = open_readout(readout, codec.spaces, "the recording is encoded in", place)
@@ -91,8 +91,8 @@ def edit_audio(
     about = {
         "audio": hashlib.blake2b(samples.tobytes(), digest_size=8).hexdigest(), "space": codec.describe(),
         "readout": reader.fingerprint(), "edits": [str(spec) for spec in specs], "alphas": list(alphas), "from": first,
-        "to": min(last, seconds), "crepe": crepe,
-    } | identity_of(specs, song)  # fmt: skip
+        "to": min(last, seconds),
+    } | tracker_identity(pitch_tracker) | identity_of(specs, song)  # fmt: skip
     open_run(folder, "edit.json", about)
 
     latents = codec.encode(as_items(samples, codec), sample_rate)
@@ -107,7 +107,7 @@ def edit_audio(
     hop = round(sample_rate / codec.frame_rate)
     frames = max(1, samples.shape[1] // hop)
     tracks = {
-        name: measure_clip(version, sample_rate, frames, hop, crepe=crepe, device=place)
+        name: measure_clip(version, sample_rate, frames, hop, pitch_tracker=pitch_tracker, device=place)
         for name, version in versions.items()
     }
     acting = np.zeros(frames)

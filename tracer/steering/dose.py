@@ -12,7 +12,7 @@ from torch import Tensor
 from probes.errors import InputError
 from probes.support.devices import in_float32, pick_device
 from probes.support.paths import result_folder
-from tracer.clips import MEASURED, Tracks, distortion
+from tracer.clips import MEASURED, Tracks, distortion, tracker_identity
 from tracer.generators import prompt_seed
 from tracer.long_work import reporting
 from tracer.options import SteerOptions
@@ -68,7 +68,7 @@ def run_dose(
     dtype: str = "auto",
     balanced: bool = False,
     options: Mapping[str, str] | None = None,
-    crepe: str = "full",
+    pitch_tracker: str = "full",
     structure: str | Path | None = None,
     out: str | Path = "runs/steer",
     progress_bar: bool = True,
@@ -85,7 +85,7 @@ def run_dose(
         random: Doses that get a random push beside them: "all", or "strongest", which halves the work. The strongest
             gets a second one that is shaped like the training data, where the readout knows their covariance.
         save_audio: Keep every clip.
-        crepe: Size of CREPE for measuring pitch, full or tiny.
+        pitch_tracker: What measures pitch: full or tiny, sizes of CREPE, or swift-f0.
         structure: File that names sections of the song, for `during=` in edits.
         out: Folder for clips.csv (one row per clip), dose.csv (per edit and dose), equal-effect.csv, leakage.csv,
             steps.csv (size and realised change per state), dose.png, leakage.png, steer.json and audio/.
@@ -100,12 +100,12 @@ def run_dose(
     given = SteerOptions(
         generator=generator, prompts=prompts, n=n, weights=weights, readout=readout, steps=steps, seconds=seconds,
         guidance=guidance, seed=seed, batch_size=batch_size, device=device, dtype=dtype, balanced=balanced,
-        options=options, crepe=crepe, structure=structure,
+        options=options, pitch_tracker=pitch_tracker, structure=structure,
     )  # fmt: skip
     if random not in RANDOM:
         raise InputError(f"--random must be one of {', '.join(RANDOM)}, not {random!r}")
     folder = result_folder(out)
-    session = Session.open(given, pick_device(device), crepe)
+    session = Session.open(given, pick_device(device), pitch_tracker)
     song = session.song(structure)
     for spec in specs:
         check_measured(spec)
@@ -142,11 +142,14 @@ def run_dose(
 
 def run_identity(session: Session) -> dict[str, Any]:
     """Everything that the tables of a steering run depend on; compared when it is continued."""
-    return session.identity() | {
-        "prompts": [prompt.caption for prompt in session.prompts],
-        "indices": [prompt.index for prompt in session.prompts],
-        "crepe": session.crepe,
-    }
+    return (
+        session.identity()
+        | {
+            "prompts": [prompt.caption for prompt in session.prompts],
+            "indices": [prompt.index for prompt in session.prompts],
+        }
+        | tracker_identity(session.pitch_tracker)
+    )
 
 
 def doses_of(

@@ -81,7 +81,7 @@ def run_lockin(
     dtype: str = "auto",
     balanced: bool = False,
     options: Mapping[str, str] | None = None,
-    crepe: str = "full",
+    pitch_tracker: str = "full",
     structure: str | Path | None = None,
     out: str | Path = "runs/lockin",
     progress_bar: bool = True,
@@ -113,10 +113,10 @@ def run_lockin(
     given = SteerOptions(
         generator=generator, prompts=prompts, n=n, weights=weights, readout=readout, steps=steps, seconds=seconds,
         guidance=guidance, seed=seed, batch_size=batch_size, device=device, dtype=dtype, balanced=balanced,
-        options=options, crepe=crepe,
+        options=options, pitch_tracker=pitch_tracker,
     )  # fmt: skip
     folder = result_folder(out)
-    session = Session.open(given, pick_device(device), crepe)
+    session = Session.open(given, pick_device(device), pitch_tracker)
     if not 2 <= windows < session.steps:
         raise InputError(f"--windows must lie between 2 and one less than the {session.steps} states, not {windows}")
     for spec in specs:

@@ -259,7 +259,7 @@ def test_pitch_labels_are_the_annotated_notes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(values[valid], np.where(first[valid], 60, 64))
     assert corpus.config["attributes"]["pitch"]["labels"] == "annotation"
     with pytest.raises(InputError, match="corpus"):
-        encode_corpus(EncodeOptions(crepe="tiny", **given))
+        encode_corpus(EncodeOptions(pitch_tracker="tiny", **given))
 
 
 def jams(path: Path, annotations: list[dict[str, object]]) -> Path:

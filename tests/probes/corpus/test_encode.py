@@ -297,7 +297,7 @@ def test_silence_and_one_sample_files(vae: str, tmp_path: Path) -> None:
         ({"latents": Path("x")}, "either audio or latents"),
         ({"space": "vinyl"}, "unknown latent space"),
         ({"attributes": ("colour",)}, "unknown attribute"),
-        ({"attributes": ("pitch",), "crepe": "huge"}, "full or tiny"),
+        ({"attributes": ("pitch",), "pitch_tracker": "huge"}, "full or tiny"),
         ({"options": ("bandwidth",)}, "KEY=VALUE"),
         ({"options": ("bandwidth=3",)}, "no option 'bandwidth'"),
         ({"workers": 0}, "workers must be at least 1"),

@@ -35,7 +35,7 @@ class Halves(torch.nn.Module):
 @pytest.mark.parametrize(("semitones", "kept"), [(0.2, 1.0), (2.0, 0.0)])
 def test_level_and_pitch_errors_are_found(semitones, kept):
     latents = np.tile(np.float32([0.4, 440.0]), (40, 1))
-    found = audio_test(Halves(semitones), Tone(), [latents], crepe="tiny")
+    found = audio_test(Halves(semitones), Tone(), [latents], pitch_tracker="tiny")
     assert found["loudness_error_db"] == pytest.approx(6.02, abs=0.1)
     assert found["pitch_within_50_cents"] == pytest.approx(kept, abs=0.05)
     assert found["centroid_error_hz"] == pytest.approx(440 * (2 ** (semitones / 12) - 1), rel=0.2)

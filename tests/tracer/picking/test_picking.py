@@ -23,7 +23,7 @@ from tracer.options import SessionOptions
 from tracer.picking import PickResult, choosing, prompt_work, run_pick
 from tracer.session import Session
 
-SMALL: dict[str, Any] = {"steps": 7, "seconds": 1.0, "crepe": "tiny", "progress_bar": False}
+SMALL: dict[str, Any] = {"steps": 7, "seconds": 1.0, "pitch_tracker": "tiny", "progress_bar": False}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_sampler_that_cannot_go_on_from_a_state_makes_the_kept_takes_anew(tmp_
     toy, readout = SineGenerator(), linear_readout()
     found = run_pick(
         toy, ["a", "b"], wants=["loudness=0.1"], seeds=5, keep=1, at="0.5", readout=readout, out=tmp_path / "out",
-        crepe="tiny", progress_bar=False,
+        pitch_tracker="tiny", progress_bar=False,
     )  # fmt: skip
     assert found is not None
     assert len(found.kept) == 2
@@ -136,7 +136,7 @@ def test_takes_that_are_dealt_out_to_processes_are_those_of_one(
     barrier, mine = threading.Barrier(2), threading.local()
     given: dict[str, Any] = {
         "wants": ["loudness=0.1"], "seeds": 7, "keep": 3, "at": "4", "batch_size": 2, "readout": linear_readout(),
-        "crepe": "tiny", "progress_bar": False,
+        "pitch_tracker": "tiny", "progress_bar": False,
     }  # fmt: skip
     alone = run_pick(SineGenerator(), ["a", "b"], out=tmp_path / "alone", **given)
     monkeypatch.setattr(choosing, "join_launch", lambda device: (mine.place, "cpu"))
@@ -159,7 +159,7 @@ def test_a_diffusers_pipeline_is_read_through_the_same_hooks(tmp_path: Path) -> 
     readout = tiny_readout(channels=audio.channels, spaces=(audio.space,))
     found = run_pick(
         audio, ["slow piano"], wants=["loudness=0.2"], seeds=3, keep=1, at="2", steps=5, seconds=0.4, readout=readout,
-        out=tmp_path / "out", crepe="tiny", progress_bar=False,
+        out=tmp_path / "out", pitch_tracker="tiny", progress_bar=False,
     )  # fmt: skip
     assert found is not None
     assert (found.takes["state"] == 2).all()

@@ -27,7 +27,13 @@ def readout():
 
 
 def edit(path, tmp_path, edits=("loudness=2",), **options):
-    given = {"space": RawSpace(), "readout": readout(), "alphas": [2.0], "crepe": "tiny", "out": tmp_path / "out"}
+    given = {
+        "space": RawSpace(),
+        "readout": readout(),
+        "alphas": [2.0],
+        "pitch_tracker": "tiny",
+        "out": tmp_path / "out",
+    }
     return edit_audio(path, edits, **(given | options)).path
 
 
@@ -103,7 +109,7 @@ def test_several_edits_are_added_in_turn():
         (["tempo=1"], {}, "no attribute"),
         (["loudness=2"], {"space": "raw"}, "unknown latent space"),
         (["loudness=2"], {"readout": None}, "no readout"),
-        (["loudness=2"], {"crepe": "huge"}, "full or tiny"),
+        (["loudness=2"], {"pitch_tracker": "huge"}, "full or tiny"),
     ],
 )
 def test_what_cannot_work_is_refused(edits, options, says, tmp_path):

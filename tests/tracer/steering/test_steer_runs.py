@@ -41,7 +41,7 @@ def rows_of(path):
 def dose_folder(tmp_path_factory):
     return run_dose(
         SineGenerator(), ["a", "b", "c"], 3, edits=[f"loudness={sign},from=0,to=1,vector=centred" for sign in "+-"],
-        alphas=[0.1, 0.4], readout=louder_readout(), crepe="tiny", batch_size=2, progress_bar=False,
+        alphas=[0.1, 0.4], readout=louder_readout(), pitch_tracker="tiny", batch_size=2, progress_bar=False,
         out=tmp_path_factory.mktemp("dose"),
     ).path  # fmt: skip
 
@@ -80,7 +80,7 @@ def test_a_clip_is_the_same_whatever_the_batch_size(dose_folder, tmp_path):
     other = run_dose(
         SineGenerator(), ["a", "b", "c"], 3, edits=["loudness=+,from=0,to=1,vector=centred"],
         alphas=[0.4], readout=louder_readout(),
-        crepe="tiny", batch_size=3, progress_bar=False, save_audio=False, random="strongest", out=tmp_path,
+        pitch_tracker="tiny", batch_size=3, progress_bar=False, save_audio=False, random="strongest", out=tmp_path,
     ).path  # fmt: skip
 
     def key(row):
@@ -94,7 +94,7 @@ def test_a_clip_is_the_same_whatever_the_batch_size(dose_folder, tmp_path):
 def test_each_edit_may_have_doses_of_its_own(tmp_path):
     folder = run_dose(
         SineGenerator(), ["a"], 1, edits=["loudness=+", "loudness=-", "loudness=+,vector=plain"],
-        alphas=[[0.2, 0.1], [0.3], [0.1]], readout=louder_readout(), crepe="tiny", progress_bar=False,
+        alphas=[[0.2, 0.1], [0.3], [0.1]], readout=louder_readout(), pitch_tracker="tiny", progress_bar=False,
         save_audio=False, out=tmp_path,
     ).path  # fmt: skip
     doses = [(row["edit"], float(row["alpha"])) for row in rows_of(folder / "dose.csv")]
@@ -104,8 +104,8 @@ def test_each_edit_may_have_doses_of_its_own(tmp_path):
 def test_the_strongest_dose_has_a_push_like_the_data_beside_it(tmp_path):
     folder = run_dose(
         SineGenerator(), ["a"], 1, edits=["loudness=+,vector=centred", "pitch=60Hz"], random="strongest",
-        readout=linear_readout(covariance=torch.eye(CHANNELS)), crepe="tiny", progress_bar=False, save_audio=False,
-        out=tmp_path,
+        readout=linear_readout(covariance=torch.eye(CHANNELS)), pitch_tracker="tiny", progress_bar=False,
+        save_audio=False, out=tmp_path,
     ).path  # fmt: skip
     kinds = [(row["edit"], row["kind"], row["alpha"]) for row in rows_of(folder / "clips.csv") if row["edit"]]
     assert kinds == [
@@ -134,7 +134,7 @@ class Stopped(SineGenerator):
 def test_an_interrupted_run_goes_on_where_it_was(run, tmp_path):
     given = {
         "edits": ["loudness=+,alpha=0.4,vector=centred", "pitch=C5,alpha=0.1,vector=centred"],
-        "readout": louder_readout(), "crepe": "tiny",
+        "readout": louder_readout(), "pitch_tracker": "tiny",
         "batch_size": 1, "progress_bar": False,
     } | ({"alphas": [0.1, 0.4], "save_audio": False} if run is run_dose else {"windows": 3})  # fmt: skip
     whole = run(SineGenerator(), ["a", "b", "c"], 3, out=tmp_path / "whole", **given).path
@@ -174,7 +174,7 @@ def test_lockin_tells_how_much_of_an_edit_survives(tmp_path):
     folder = run_lockin(
         SineGenerator(), ["a", "b"], 2, edits=["loudness=+,alpha=0.4,vector=centred"], windows=3,
         readout=louder_readout(), steps=25,
-        crepe="tiny", progress_bar=False, out=tmp_path,
+        pitch_tracker="tiny", progress_bar=False, out=tmp_path,
     ).path  # fmt: skip
     rows = rows_of(folder / "lockin.csv")
     heard = [float(row["heard_share"]) for row in rows]
@@ -200,7 +200,7 @@ def test_lockin_tells_how_much_of_an_edit_survives(tmp_path):
         ({"edits": ["tempo=3"]}, "no attribute"),
         ({"hold": ["tempo"]}, "cannot hold"),
         ({"edits": ["pitch=+,branch=null"], "guidance": 0.0}, "needs guidance"),
-        ({"crepe": "huge"}, "full or tiny"),
+        ({"pitch_tracker": "huge"}, "full or tiny"),
         ({"random": "some"}, "random must"),
         ({"n": 0}, "n must"),
     ],
