@@ -105,7 +105,8 @@ def distortion(audio: np.ndarray, plain: np.ndarray, sample_rate: int) -> dict[s
     """How far audio [channels, n] is from its plain version, whatever that does to the attributes.
 
     log_mel_db: mean absolute difference of 80-band mel spectra in dB, floored 80 dB under the plain version's peak.
-    stft_distance: see `probes.support.spectra.stft_distance`. clipped: share of samples at or above full scale.
+    stft_distance: see `probes.support.spectra.stft_distance`. clipped: share of samples at
+    or above full scale that are below it in the plain version.
     """
     import librosa
     import torch
@@ -119,5 +120,5 @@ def distortion(audio: np.ndarray, plain: np.ndarray, sample_rate: int) -> dict[s
     return {
         "log_mel_db": float(difference.mean()),
         "stft_distance": stft_distance(torch.from_numpy(other), torch.from_numpy(one)),
-        "clipped": float(np.mean(np.abs(audio) >= 1)),
+        "clipped": float(np.mean((np.abs(audio) >= 1) & (np.abs(plain) < 1))),
     }

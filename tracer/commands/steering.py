@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -139,7 +140,7 @@ def print_doses(doses: "pd.DataFrame") -> None:
     columns = [Column(name) for name in ("edit", "alpha", "pitch (st)", "level (dB)", "centroid (oct)")]
     windowed = any(name.startswith("outside_") for name in doses.columns)
     columns += [Column("outside, own")] if windowed else []
-    columns += [Column("random, own"), Column("own / random"), Column("log-mel (dB)", spare=2)]
+    columns += [Column("own / random"), Column("log-mel (dB)", spare=2)]
     columns += [Column("voiced", spare=1), Column("clipped", spare=3)]
     for row in doses.to_dict("records"):
         own = row["attribute"]
@@ -149,9 +150,8 @@ def print_doses(doses: "pd.DataFrame") -> None:
         cells = [
             row["edit"],
             f"{row['alpha']:g}",
-            *(signed(row[f"shift_{name}"]) for name in ("pitch", "loudness", "timbre")),
+            *(beside_random(row, name) for name in ("pitch", "loudness", "timbre")),
             *([signed(row.get(f"outside_{own}", math.nan))] if windowed else []),
-            "-" if math.isnan(row[f"band_{own}"]) else f"+-{row[f'band_{own}']:.2f}",
             "-" if math.isnan(row["over_band"]) else f"{row['over_band']:.1f}{interval}",
             number(row["log_mel_db"]),
             signed(row["voiced_change"]),
@@ -161,11 +161,17 @@ def print_doses(doses: "pd.DataFrame") -> None:
             column.cells.append(cell)
     n = int(doses["prompts"].max())
     print_columns(
-        f"median shifts on the decoded audio, {n} prompts; random: band of pushes of the same length", columns
+        f"median shifts on the decoded audio, {n} prompts, +- the band of random pushes of the same length", columns
     )
     if windowed:
         print("of an edit in a window of the song: shifts inside it; outside: of its attribute where it does not act")
     print("own / random: shift of the edit's attribute over that band (95 % interval over prompts)")
+
+
+def beside_random(row: Mapping[str, Any], attribute: str) -> str:
+    """A shift, and how far random pushes move the same attribute where there are any."""
+    band = row[f"band_{attribute}"]
+    return signed(row[f"shift_{attribute}"]) + ("" if math.isnan(band) else f" +-{band:.2f}")
 
 
 def signed(value: float) -> str:

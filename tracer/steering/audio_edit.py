@@ -86,8 +86,8 @@ def edit_audio(
     reader = open_readout(readout, codec.spaces, "the recording is encoded in", place)
     song = Song(codec.frame_rate, seconds, {} if structure is None else read_structure(structure, seconds))
     for spec in specs:
-        check_measured(spec)
         check_edit(spec, reader, song=song)
+        check_measured(spec)
     about = {
         "audio": hashlib.blake2b(samples.tobytes(), digest_size=8).hexdigest(), "space": codec.describe(),
         "readout": reader.fingerprint(), "edits": [str(spec) for spec in specs], "alphas": list(alphas), "from": first,
@@ -180,8 +180,8 @@ def write_tables(
 ) -> list[dict[str, Any]]:
     """Write summary.csv, one row per version, and curves.csv, one row per version and frame; returns the former's.
 
-    voiced_change and log_mel_db compare a version with the codec alone (alpha 0). Where edits act in windows of the
-    song, with the strength `acting` on every frame, inside_* and outside_* do so too: the shift of pitch (semitones),
+    voiced_change, clipped and log_mel_db compare a version with the codec alone (alpha 0); of that and of the recording,
+    clipped is the share of all samples. Where edits act in windows of the song, with the strength `acting` on every frame, inside_* and outside_* do so too: the shift of pitch (semitones),
     loudness (dB) and timbre (octaves) where they act in full and where they do not.
     """
     summary: list[dict[str, Any]] = []
@@ -202,7 +202,8 @@ def write_tables(
                 for place, part in zip(("inside", "outside"), inside_and_outside(acting)):
                     shift = track.shift(tracks[codec], part)
                     summary[-1] |= {f"{place}_{key}": value for key, value in shift.items()}
-            summary[-1]["log_mel_db"] = distortion(versions[name], versions[codec], sample_rate)["log_mel_db"]
+            heard = distortion(versions[name], versions[codec], sample_rate)
+            summary[-1] |= {key: heard[key] for key in ("clipped", "log_mel_db")}
         for frame, (pitch, rms, centroid) in enumerate(zip(*(track.values[key] for key in track.values))):
             curves.append(
                 {

@@ -7,7 +7,7 @@ from typing import Any
 VOICED = 0.15
 """Change of the voiced share from which an edit counts as damaging."""
 CLIPPED = 0.001
-"""Share of clipped samples from which an edit counts as damaging."""
+"""Share of samples that clip, and did not in the plain version, from which an edit counts as damaging."""
 LOG_MEL = 10.0
 """Log-mel distance to the plain version, dB, from which an edit counts as damaging."""
 
@@ -23,7 +23,7 @@ def damages(row: Mapping[str, Any]) -> list[str]:
     if abs(change) > VOICED:
         found.append(f"the voiced share changes by {change:+.2f}")
     if row.get("clipped", 0.0) > CLIPPED:
-        found.append(f"{row['clipped']:.1%} of the samples clip")
+        found.append(f"{row['clipped']:.1%} of the samples clip that did not before")
     if row.get("log_mel_db", 0.0) > LOG_MEL:
         found.append(f"the sound is {row['log_mel_db']:.0f} dB (log-mel) from the plain one")
     return found

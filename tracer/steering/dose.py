@@ -108,8 +108,8 @@ def run_dose(
     session = Session.open(given, pick_device(device), pitch_tracker)
     song = session.song(structure)
     for spec in specs:
-        check_measured(spec)
         check_edit(spec, session.readout, session.guided, song)
+        check_measured(spec)
     about = run_identity(session) | {
         "edits": [str(spec) for spec in specs], "alphas": [doses[spec] for spec in specs], "random": random,
         "save_audio": save_audio,

@@ -312,7 +312,8 @@ def test_damage_is_told_in_one_line_for_each_edit():
         tell_damage(rows)
     lines = [str(one.message) for one in told]
     assert lines == [
-        "pitch=C5 damages the sound at alpha 20: the voiced share changes by -0.40, 1.0% of the samples clip",
+        "pitch=C5 damages the sound at alpha 20: the voiced share changes by -0.40, 1.0% of the samples clip that did not"
+        " before",
         "timbre=+ damages the sound at alpha 2: the sound is 12 dB (log-mel) from the plain one",
     ]
 
@@ -396,3 +397,5 @@ def test_distortion_is_zero_for_the_same_audio_and_grows_with_noise():
     assert 0 < little["log_mel_db"] < much["log_mel_db"]
     assert 0 < little["stft_distance"] < much["stft_distance"]
     assert distortion(4 * plain, plain, 16000)["clipped"] > 0.3
+    # What clipped before is not blamed on the edit.
+    assert distortion(4 * plain, 4 * plain, 16000)["clipped"] == 0
