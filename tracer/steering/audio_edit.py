@@ -180,9 +180,10 @@ def write_tables(
 ) -> list[dict[str, Any]]:
     """Write summary.csv, one row per version, and curves.csv, one row per version and frame; returns the former's.
 
-    voiced_change, clipped and log_mel_db compare a version with the codec alone (alpha 0); of that and of the recording,
-    clipped is the share of all samples. Where edits act in windows of the song, with the strength `acting` on every frame, inside_* and outside_* do so too: the shift of pitch (semitones),
-    loudness (dB) and timbre (octaves) where they act in full and where they do not.
+    voiced_change, clipped and log_mel_db compare a version with the codec alone (alpha 0); of that and of the
+    recording, clipped is the share of all samples. Where edits act in windows of the song, with the strength `acting`
+    on every frame, inside_* and outside_* do so too: the shift of pitch (semitones), loudness (dB) and timbre (octaves)
+    where they act in full and where they do not.
     """
     summary: list[dict[str, Any]] = []
     curves = []

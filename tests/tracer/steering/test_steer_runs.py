@@ -312,8 +312,8 @@ def test_damage_is_told_in_one_line_for_each_edit():
         tell_damage(rows)
     lines = [str(one.message) for one in told]
     assert lines == [
-        "pitch=C5 damages the sound at alpha 20: the voiced share changes by -0.40, 1.0% of the samples clip that did not"
-        " before",
+        "pitch=C5 damages the sound at alpha 20: the voiced share changes by -0.40, 1.0% of the samples clip "
+        "that did not before",
         "timbre=+ damages the sound at alpha 2: the sound is 12 dB (log-mel) from the plain one",
     ]
 
