@@ -212,7 +212,7 @@ def manifest_sources(path: Path) -> list[Source]:
             warnings.warn(f"{told} with the split {sources[name].split}", stacklevel=2)
             continue
         file_path = path.parent / name
-        size = file_path.stat().st_size if file_path.is_file() else None
+        size = file_path.stat().st_size if os.path.isfile(file_path) else None  # False too for a name too long
         sources[name] = FileSource(name, split, size, file_path)
     return list(sources.values())
 

@@ -163,6 +163,9 @@ OPTIONS = {
 NUMBERS = ("alpha", "start", "stop", "fade")
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(EditSpec)}
 
+LONGEST = 20_000
+"""Characters of an edit."""
+
 
 def parse_edit(text: str) -> EditSpec:
     """An edit from `attribute=target` and options, separated by commas.
@@ -171,8 +174,11 @@ def parse_edit(text: str) -> EditSpec:
     the attribute and the target exist is the readout's business (`make_edits`).
 
     Raises:
-        InputError: an item without `=`, no attribute or two, an unknown or repeated option, a value out of range.
+        InputError: an item without `=`, no attribute or two, an unknown or repeated option, a value out of range, or
+            more than 20,000 characters.
     """
+    if len(text) > LONGEST:
+        raise InputError(f"an edit of {len(text):,} characters is too long: it takes at most {LONGEST:,}")
     targets: dict[str, str] = {}
     values: dict[str, Any] = {}
     for item in re.split(r",(?![^(]*\))", text):  # not at the comma of ramp(a,b)

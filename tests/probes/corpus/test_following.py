@@ -177,3 +177,9 @@ def test_the_fingerprint_knows_content_split_and_options(tmp_path: Path) -> None
     config["attributes"]["pitch"]["threshold"] = 0.7
     (tmp_path / "1" / "corpus.json").write_text(json.dumps(config))
     assert Corpus.open(tmp_path / "1").fingerprint != one
+
+
+def test_a_path_that_no_file_system_takes_is_a_file_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(f"path,split\n{'9' * 5000}.wav,train\n")
+    (source,) = audio_sources(str(tmp_path / "m.csv"))
+    assert source.size is None

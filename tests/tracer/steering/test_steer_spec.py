@@ -134,3 +134,9 @@ def test_the_command_line_says_it_in_one_line_and_leaves_with_2(arguments, tmp_p
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_an_endless_edit_is_refused_at_once():
+    with pytest.raises(InputError, match=r"of 2,200,008 characters is too long") as refused:
+        parse_edit("loudness" + ",hold=pitch" * 200_000)
+    assert "\n" not in str(refused.value)
