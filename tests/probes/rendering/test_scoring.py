@@ -77,7 +77,10 @@ def test_a_rendered_corpus_has_exact_labels(tmp_path: Path) -> None:
     [
         ({"attributes": ("drums",)}, "drums has no estimator for recordings"),
         ({"attributes": ("loudness", "family")}, "family has no estimator for recordings"),
-        ({"attributes": ("loudness",), "labels": "annotation"}, "takes labels from notes, which say pitch, onset"),
+        (
+            {"attributes": ("loudness",), "labels": "annotation"},
+            "takes labels from annotations, which say pitch, onset",
+        ),
         ({"attributes": ("rhythm",), "labels": "annotation"}, "unknown attribute 'rhythm'"),
     ],
 )
