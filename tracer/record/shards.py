@@ -56,6 +56,7 @@ _KEYS = [
     pa.field("attribute", pa.string(), nullable=False),
     pa.field("index", pa.int32(), nullable=False),
 ]
+CURVE_KEYS = ("view", "probe", "attribute")
 CHECKSUMS = "clips"
 """Name of the checksums, one for each row group, in a file's metadata."""
 SHARD_SCHEMA = pa.schema(
@@ -347,10 +348,19 @@ def _require_checksum(stored: Sequence[str], group: int, checksum: str) -> None:
 
 
 def _blocks(table: pa.Table) -> Iterator[tuple[Curve, slice]]:
-    """The runs of rows that belong to one curve: each begins with state 0."""
-    starts = [*np.flatnonzero(table["index"].to_numpy() == 0).tolist(), table.num_rows]
+    """The runs of rows that belong to one curve: each begins with state 0.
+
+    Raises:
+        ArrowInvalid: Rows of a curve that do not follow one another, or bear another name.
+    """
+    index = table["index"].to_numpy()
+    names = np.stack([_one_chunk(table[name].dictionary_encode()).indices.to_numpy() for name in CURVE_KEYS])
+    starts = [*np.flatnonzero(index == 0).tolist(), table.num_rows]
     for start, stop in itertools.pairwise(starts):
-        view, probe, attribute = (table[name][start].as_py() for name in ("view", "probe", "attribute"))
+        follow = np.array_equal(index[start:stop], np.arange(stop - start))
+        if not (follow and (names[:, start:stop] == names[:, start, None]).all()):
+            raise pa.ArrowInvalid("a clip in it is not what was written")
+        view, probe, attribute = (table[name][start].as_py() for name in CURVE_KEYS)
         yield Curve(view, probe, attribute), slice(start, stop)
 
 
@@ -365,12 +375,15 @@ def _from_shard(table: pa.Table) -> PromptTrace:
     )
     lists = _one_chunk(table["p"])
     offsets, values = lists.offsets.to_numpy(), lists.values.to_numpy()
-    fvu, l0 = table["fvu"].to_numpy(), table["l0"].to_numpy()
+    t, logsnr, fvu, l0 = (table[name].to_numpy() for name in ("t", "logsnr", "fvu", "l0"))
     for curve, rows in blocks:
         states = rows.stop - rows.start
         trace.pooled[curve] = values[offsets[rows.start] : offsets[rows.stop]].reshape(states, -1).copy()
-        trace.fvu[curve.view] = fvu[rows].copy()
-        trace.l0[curve.view] = l0[rows].copy()
+        one = trace.fvu.setdefault(curve.view, fvu[rows].copy()), trace.l0.setdefault(curve.view, l0[rows].copy())
+        # What stands beside every curve is the same for all of a clip, or of a view.
+        for own, wanted in ((t, trace.t), (logsnr, trace.logsnr), (fvu, one[0]), (l0, one[1])):
+            if not np.array_equal(own[rows], wanted, equal_nan=True):
+                raise pa.ArrowInvalid("a clip in it is not what was written")
     return trace
 
 

@@ -66,13 +66,19 @@ def test_a_table_of_other_rows_is_one_line(tmp_path, kind, change):
 
 @pytest.mark.parametrize("kind", ["shards", "frames"])
 @pytest.mark.parametrize("metadata", ["kept", "lost"])
-@pytest.mark.parametrize("change", ["whole curves cut off", "a number changed"])
+@pytest.mark.parametrize("change", ["whole curves cut off", "a number changed", "a number beside a curve changed"])
 def test_a_shard_that_another_program_wrote_again_with_other_content_is_redone(tmp_path, kind, metadata, change):
     folder = planted.write(tmp_path / "run", 3, batch=1)
     path = folder / kind / "0000001-0000001.parquet"
     table = pq.read_table(path)
     if change == "whole curves cut off":
         table = table.slice(0, table["index"].to_pylist().index(0, 1))
+    elif change == "a number beside a curve changed":
+        name = "t" if kind == "shards" else "index"
+        rows = table[name].to_pylist()
+        rows[-2] = rows[-3]
+        field = table.schema.field(name)
+        table = table.set_column(table.column_names.index(name), field, pa.array(rows, field.type))
     else:
         name = "p" if kind == "shards" else "classes"
         rows = table[name].to_pylist()
