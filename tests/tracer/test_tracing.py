@@ -318,7 +318,11 @@ def test_a_clip_that_was_changed_is_made_again_and_one_that_was_removed_is_not(
     whole = first.read_bytes()
     first.write_bytes(whole[:-4] + b"abcd")
     second.unlink()
-    with pytest.warns(UserWarning, match=r"latents/00000\.safetensors is not what was written"):
+    removed = r"latents/00001\.safetensors of finished clips were removed from .* and are not made again"
+    with (
+        pytest.warns(UserWarning, match=r"latents/00000\.safetensors is not what was written"),
+        pytest.warns(UserWarning, match=removed),
+    ):
         again = traced(tmp_path / "run", save_latents=True, batch_size=1)
     assert first.read_bytes() == whole
     assert not second.exists()

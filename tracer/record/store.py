@@ -349,10 +349,12 @@ def _clean(folder: Path, frames: bool, run: str, checked: bool) -> None:
     kinds = ("shards", "frames") if frames else ("shards",)
     for leftover in (path for kind in kinds for path in (folder / kind).glob(".*.tmp")):
         leftover.unlink(missing_ok=True)
+    removed: list[str] = []
     for name in sorted(_shard_names(folder, frames)):
         try:
             pair = ShardPair(folder, name, frames, run, checked)
             pair.verify()
+            removed += [file for file in pair.files if not os.path.lexists(folder / file)]
             changed = [file for file, checksum in pair.files.items() if _changed(folder / file, checksum)]
             pair.close()
             if changed:
@@ -365,6 +367,12 @@ def _clean(folder: Path, frames: bool, run: str, checked: bool) -> None:
             for path in (folder / kind / f"{name}.parquet" for kind in kinds):
                 if path.exists():
                     path.replace(path.with_name(f"{path.name}.damaged"))
+    if removed:
+        warnings.warn(
+            f"{removed[0]}{f' and {len(removed) - 1} others' if len(removed) > 1 else ''} of finished clips were removed "
+            f"from {folder} and are not made again: take another --out to have them",
+            stacklevel=3,
+        )
     whole = _shard_names(folder, frames)
     for path in (path for kind in kinds for path in (folder / kind).glob("*.parquet")):
         if path.stem not in whole:  # its partner was never finished
