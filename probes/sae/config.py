@@ -30,6 +30,10 @@ def check_type(name: str, value: object, kind: str) -> None:
         raise InputError(f"{name} must be of type {kind}, not {type(value).__name__}")
 
 
+MOST = 2**24
+"""Largest number of channels or features."""
+
+
 @dataclass(frozen=True)
 class SAEConfig:
     """The fields that every architecture has.
@@ -66,8 +70,9 @@ class SAEConfig:
             check_type(own.name, getattr(self, own.name), str(own.type))
         self.require("reduction", ("sum", "mean"))
         self.require("decoder", ("unit", "free"))
-        if self.channels < 1 or self.hidden < 1:
-            raise InputError(f"channels and hidden must be at least 1, not {self.channels} and {self.hidden}")
+        if not (1 <= self.channels <= MOST and 1 <= self.hidden <= MOST):
+            told = ", ".join(str(size)[:20] for size in (self.channels, self.hidden))
+            raise InputError(f"channels and hidden must be 1 to {MOST}, not {told}")
         if self.source is not None and not self.source.keys() >= {"library", "origin", "revision"}:
             raise InputError(f"source must have library, origin and revision, not {sorted(self.source)}")
 

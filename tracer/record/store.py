@@ -368,9 +368,10 @@ def _clean(folder: Path, frames: bool, run: str, checked: bool) -> None:
                 if path.exists():
                     path.replace(path.with_name(f"{path.name}.damaged"))
     if removed:
+        more = f" and {len(removed) - 1} others" if len(removed) > 1 else ""
         warnings.warn(
-            f"{removed[0]}{f' and {len(removed) - 1} others' if len(removed) > 1 else ''} of finished clips were removed "
-            f"from {folder} and are not made again: take another --out to have them",
+            f"{removed[0]}{more} of finished clips were removed from {folder} and are not made again: take another "
+            "--out to have them",
             stacklevel=3,
         )
     whole = _shard_names(folder, frames)

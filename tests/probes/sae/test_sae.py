@@ -180,6 +180,7 @@ def test_saved_and_loaded_is_the_same(architecture, tmp_path):
         ({"architecture": "topk", "k": 0}, "k must lie"),
         ({"lam": math.nan}, "lambda"),
         ({"hidden": 0}, "hidden"),
+        ({"hidden": 10**400}, "channels and hidden must be 1 to 16777216, not 4, 1000"),
     ],
 )
 def test_wrong_configurations_are_told(change, message):
