@@ -1,6 +1,7 @@
 """What every test needs: one thread, no network, a seed, and the shared reference data where it is to be had."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
 torch.set_num_threads(1)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported, so it is set here
+worker = os.environ.get("PYTEST_XDIST_WORKER")
+if worker:  # two processes that compile librosa's functions into one fresh cache have crashed
+    compiled = Path(tempfile.gettempdir()) / f"generation-tracer-numba-{worker}"
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(compiled))
 
 
 @pytest.fixture(autouse=True)

@@ -73,7 +73,7 @@ def test_sweep(corpus, tmp_path):
     ("arguments", "message"),
     [
         (["sae", "--out", "x", "--corpus", "absent"], "is not a corpus"),
-        (["sae", "--out", "x", "--hidden", "0"], "at least 1"),
+        (["sae", "--out", "x", "--hidden", "0"], "must be 1 to"),
         (["sae", "--out", "x", "--penalty", "l2"], "penalty must be one of"),
         (["explain", "mini"], "give --of CLASS_OR_FEATURE"),
         (["explain", "mini", "--of", "1", "--page"], "give --of CLASS_OR_FEATURE"),
