@@ -80,7 +80,7 @@ def draw_progress(results: Results, axis: str | None = None) -> Drawing:
     _set_limits(panels)
     handles = _legend(results.attributes)
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=len(handles), title=HOW_TO_READ, title_fontsize=6.5,
+        handles=handles, loc="outside lower center", ncols=min(len(handles), 6), title=HOW_TO_READ, title_fontsize=6.5,
         columnspacing=1.2,
     )  # fmt: skip
     return figure
