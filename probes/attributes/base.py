@@ -1,6 +1,5 @@
 """What every attribute offers, and the frame grid they share."""
 
-from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -15,10 +14,11 @@ from probes.support.audio_files import to_mono
 SILENCE = 1e-4
 
 
-class Attribute(ABC):
+class Attribute:
     """A number measured on every frame of audio, and the classes that probes read it as.
 
-    A subclass sets `name`, `unit` and `scales` and writes `_measure`; `of_score` too where notes say its values.
+    A subclass sets `name`, `unit` and `scales` and writes `_measure` where it can be measured on audio, and `of_score`
+    where notes say its values.
 
     Attributes:
         name: As in `ATTRIBUTES`.
@@ -42,9 +42,13 @@ class Attribute(ABC):
     measurable: ClassVar[bool] = True
     notated: ClassVar[bool] = False
 
-    @abstractmethod
     def _measure(self, audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Values and confidences, both `[frames]`, for audio of at least one sample."""
+        """Values and confidences, both `[frames]`, for audio of at least one sample.
+
+        Raises:
+            InputError: The attribute cannot be had from audio.
+        """
+        raise self.not_measurable()
 
     def of_score(self, score: Score, frames: int, frame_rate: float) -> tuple[np.ndarray, np.ndarray]:
         """Exact values and confidences (0 or 1), both `[frames]`, from what is known to be played.

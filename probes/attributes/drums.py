@@ -17,9 +17,6 @@ class Drums(Attribute):
     measurable = False
     notated = True
 
-    def _measure(self, audio: np.ndarray, sample_rate: int, frames: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
-        raise self.not_measurable()
-
     def of_score(self, score: Score, frames: int, frame_rate: float) -> tuple[np.ndarray, np.ndarray]:
         if score.hits is None:
             raise self.unknown()

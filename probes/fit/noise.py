@@ -16,7 +16,16 @@ from probes.corpus.noising import noised, straight_shares
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
 from probes.fit.clip_probes import ClipProbe, fit_blocks, predict_clips
-from probes.fit.probe_fit import SAMPLE, clip_data, counted, label_tables, labelled_chunks, train_together, with_clips
+from probes.fit.probe_fit import (
+    SAMPLE,
+    clip_data,
+    counted,
+    label_tables,
+    labelled_chunks,
+    of_columns,
+    train_together,
+    with_clips,
+)
 from probes.fit.probe_metrics import Predictions, accuracy, bootstrap_interval
 from probes.fit.probe_training import Block, Inputs, ProbeOptions, ProbeTrainer
 from probes.readout.kinds import TRAINED
@@ -131,7 +140,7 @@ def train_level(
     found: dict[tuple[str, str], Predictions] = {}
     if frames:
         columns = [names.index(name) for name in frames]
-        picked = {split: {name: table[:, columns] for name, table in own.items()} for split, own in tables.items()}
+        picked = of_columns(tables, columns)
         sampler = FrameSampler(arrays["train"], options.batch, options.seed, splits["train"].names)
         trainer = train_frames(readout, frames, seen, sampler, arrays["val"], picked, options, progress)
         kept = better_blocks(trainer)

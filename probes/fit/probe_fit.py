@@ -80,9 +80,7 @@ def fit_linear_probes(
     if frames:
         own = {name: classes[name] for name in frames}
         columns = [list(bins).index(name) for name in frames]
-        picked = {
-            split: {name: table[:, columns] for name, table in by_name.items()} for split, by_name in tables.items()
-        }
+        picked = of_columns(tables, columns)
         trainers = [ProbeTrainer(inputs, own, blocks, sample, options) for inputs, blocks in kinds]
         learned = {name: torch.from_numpy(table).long().to(device) for name, table in picked["train"].items()}
 
@@ -130,6 +128,11 @@ def label_tables(corpus: Corpus, labels: Mapping[str, Labels], seed: int) -> dic
     return tables
 
 
+def of_columns(tables: Mapping[str, Mapping[str, Labels]], columns: Sequence[int]) -> dict[str, dict[str, Labels]]:
+    """Some attributes of the label tables of each split."""
+    return {split: {name: table[:, columns] for name, table in own.items()} for split, own in tables.items()}
+
+
 def clip_data(
     inputs: Inputs,
     arrays: Mapping[str, Sequence[np.ndarray]],
@@ -138,10 +141,10 @@ def clip_data(
     device: torch.device,
 ) -> dict[str, ClipData]:
     """Mean inputs and labels of the files of each split, of the attributes in these columns of the tables."""
-    found = {}
+    found, picked = {}, of_columns(tables, columns)
     for split, own in arrays.items():
         lengths = [len(array) for array in own]
-        by_name = {name: clip_table(table[:, columns], lengths) for name, table in tables[split].items()}
+        by_name = {name: clip_table(table, lengths) for name, table in picked[split].items()}
         found[split] = ClipData(clip_means(inputs, own, device), by_name)
     return found
 

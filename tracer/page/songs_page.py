@@ -74,16 +74,17 @@ def settled_states(run: Run) -> dict[int, dict[str, int]]:
         return {}
     view = "endpoint" if "endpoint" in run.views else run.views[0]
     found: dict[int, dict[str, int]] = {}
-    # By agreement too, for attributes whose classes have no order.
+    known: set[str] = set()
+    # By agreement where an attribute's classes have no order.
     for each in dict.fromkeys((measure, "agreement")):
-        for (own_view, attribute), clips in contrasts.read_contrasts(run.path, TRAINED, each).items():
-            if own_view != view:
-                continue
+        rows = contrasts.read_contrasts(run.path, TRAINED, each)
+        held = {(own, name): clips for (own, name), clips in rows.items() if own == view and name not in known}
+        for (_, attribute), clips in held.items():
+            known.add(attribute)
             for (prompt, seed), (own, other) in clips.items():
                 curve = ratio(*parts_of(each, own, other))
                 if np.isfinite(curve).all():
-                    states = found.setdefault(prompt * run.reader.seeds + seed, {})
-                    states.setdefault(attribute, int(settled(curve)))
+                    found.setdefault(prompt * run.reader.seeds + seed, {})[attribute] = int(settled(curve))
     return found
 
 
