@@ -76,7 +76,6 @@ def fit_linear_probes(
     tables = label_tables(corpus, labels, options.seed)
     probes: dict[str, LinearProbes] = {}
     found: dict[tuple[str, str], Predictions] = {}
-    trainers: list[ProbeTrainer] = []
     if frames:
         own = {name: classes[name] for name in frames}
         columns = [list(bins).index(name) for name in frames]
@@ -161,10 +160,8 @@ def with_clips(
             assert frames is not None
             rows = frames.rows(name)
             parts[name] = ClipProbe(frames.weight.data[rows], frames.bias.data[rows])
-    whole = LinearProbes(classes, next(iter(parts.values())).weight.shape[1])
-    whole.weight.data = torch.cat([part.weight for part in parts.values()])
-    whole.bias.data = torch.cat([part.bias for part in parts.values()])
-    return whole
+    weight, bias = (torch.cat(rows) for rows in zip(*parts.values()))
+    return LinearProbes.of_weights(classes, weight, bias)
 
 
 def counted(corpus: Corpus, of_clips: bool, labels: Mapping[str, Labels], column: int) -> tuple[Labels, Labels]:

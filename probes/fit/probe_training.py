@@ -207,9 +207,7 @@ class ProbeTrainer:
         weight[:, :body] *= self.scale
         if not self.blocks[index].level:
             weight = weight[:, :body]
-        probes = LinearProbes(self.classes, weight.shape[1])
-        probes.weight.data, probes.bias.data = weight, self.kept[1][rows].clone()
-        return probes
+        return LinearProbes.of_weights(self.classes, weight, self.kept[1][rows].clone())
 
     @torch.no_grad()
     def predict(self, arrays: Sequence[np.ndarray], labels: np.ndarray) -> dict[tuple[str, str], Predictions]:

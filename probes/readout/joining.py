@@ -74,20 +74,15 @@ def with_level(readout: Readout, kind: str, wanted: tuple[float, float] | None) 
     if wanted is None or readout.log_rms is None:
         return probes
     (mean, std), (own_mean, own_std) = wanted, readout.log_rms
-    changed = LinearProbes(probes.classes, probes.weight.shape[1])
-    changed.weight.data, changed.bias.data = probes.weight.data.clone(), probes.bias.data.clone()
-    level = probes.weight.data[:, -1]
-    changed.weight.data[:, -1] = level * (std / own_std)
-    changed.bias.data += level * ((mean - own_mean) / own_std)
-    return changed
+    weight, level = probes.weight.data.clone(), probes.weight.data[:, -1]
+    weight[:, -1] = level * (std / own_std)
+    return LinearProbes.of_weights(probes.classes, weight, probes.bias.data + level * ((mean - own_mean) / own_std))
 
 
 def stack(parts: Sequence[LinearProbes], classes: Mapping[str, int]) -> LinearProbes:
     """Their rows one below the other."""
-    whole = LinearProbes(classes, parts[0].weight.shape[1])
-    whole.weight.data = torch.cat([part.weight.data for part in parts])
-    whole.bias.data = torch.cat([part.bias.data for part in parts])
-    return whole
+    weight, bias = (torch.cat([getattr(part, name).data for part in parts]) for name in ("weight", "bias"))
+    return LinearProbes.of_weights(classes, weight, bias)
 
 
 def join_directions(readouts: Sequence[Readout]) -> GenericDirections | None:

@@ -22,6 +22,13 @@ class LinearProbes(nn.Module):
         self.weight = nn.Parameter(torch.zeros(sum(self.classes.values()), inputs))
         self.bias = nn.Parameter(torch.zeros(self.weight.shape[0]))
 
+    @classmethod
+    def of_weights(cls, classes: Mapping[str, int], weight: Tensor, bias: Tensor) -> LinearProbes:
+        """Probes with these weights [sum of K_a, inputs] and biases [sum of K_a]."""
+        probes = cls(classes, weight.shape[1])
+        probes.weight.data, probes.bias.data = weight, bias
+        return probes
+
     @property
     def attributes(self) -> tuple[str, ...]:
         return tuple(self.classes)
