@@ -1,6 +1,6 @@
 """Train the readout of music that comes with the model: onsets, chords, keys, lead families and drums beside the three.
 
-    python -m benchmarks.rhythm.pieces --work FOLDER --pieces 7200
+    python -m benchmarks.rhythm.pieces --work FOLDER --pieces 18000
     python -m benchmarks.mini_training.music --work FOLDER
 
 Probes on the autoencoder of the shipped readout, with labels from the notes, of clean latents and of noisy ones, joined
@@ -24,7 +24,7 @@ from tracer.long_work import reporting
 
 ATTRIBUTES = ("onset", "chord", "key", "family", "drums", "voice")
 SHIPPED = Path(__file__).resolve().parents[2] / "probes" / "weights" / "mini-music"
-PROBES = ProbeOptions(epochs=4, precision="bf16")
+PROBES = ProbeOptions(epochs=2, precision="bf16")
 NOISE = ProbeOptions(epochs=3, learning_rate=5e-3)
 
 

@@ -1,6 +1,6 @@
 """Rendered pieces with exact labels for what is measured of rhythm, harmony and instruments, and their latents.
 
-    python -m benchmarks.rhythm.pieces --work FOLDER [--pieces 1200]
+    python -m benchmarks.rhythm.pieces --work FOLDER [--pieces 1200] [--workers 2]
 
 Pieces are drawn so that solos, duos, trios and bands are equally many: of pieces as they come seven in ten are solos,
 which have neither chords nor drums. The seeds of a quarter of them, for validation and test, were never used in
@@ -47,10 +47,10 @@ def sources(pieces: int) -> list[RenderedSource]:
     return [source for _, source in sorted(found, key=lambda pair: pair[0])]
 
 
-def encode(work: Path, pieces: int) -> None:
+def encode(work: Path, pieces: int, workers: int) -> None:
     """Render the pieces into a corpus of mini latents; one that was interrupted goes on."""
     recipe = Recipe("mini", attributes={name: {} for name in ATTRIBUTES}, annotated=True, threads=1)
-    encode_into(work / "corpus", sources(pieces), recipe)
+    encode_into(work / "corpus", sources(pieces), recipe, workers)
 
 
 def main() -> None:
@@ -58,8 +58,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the corpus; the same one resumes")
     parser.add_argument("--pieces", type=int, default=1200)
+    parser.add_argument("--workers", type=int, default=1, help="processes")
     options = parser.parse_args()
-    encode(options.work, options.pieces)
+    encode(options.work, options.pieces, options.workers)
 
 
 if __name__ == "__main__":
