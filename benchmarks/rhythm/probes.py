@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.mini_training.music import PROBES
 from benchmarks.rhythm.labels import mirex_key, near_tempo, onset_f1
-from benchmarks.rhythm.pieces import SECONDS
+from benchmarks.rhythm.pieces import SECONDS, TEXTURES
 from probes.attributes.chord import NONE
 from probes.attributes.onset import score_onsets
 from probes.corpus import Corpus
@@ -31,6 +31,7 @@ from probes.corpus.folder import CorpusFile
 from probes.fit.pipeline import fit_bins, fit_probes, open_sae
 from probes.fit.probe_metrics import bootstrap_interval
 from probes.readout import Readout
+from probes.rendering.composing import draw_facts
 from probes.rendering.scoring import score_example
 from probes.support.files import write_json
 
@@ -109,6 +110,7 @@ def figures(readout: Readout, tempo: Readout, corpus: Corpus) -> dict[str, Any]:
                 name: [float(np.mean(values)), *mean_interval(np.array(values, float))] for name, values in near.items()
             },
             "chord": chord_figure(readout, corpus, test, kind),
+            "by texture": {name: by_texture(readout, corpus, test, kind, name) for name in ("key", "family")},
         }
     return result
 
@@ -122,6 +124,20 @@ def chord_figure(readout: Readout, corpus: Corpus, pieces: Sequence[tuple[Corpus
     counted = (wanted >= 0) & (wanted < NONE)
     right = (classes == wanted)[counted]
     return [float(right.mean()), *bootstrap_interval(right, files[counted])]
+
+
+def by_texture(
+    readout: Readout, corpus: Corpus, pieces: Sequence[tuple[CorpusFile, Any]], kind: str, name: str
+) -> dict[str, list[float]]:
+    """Accuracy of an attribute of clips over solos, duos, trios and bands apart, and its interval."""
+    right: dict[str, list[bool]] = {texture: [] for texture in TEXTURES}
+    for file, reading in pieces:
+        truth = readout.bins[name].classes(*corpus.labels(file, name))[0]
+        texture = draw_facts(np.random.default_rng(seed_of(file))).texture
+        right[texture].append(bool(reading.classes[kind][name][0, 0] == truth))
+    return {
+        texture: [float(np.mean(found)), *mean_interval(np.array(found, float))] for texture, found in right.items()
+    }
 
 
 def pitch_figures(corpus: Corpus) -> dict[str, list[float]]:

@@ -140,6 +140,8 @@ def print_doses(doses: "pd.DataFrame") -> None:
     columns = [Column(name) for name in ("edit", "alpha", "pitch (st)", "level (dB)", "centroid (oct)")]
     windowed = any(name.startswith("outside_") for name in doses.columns)
     columns += [Column("outside, own")] if windowed else []
+    aimed = "on_target" in doses.columns
+    columns += [Column("on the note")] if aimed else []
     columns += [Column("own / random"), Column("log-mel (dB)", spare=2)]
     columns += [Column("voiced", spare=1), Column("clipped", spare=3)]
     for row in doses.to_dict("records"):
@@ -152,6 +154,7 @@ def print_doses(doses: "pd.DataFrame") -> None:
             f"{row['alpha']:g}",
             *(beside_random(row, name) for name in ("pitch", "loudness", "timbre")),
             *([signed(row.get(f"outside_{own}", math.nan))] if windowed else []),
+            *([note_share(row)] if aimed else []),
             "-" if math.isnan(row["over_band"]) else f"{row['over_band']:.1f}{interval}",
             number(row["log_mel_db"]),
             signed(row["voiced_change"]),
@@ -165,7 +168,17 @@ def print_doses(doses: "pd.DataFrame") -> None:
     )
     if windowed:
         print("of an edit in a window of the song: shifts inside it; outside: of its attribute where it does not act")
+    if aimed:
+        print("on the note: share of the voiced frames on an edit's note (the same of random pushes)")
     print("own / random: shift of the edit's attribute over that band (95 % interval over prompts)")
+
+
+def note_share(row: Mapping[str, Any]) -> str:
+    """Share of frames on the note an edit aims at, and that of random pushes; nothing for an edit without a note."""
+    if math.isnan(row["on_target"]):
+        return ""
+    beside = row["on_target_random"]
+    return f"{row['on_target']:.2f}" + ("" if math.isnan(beside) else f" ({beside:.2f})")
 
 
 def beside_random(row: Mapping[str, Any], attribute: str) -> str:

@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from support.steering_toys import CHANNELS, SineFlow, SineGenerator, linear_readout
@@ -14,6 +15,7 @@ from torch import Tensor
 from hooks import steer
 from probes.errors import InputError
 from tracer.clips import Tracks, distortion
+from tracer.commands.steering import print_doses
 from tracer.measures.linear_flow import LinearFlow
 from tracer.steering import parse_edit, run_dose, run_lockin
 from tracer.steering.damage import tell_damage
@@ -254,6 +256,23 @@ def test_table_standardises_by_the_spread_of_the_plain_versions():
     assert rows[1]["standard_loudness"] == pytest.approx(9 / 2)
     assert rows[1]["band_loudness"] == pytest.approx(0.5)
     assert rows[1]["shift_pitch"] == 0
+
+
+def test_an_edit_towards_a_note_is_shown_by_what_arrives_there(capsys):
+    arrived = {"steered": 0.75, "random": 0.25}
+    aimed = [
+        row | ({"edit": "pitch=C5", "attribute": "pitch", "on_target": arrived[row["kind"]], "on_target_plain": 0.0})
+        for row in planted()
+        if row["kind"] != "plain"
+    ]
+    print_doses(pd.DataFrame(table([*planted(), *aimed])))
+    told = capsys.readouterr().out
+    assert "on the note" in told
+    notes = [line for line in told.splitlines() if line.startswith("pitch=C5")]
+    others = [line for line in told.splitlines() if line.startswith("loudness=+")]
+    assert len(notes) == len(others) == 2
+    assert all("0.75 (0.25)" in line for line in notes)
+    assert not any("0.75" in line or "(nan)" in line for line in others)
 
 
 def test_equal_effect_is_interpolated_between_doses():
