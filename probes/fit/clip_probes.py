@@ -7,7 +7,7 @@ its minimum a single one; how strong it is is chosen on the val split.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +59,12 @@ def clip_table(labels: Labels, lengths: Sequence[int]) -> Labels:
 
 
 def fit_blocks(
-    train: ClipData, val: ClipData, blocks: Sequence[Block], classes: Mapping[str, int], levels: int
+    train: ClipData,
+    val: ClipData,
+    blocks: Sequence[Block],
+    classes: Mapping[str, int],
+    levels: int,
+    on_probe: Callable[[], None] = lambda: None,
 ) -> dict[tuple[str, str], ClipProbe]:
     """The probe of every block and attribute.
 
@@ -69,6 +74,7 @@ def fit_blocks(
         blocks: Which table each learns, and whether it sees the last `levels` inputs.
         classes: Number of classes of each attribute, in the order of the labels' columns.
         levels: Number of inputs at the end that not every block sees.
+        on_probe: Called after each probe.
     """
     found = {}
     body = train.means.shape[1] - levels
@@ -77,6 +83,7 @@ def fit_blocks(
         for column, (name, count) in enumerate(classes.items()):
             learned, checked = (_labelled(data, block.table, column, seen) for data in (train, val))
             found[block.name, name] = fit_softmax(learned, checked, count)
+            on_probe()
     return found
 
 

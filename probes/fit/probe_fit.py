@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -50,7 +51,7 @@ def fit_linear_probes(
         corpus: With labels of every attribute in `bins`.
         sae: Frozen; on the device where the probes train.
         bins: Classes of each attribute, from training data alone.
-        progress: Called with epochs done and epochs at most.
+        progress: Called with steps done and steps at most: epochs, and probes of attributes with one value for a clip.
 
     Raises:
         InputError: a split without files, an attribute with more classes than labelled frames, or latents that
@@ -76,6 +77,13 @@ def fit_linear_probes(
     tables = label_tables(corpus, labels, options.seed)
     probes: dict[str, LinearProbes] = {}
     found: dict[tuple[str, str], Predictions] = {}
+    begun = options.epochs if frames else 0
+    most = begun + len(clips) * sum(len(blocks) for _, blocks in kinds)
+
+    def tell(done: int, _: int = 0) -> None:
+        if progress:
+            progress(done, most)
+
     if frames:
         own = {name: classes[name] for name in frames}
         columns = [list(bins).index(name) for name in frames]
@@ -86,15 +94,17 @@ def fit_linear_probes(
         def validation() -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
             return labelled_chunks(arrays["val"], picked["val"], device)
 
-        train_together(trainers, sampler, learned, validation, options, progress)
+        train_together(trainers, sampler, learned, validation, options, tell)
         for trainer in trainers:
             found |= trainer.predict(arrays["test"], picked["test"]["labels"])
             probes |= {block.name: trainer.probes(block.name) for block in trainer.blocks}
     if clips:
+        steps = itertools.count(begun + 1)
         fitted: dict[tuple[str, str], ClipProbe] = {}
         for inputs, blocks in kinds:
             data = clip_data(inputs, arrays, tables, [list(bins).index(name) for name in clips], device)
-            one = fit_blocks(data["train"], data["val"], blocks, {name: classes[name] for name in clips}, inputs.levels)
+            counts = {name: classes[name] for name in clips}
+            one = fit_blocks(data["train"], data["val"], blocks, counts, inputs.levels, lambda: tell(next(steps)))
             found |= predict_clips(data["test"], one, clips)
             fitted |= one
         names = [block.name for _, blocks in kinds for block in blocks]

@@ -44,6 +44,10 @@ def family_corpus(path: Path) -> Corpus:
     return Corpus.open(path)
 
 
+STEPS: list[tuple[int, int]] = []
+"""What the fit of the fixture told of its progress."""
+
+
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Path, Readout]:
     folder = tmp_path_factory.mktemp("clips")
@@ -53,7 +57,11 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Path, Read
     sae.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
     bins = fit_bins(corpus, counts={"loudness": 4})
     options = ProbeOptions(epochs=15, batch=100, learning_rate=0.02)
-    return corpus, folder / "readout", fit_probes(corpus, sae, folder / "readout", bins, options)
+
+    def tell(_: str, done: int, of: int) -> None:
+        STEPS.append((done, of))
+
+    return corpus, folder / "readout", fit_probes(corpus, sae, folder / "readout", bins, options, progress=tell)
 
 
 def test_the_report_counts_clips(fitted: tuple[Corpus, Path, Readout]) -> None:
@@ -68,6 +76,14 @@ def test_the_report_counts_clips(fitted: tuple[Corpus, Path, Readout]) -> None:
     assert family["shuffled"] < 0.5
     assert {"raw_latents", "untrained_sae"} <= set(family)
     assert "within_one" not in family
+
+
+def test_progress_counts_the_probes_of_clips_too(fitted: tuple[Corpus, Path, Readout]) -> None:
+    done, most = zip(*STEPS)
+    # Fifteen epochs at most, and five probes of the family: trained, shuffled, without the level, and two baselines.
+    assert set(most) == {20}
+    assert list(done) == sorted(set(done))
+    assert done[-5:] == (16, 17, 18, 19, 20)
 
 
 def test_a_clip_is_read_from_the_mean_logits_of_its_frames(fitted: tuple[Corpus, Path, Readout]) -> None:
