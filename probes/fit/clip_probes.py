@@ -2,7 +2,7 @@
 
 A probe is linear, so that its logits on the mean input are the mean of its logits over the frames: what a readout
 averages. A clip counts once, however long it is. There are few of them, so the loss has a ridge penalty, which makes
-its minimum a single one; how strong it is is chosen on the val split.
+its minimum a single one; how strong it is is chosen on the val split, whose clips are then learned from too.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def fit_blocks(
 
     Args:
         train: What is learned, with the tables that the blocks name.
-        val: What decides on the penalty.
+        val: What decides on the penalty, and is learned then.
         blocks: Which table each learns, and whether it sees the last `levels` inputs.
         classes: Number of classes of each attribute, in the order of the labels' columns.
         levels: Number of inputs at the end that not every block sees.
@@ -100,7 +100,8 @@ def predict_clips(
 
 
 def fit_softmax(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], count: int) -> ClipProbe:
-    """Minimise mean cross-entropy + penalty / 2 ||W||^2 on standardised inputs, with the penalty that suits `val`.
+    """Minimise mean cross-entropy + penalty / 2 ||W||^2 on standardised inputs of both splits, with the penalty whose
+    solution on `train` suits `val`.
 
     Args:
         train: Inputs [N, D] and classes [N].
@@ -114,20 +115,27 @@ def fit_softmax(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], count:
     mean, std = x.mean(0), x.std(0, correction=0)
     varied = std > 1e-6 * std.max().clamp_min(1e-12)
     scale = torch.where(varied, 1 / std.clamp_min(1e-12), 0.0)
-    best: tuple[float, Tensor] | None = None
-    for solution in _path((x - mean) * scale, y, count, PENALTIES if len(val[1]) else (NO_VALIDATION,)):
-        loss = _loss(solution, (val[0] - mean) * scale, val[1]) if len(val[1]) else 0.0
-        if best is not None and loss >= best[0]:
-            break
-        best = loss, solution
-    assert best is not None
-    weight = best[1][:, :-1] * scale
-    return ClipProbe(weight, best[1][:, -1] - weight @ mean)
+    learned = (x - mean) * scale
+    solution = x.new_zeros(count, x.shape[1] + 1)
+    if len(val[1]):
+        checked = (val[0] - mean) * scale
+        least, penalty = float("inf"), PENALTIES[0]
+        for weaker, found in _path(learned, y, PENALTIES, solution):
+            loss = _loss(found, checked, val[1])
+            if loss >= least:
+                break
+            least, penalty, solution = loss, weaker, found
+        learned, y = torch.cat([learned, checked]), torch.cat([y, val[1]])
+    else:
+        penalty = NO_VALIDATION
+    ((_, solution),) = _path(learned, y, (penalty,), solution)
+    weight = solution[:, :-1] * scale
+    return ClipProbe(weight, solution[:, -1] - weight @ mean)
 
 
-def _path(x: Tensor, y: Tensor, count: int, penalties: Sequence[float]) -> Iterator[Tensor]:
-    """Solutions [count, D + 1] for ever weaker penalties, each started from the one before."""
-    solution = x.new_zeros(count, x.shape[1] + 1).requires_grad_(True)
+def _path(x: Tensor, y: Tensor, penalties: Sequence[float], start: Tensor) -> Iterator[tuple[float, Tensor]]:
+    """Ever weaker penalties and their solutions [K, D + 1], each started from the one before."""
+    solution = start.clone().requires_grad_(True)
     for penalty in penalties:
         optimiser = torch.optim.LBFGS([solution], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
@@ -141,7 +149,7 @@ def _path(x: Tensor, y: Tensor, count: int, penalties: Sequence[float]) -> Itera
             return loss
 
         optimiser.step(closure)  # type: ignore[no-untyped-call,arg-type]
-        yield solution.detach().clone()
+        yield penalty, solution.detach().clone()
 
 
 def _loss(solution: Tensor, x: Tensor, y: Tensor) -> float:
