@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.mini_training.data import HELD_OUT, HOP, SAMPLE_RATE
+from benchmarks.rhythm.pieces import texture_of
 from probes.attributes import get_attribute
 from probes.fit.probe_metrics import accuracy, bootstrap_interval, within_one
 from probes.readout import Readout
@@ -87,7 +88,7 @@ def held_out(count: int, seconds: float, solo: bool) -> Iterator[np.ndarray]:
     """
     found = 0
     for seed in itertools.count(HELD_OUT):
-        if (draw_facts(np.random.default_rng(seed)).texture == "solo") == solo:
+        if (texture_of(seed) == "solo") == solo:
             yield render_example(seed, seconds).audio
             found += 1
         if found == count:

@@ -3,26 +3,27 @@
     python -m benchmarks.mini_training.judge --work FOLDER
 
 The probes were trained, and the autoencoder was chosen, on other seeds. Pitch labels are those of CREPE's small model,
-as in training. The figures, with the margins of the probes and of those of shuffled labels, go into its report
-and card; no weight changes.
+as in training. The figures, with the margins of the probes and of those of shuffled labels, go into the report and the
+card of the readout; no weight changes.
 """
 
 import argparse
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.mini_training.noise import LABELS
 from benchmarks.mini_training.readout import SHIPPED
 from probes.corpus import Corpus
 from probes.corpus.encoding import Recipe, encode_into
 from probes.corpus.labels import class_labels
 from probes.corpus.sources import RenderedSource
-from probes.fit.probe_metrics import Predictions, accuracy, score
-from probes.fit.probe_training import sae_inputs
+from probes.fit.probe_fit import report_of
+from probes.fit.probe_training import decide, of_frames, sae_inputs
 from probes.readout import Readout
-from probes.readout.linear import LinearProbes
 from probes.sae.metrics import evaluate
 from probes.spaces import space_class
 
@@ -37,49 +38,28 @@ def render_corpus(folder: Path, pieces: int, workers: int) -> Corpus:
     rate = space_class("mini").sample_rate
     seeds = range(FIRST_SEED, FIRST_SEED + pieces)
     sources = [RenderedSource(f"rendered-{seed}", "test", None, seed, SECONDS, rate) for seed in seeds]
-    attributes = {"pitch": {"model": "tiny"}, "loudness": {}, "timbre": {}}
-    encode_into(folder, sources, Recipe("mini", attributes=attributes, threads=1), workers)
+    encode_into(folder, sources, Recipe("mini", attributes=LABELS, threads=1), workers)
     return Corpus.open(folder)
 
 
 @torch.no_grad()
-def predict(readout: Readout, probes: LinearProbes, corpus: Corpus) -> dict[str, Predictions]:
-    """What probes on the readout's autoencoder predict of every labelled frame, by attribute."""
-    labels = class_labels(corpus, "test", readout.bins)
-    inputs = sae_inputs(readout.sae, readout.log_rms)
-    files = corpus.files("test")
-    arrays = [torch.from_numpy(np.array(corpus.latents(file), np.float32)) for file in files]
-    logits = torch.cat([probes(inputs.features(array)) for array in arrays])
-    numbers = np.repeat(np.arange(len(files)), [file.frames for file in files])
-    found = {}
-    for column, (name, part) in enumerate(probes.split(logits).items()):
-        valid = labels[:, column] >= 0
-        best = part.topk(2, dim=-1).values
-        confidence, classes = part.softmax(-1).max(-1)
-        found[name] = Predictions(
-            labels[valid, column].astype(np.int64), classes.numpy()[valid], confidence.double().numpy()[valid],
-            numbers[valid], (best[:, 0] - best[:, 1]).double().numpy()[valid],
-        )  # fmt: skip
-    return found
-
-
 def judge(readout: Readout, corpus: Corpus) -> dict[str, dict[str, Any]]:
     """Figures of the probes of every attribute, beside those of shuffled labels and of always the commonest class."""
+    inputs = sae_inputs(readout.sae, readout.log_rms)
+    parts: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
+    for file in corpus.files("test"):
+        features = inputs.features(torch.from_numpy(np.array(corpus.latents(file), np.float32)))
+        for block, probes in (("probes", readout.probes), ("controls", readout.controls)):
+            for name, logits in probes.split(probes(features)).items():
+                parts[block, name].append(decide(logits))
     labels = class_labels(corpus, "test", readout.bins)
-    trained, shuffled = (predict(readout, probes, corpus) for probes in (readout.probes, readout.controls))
+    lengths = [file.frames for file in corpus.files("test")]
     report = {}
     for column, (name, edges) in enumerate(readout.bins.items()):
-        main, control = trained[name], shuffled[name]
-        own = score(main, edges.centers if edges.scale == "midi" else None)
+        truth = labels[:, column]
+        found = {(block, name): of_frames(parts[block, name], truth, lengths) for block in ("probes", "controls")}
         # The commonest class of these pieces themselves: no fixed class does better.
-        own["majority"] = float(np.bincount(main.labels).max() / len(main.labels))
-        own["unlabelled"] = float(np.mean(labels[:, column] < 0))
-        own["shuffled"] = accuracy(control.labels, control.classes)
-        assert main.margin is not None
-        assert control.margin is not None
-        own["margin"], own["shuffled_margin"] = float(np.median(main.margin)), float(np.median(control.margin))
-        own["shuffled_commonest_share"] = float(np.bincount(control.classes).max() / len(control.classes))
-        report[name] = own
+        report[name] = report_of(name, edges, found, truth, truth, {})
     return report
 
 

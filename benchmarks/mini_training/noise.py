@@ -26,13 +26,14 @@ from tracer.long_work import reporting
 
 FIRST_SEED = 200_000_000
 LEVELS = 8
+LABELS = {"pitch": {"model": "tiny"}, "loudness": {}, "timbre": {}}
+"""What the bundled readout reads, labelled as in its training."""
 
 
 def render_corpus(folder: Path, hours: float) -> Corpus:
     """Pieces with labels of the bundled readout's attributes; the same folder goes on."""
-    attributes = {"pitch": {"model": "tiny"}, "loudness": {}, "timbre": {}}
     sources = rendered_sources(hours, space_class("mini").sample_rate, seed=FIRST_SEED)
-    encode_into(folder, sources, Recipe("mini", attributes=attributes), 1, "float32", lambda _: None)
+    encode_into(folder, sources, Recipe("mini", attributes=LABELS), 1, "float32", lambda _: None)
     return Corpus.open(folder)
 
 

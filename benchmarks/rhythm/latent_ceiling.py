@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.rhythm.pieces import TEXTURES
+from benchmarks.rhythm.pieces import TEXTURES, texture_of
 from benchmarks.rhythm.probes import mean_interval, seed_of
 from probes.attributes import Bins
 from probes.corpus import Corpus
-from probes.corpus.folder import CorpusFile
+from probes.corpus.labels import class_labels
+from probes.fit.clip_probes import clip_table
 from probes.fit.pipeline import fit_bins
-from probes.rendering.composing import draw_facts
 
 ATTRIBUTES = ("key", "family")
 EPOCHS, BATCH, RATE = 16, 64, 2e-3
@@ -51,15 +51,14 @@ class Network(nn.Module):
         return [head(pooled) for head in self.heads]
 
 
-def load(corpus: Corpus, split: str, bins: Mapping[str, Bins], frames: int) -> tuple[Tensor, Tensor, list[CorpusFile]]:
+def load(corpus: Corpus, split: str, bins: Mapping[str, Bins], frames: int) -> tuple[Tensor, Tensor]:
     """Latents [files, C, frames], classes [files, attributes]."""
-    files = list(corpus.files(split))
+    files = corpus.files(split)
     latents = np.zeros((len(files), corpus.channels, frames), np.float32)
-    classes = np.zeros((len(files), len(bins)), np.int64)
     for row, file in enumerate(files):
         latents[row] = np.asarray(corpus.latents(file))[:frames].T
-        classes[row] = [own.classes(*corpus.labels(file, name))[0] for name, own in bins.items()]
-    return torch.from_numpy(latents), torch.from_numpy(classes), files
+    classes = clip_table(class_labels(corpus, split, bins), [file.frames for file in files])
+    return torch.from_numpy(latents), torch.from_numpy(classes).long()
 
 
 @torch.no_grad()
@@ -104,15 +103,17 @@ def main() -> None:
     torch.manual_seed(0)
     corpus = Corpus.open(options.work / "corpus")
     bins = fit_bins(corpus, ATTRIBUTES)
-    frames = min(file.frames for split in ("train", "val", "test") for file in corpus.files(split))
-    (x, y, _), val, test = (load(corpus, split, bins, frames) for split in ("train", "val", "test"))
+    frames = min(file.frames for file in corpus.files())
+    splits = {split: load(corpus, split, bins, frames) for split in ("train", "val", "test")}
+    x = splits["train"][0]
     mean, std = x.mean((0, 2), keepdim=True), x.std((0, 2), keepdim=True)
+    train, val, test = (((latents - mean) / std, classes) for latents, classes in splits.values())
     network = Network(corpus.channels, [len(own) for own in bins.values()])
-    kept = fit(network, ((x - mean) / std, y), ((val[0] - mean) / std, val[1]))
-    textures = np.array([draw_facts(np.random.default_rng(seed_of(file))).texture for file in test[2]])
+    kept = fit(network, train, val)
+    textures = np.array([texture_of(seed_of(file)) for file in corpus.files("test")])
     for column, name in enumerate(ATTRIBUTES):
         network.load_state_dict(kept[name])
-        right = hits(network, (test[0] - mean) / std, test[1])[:, column]
+        right = hits(network, *test)[:, column]
         low, high = mean_interval(right.astype(float))
         apart = ", ".join(f"{texture} {right[textures == texture].mean():.3f}" for texture in TEXTURES)
         print(f"{name}: {right.mean():.3f} ({low:.3f} to {high:.3f}) of {len(right)} pieces; {apart}")

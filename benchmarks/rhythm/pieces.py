@@ -33,7 +33,12 @@ def balanced_seeds(first: int, count: int) -> Iterator[int]:
 
 def seeds_of(texture: str, first: int) -> Iterator[int]:
     """Seeds from `first` on whose pieces have a texture."""
-    return (seed for seed in itertools.count(first) if draw_facts(np.random.default_rng(seed)).texture == texture)
+    return (seed for seed in itertools.count(first) if texture_of(seed) == texture)
+
+
+def texture_of(seed: int) -> str:
+    """Whether the piece of a seed is a solo, duo, trio or band."""
+    return draw_facts(np.random.default_rng(seed)).texture
 
 
 def sources(pieces: int) -> list[RenderedSource]:

@@ -1,6 +1,7 @@
 """What the probes of rhythm, harmony and instruments are worth on held-out pieces.
 
     python -m benchmarks.rhythm.pieces --work FOLDER --pieces 18000
+    python -m benchmarks.rhythm.pieces --work FOLDER/noise --pieces 7200
     python -m benchmarks.mini_training.music --work FOLDER --out FOLDER/joined
     python -m benchmarks.rhythm.probes --work FOLDER
 
@@ -23,15 +24,15 @@ import torch
 
 from benchmarks.mini_training.music import PROBES
 from benchmarks.rhythm.labels import mirex_key, near_tempo, onset_f1
-from benchmarks.rhythm.pieces import SECONDS, TEXTURES
+from benchmarks.rhythm.pieces import SECONDS, TEXTURES, texture_of
 from probes.attributes.chord import NONE
 from probes.attributes.onset import score_onsets
 from probes.corpus import Corpus
 from probes.corpus.folder import CorpusFile
+from probes.corpus.labels import clip_labels
 from probes.fit.pipeline import fit_bins, fit_probes, open_sae
 from probes.fit.probe_metrics import bootstrap_interval
 from probes.readout import Readout
-from probes.rendering.composing import draw_facts
 from probes.rendering.scoring import score_example
 from probes.support.files import write_json
 
@@ -132,9 +133,8 @@ def by_texture(
     """Accuracy of an attribute of clips over solos, duos, trios and bands apart, and its interval."""
     right: dict[str, list[bool]] = {texture: [] for texture in TEXTURES}
     for file, reading in pieces:
-        truth = readout.bins[name].classes(*corpus.labels(file, name))[0]
-        texture = draw_facts(np.random.default_rng(seed_of(file))).texture
-        right[texture].append(bool(reading.classes[kind][name][0, 0] == truth))
+        (truth,) = clip_labels(readout.bins[name].classes(*corpus.labels(file, name)), [file.frames])
+        right[texture_of(seed_of(file))].append(bool(reading.classes[kind][name][0, 0] == truth))
     return {
         texture: [float(np.mean(found)), *mean_interval(np.array(found, float))] for texture, found in right.items()
     }

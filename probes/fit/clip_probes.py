@@ -7,7 +7,7 @@ its minimum a single one; how strong it is is chosen on the val split, whose cli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -115,41 +115,38 @@ def fit_softmax(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], count:
     mean, std = x.mean(0), x.std(0, correction=0)
     varied = std > 1e-6 * std.max().clamp_min(1e-12)
     scale = torch.where(varied, 1 / std.clamp_min(1e-12), 0.0)
-    learned = (x - mean) * scale
+    learned, penalty = (x - mean) * scale, NO_VALIDATION
     solution = x.new_zeros(count, x.shape[1] + 1)
     if len(val[1]):
-        checked = (val[0] - mean) * scale
-        least, penalty = float("inf"), PENALTIES[0]
-        for weaker, found in _path(learned, y, PENALTIES, solution):
+        checked, least = (val[0] - mean) * scale, float("inf")
+        for weaker in PENALTIES:
+            found = _minimise(learned, y, weaker, solution)
             loss = _loss(found, checked, val[1])
             if loss >= least:
                 break
             least, penalty, solution = loss, weaker, found
         learned, y = torch.cat([learned, checked]), torch.cat([y, val[1]])
-    else:
-        penalty = NO_VALIDATION
-    ((_, solution),) = _path(learned, y, (penalty,), solution)
+    solution = _minimise(learned, y, penalty, solution)
     weight = solution[:, :-1] * scale
     return ClipProbe(weight, solution[:, -1] - weight @ mean)
 
 
-def _path(x: Tensor, y: Tensor, penalties: Sequence[float], start: Tensor) -> Iterator[tuple[float, Tensor]]:
-    """Ever weaker penalties and their solutions [K, D + 1], each started from the one before."""
+def _minimise(x: Tensor, y: Tensor, penalty: float, start: Tensor) -> Tensor:
+    """The solution [K, D + 1] under a penalty, found from `start`."""
     solution = start.clone().requires_grad_(True)
-    for penalty in penalties:
-        optimiser = torch.optim.LBFGS([solution], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS([solution], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
-        def closure(penalty: float = penalty, optimiser: torch.optim.LBFGS = optimiser) -> Tensor:
-            optimiser.zero_grad()
-            logits = torch.nn.functional.linear(x, solution[:, :-1], solution[:, -1])
-            # A trace of a penalty on biases too, so that a class that does not occur has a finite one.
-            ridge = solution[:, :-1].square().sum() * penalty + solution[:, -1].square().sum() * 1e-4
-            loss = torch.nn.functional.cross_entropy(logits, y) + ridge / 2
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        logits = torch.nn.functional.linear(x, solution[:, :-1], solution[:, -1])
+        # A trace of a penalty on biases too, so that a class that does not occur has a finite one.
+        ridge = solution[:, :-1].square().sum() * penalty + solution[:, -1].square().sum() * 1e-4
+        loss = torch.nn.functional.cross_entropy(logits, y) + ridge / 2
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
 
-        optimiser.step(closure)  # type: ignore[no-untyped-call,arg-type]
-        yield penalty, solution.detach().clone()
+    optimiser.step(closure)  # type: ignore[no-untyped-call,arg-type]
+    return solution.detach()
 
 
 def _loss(solution: Tensor, x: Tensor, y: Tensor) -> float:

@@ -116,7 +116,7 @@ def fit_linear_probes(
         "ablation": "without_log_rms" if options.log_rms else "with_log_rms",
     }
     report = {
-        name: _report(name, edges, found, *counted(corpus, name in clips, labels, column), titles)
+        name: report_of(name, edges, found, *counted(corpus, name in clips, labels, column), titles)
         for column, (name, edges) in enumerate(bins.items())
     }
     used = log_rms if options.log_rms else None
@@ -266,7 +266,7 @@ def labelled_chunks(
             row += len(x)
 
 
-def _report(
+def report_of(
     name: str,
     edges: Bins,
     found: Mapping[tuple[str, str], Predictions],
@@ -274,6 +274,16 @@ def _report(
     test: np.ndarray,
     baselines: Mapping[str, str],
 ) -> dict[str, Any]:
+    """Figures of an attribute's probe, of that of shuffled labels, and of always the class that is commonest.
+
+    Args:
+        name: The attribute.
+        edges: Its classes.
+        found: What the blocks "probes" and "controls", and those of `baselines`, predict of the test split.
+        train: Labels among which a class is the commonest, -1 where there is none.
+        test: Labels of the test split, likewise.
+        baselines: Block -> name of its accuracy in the report.
+    """
     main = found["probes", name]
     if not len(main.labels):
         raise InputError(f"the test split has no labelled frame of {name}: add audio")

@@ -224,19 +224,28 @@ class ProbeTrainer:
         for x in _chunks(arrays, weight.device):
             logits = self._scaled(x) @ weight.t() + bias
             for block, column, part in self._parts(logits):
-                confidence, classes = part.softmax(-1).max(-1)
-                best = part.topk(min(2, part.shape[-1]), dim=-1).values
-                margin = best[:, 0] - best[:, -1]
-                kept = torch.stack([classes.float(), confidence, margin]).cpu().numpy()
-                found.setdefault((block.name, names[column]), []).append(kept)
+                found.setdefault((block.name, names[column]), []).append(decide(part))
         return {
-            (block, name): _predictions(parts, labels[:, names.index(name)], lengths)
+            (block, name): of_frames(parts, labels[:, names.index(name)], lengths)
             for (block, name), parts in found.items()
         }
 
 
-def _predictions(parts: list[np.ndarray], truth: np.ndarray, lengths: Sequence[int]) -> Predictions:
-    """Those of frames with a label, of parts [class, confidence and margin, frames]."""
+def decide(logits: Tensor) -> np.ndarray:
+    """Logits [N, K] -> [3, N]: class, confidence, and margin of the two largest logits."""
+    confidence, classes = logits.softmax(-1).max(-1)
+    best = logits.topk(min(2, logits.shape[-1]), dim=-1).values
+    return torch.stack([classes.float(), confidence, best[:, 0] - best[:, -1]]).cpu().numpy()
+
+
+def of_frames(parts: list[np.ndarray], truth: np.ndarray, lengths: Sequence[int]) -> Predictions:
+    """Predictions of the frames with a label.
+
+    Args:
+        parts: [3, frames] each, as `decide` gives them, all files end to end.
+        truth: [frames], -1 where there is no label.
+        lengths: Frames of each file.
+    """
     values = np.concatenate(parts, axis=1)
     files = np.repeat(np.arange(len(lengths)), lengths)
     finite = np.isfinite(values).all(0)
