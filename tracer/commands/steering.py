@@ -16,6 +16,7 @@ from tracer.commands.from_options import AsJson, help_of, with_flags
 from tracer.commands.tables import Column, number, print_columns, print_rows, records
 from tracer.options import SteerOptions
 from tracer.steering.spec import USUAL_DOSES, parse_hold, parse_numbers
+from tracer.steering.tables import held_changes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,8 +143,11 @@ def print_doses(doses: "pd.DataFrame") -> None:
     columns += [Column("outside, own")] if windowed else []
     aimed = "on_target" in doses.columns
     columns += [Column("on the note")] if aimed else []
-    columns += [Column("own / random"), Column("log-mel (dB)", spare=2)]
-    columns += [Column("voiced", spare=1), Column("clipped", spare=3)]
+    columns += [Column("own / random")]
+    held = Column("held (classes)", spare=1)
+    holds = "held_high" in doses.columns and bool((doses["held_high"] > 0).any())
+    columns += [held] if holds else []
+    columns += [Column("log-mel (dB)", spare=3), Column("voiced", spare=2), Column("clipped", spare=4)]
     for row in doses.to_dict("records"):
         own = row["attribute"]
         interval = ""
@@ -156,6 +160,7 @@ def print_doses(doses: "pd.DataFrame") -> None:
             *([signed(row.get(f"outside_{own}", math.nan))] if windowed else []),
             *([note_share(row)] if aimed else []),
             "-" if math.isnan(row["over_band"]) else f"{row['over_band']:.1f}{interval}",
+            *([strays_most(row)] if holds else []),
             number(row["log_mel_db"]),
             signed(row["voiced_change"]),
             f"{row['clipped']:.2%}",
@@ -163,7 +168,7 @@ def print_doses(doses: "pd.DataFrame") -> None:
         for column, cell in zip(columns, cells):
             column.cells.append(cell)
     n = int(doses["prompts"].max())
-    print_columns(
+    shown = print_columns(
         f"median shifts on the decoded audio, {n} prompts, +- the band of random pushes of the same length", columns
     )
     if windowed:
@@ -171,6 +176,17 @@ def print_doses(doses: "pd.DataFrame") -> None:
     if aimed:
         print("on the note: share of the voiced frames on an edit's note (the same of random pushes)")
     print("own / random: shift of the edit's attribute over that band (95 % interval over prompts)")
+    if held in shown:
+        print("held: by how much the held reading that strays most changes (95 % of the frames by less)")
+
+
+def strays_most(row: Mapping[str, Any]) -> str:
+    """The change of the held attribute that strays most, in classes, and its name where the table knows it."""
+    changes = held_changes(row)
+    if not changes:
+        return f"{row['held_high']:.2f}" if row["held_high"] > 0 else "-"
+    attribute = max(changes, key=changes.__getitem__)
+    return f"{changes[attribute]:.2f} ({attribute})"
 
 
 def note_share(row: Mapping[str, Any]) -> str:

@@ -40,8 +40,8 @@ def fit_columns(columns: Sequence[Column], width: int) -> list[Column]:
     return kept
 
 
-def print_columns(title: str, columns: Sequence[Column]) -> None:
-    """Print a table whose headings and numbers are never cut; no line for an empty title.
+def print_columns(title: str, columns: Sequence[Column]) -> Sequence[Column]:
+    """Print a table whose headings and numbers are never cut, and return its columns; no line for an empty title.
 
     On a terminal spare columns are left out until the others fit; into a pipe or file all are written.
     """
@@ -53,6 +53,7 @@ def print_columns(title: str, columns: Sequence[Column]) -> None:
     for name, *cells in zip(*([column.heading, *column.cells] for column in columns)):
         padded = [name.ljust(names.width), *(cell.rjust(own.width) for own, cell in zip(numbers, cells))]
         print(_GAP.join(padded).rstrip())
+    return columns
 
 
 def print_rows(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tracer.clips import MEASURED
 from tracer.steering.spec import EditSpec
-from tracer.steering.tables import Row
+from tracer.steering.tables import Row, held_changes, held_column
 
 EFFECTS = {"pitch": 2.0, "loudness": 6.0, "timbre": float(np.log2(1.5))}
 """Shifts at which edits are compared: semitones, dB, octaves of centroid. A pitch edit with a note as its target is
@@ -128,7 +128,8 @@ def over_band(members: Sequence[Row], pushes: Sequence[Row], attribute: str, nam
 def with_realised(rows: Sequence[Row], steps: Sequence[Row]) -> list[Row]:
     """Rows of `table` with what came of the closed form on the latents: medians over batches and states.
 
-    Adds wanted, change, change_low, change_high, held and held_high as in `tracer.steering.weighing.Weighed`.
+    Adds wanted, change, change_low, change_high, held, held_high and each held_ATTRIBUTE_high as in
+    `tracer.steering.weighing.Weighed`.
     """
     names = ("wanted", "change", "change_low", "change_high", "held", "held_high")
     found: dict[tuple[str, float], list[Row]] = {}
@@ -138,7 +139,8 @@ def with_realised(rows: Sequence[Row], steps: Sequence[Row]) -> list[Row]:
     added = []
     for row in rows:
         own = found.get((row["edit"], row["alpha"]), [])
-        added.append(row | ({name: median(numbers(own, name)) for name in names} if own else {}))
+        each = dict.fromkeys(held_column(attribute) for step in own for attribute in held_changes(step))
+        added.append(row | ({name: median(numbers(own, name)) for name in (*names, *each)} if own else {}))
     return added
 
 

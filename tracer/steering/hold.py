@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from probes.readout import Readout
-from tracer.steering.readings import UNORDERED, Features, Raise, values, wanted_readings
+from tracer.steering.readings import UNORDERED, Features, Raise, expected_class, values, wanted_readings
 
 CHUNK = 512
 """Frames at a time: a few [CHUNK, hidden] arrays are held."""
@@ -140,25 +140,23 @@ class Realised(NamedTuple):
     """[N] change of the raised reading, in nats or classes; positive towards the target."""
     wanted: float
     """Change that was asked for."""
-    held: Tensor
-    """[N] largest change of the expected class of a held attribute, in classes; 0 where none is held."""
+    held: dict[str, Tensor]
+    """Attribute -> [N] absolute change of its expected class, in classes; empty where nothing is held."""
+
+    @property
+    def held_most(self) -> Tensor:
+        """[N] largest change over the held attributes, in classes; 0 where nothing is held."""
+        return torch.stack([torch.zeros_like(self.change), *self.held.values()]).amax(0)
 
 
 @torch.no_grad()
 def realised(readout: Readout, x: Tensor, moved: Tensor, raised: Raise, hold: Sequence[str] = ()) -> Realised:
     """What a displacement `moved` of latents `x` [B, F, C] did to the reading that was to rise and to the held ones."""
-    changes, held = [], []
+    readings = wanted_readings(raised, (), {}) + [expected_class(name) for name in hold]
+    parts = []
     for frames, displaced in zip(x.flatten(0, 1).split(CHUNK), moved.flatten(0, 1).split(CHUNK)):
         before, after = Features(readout, frames), Features(readout, frames + displaced)
-        (aim, *kept) = wanted_readings(raised, (), {}) + [
-            reading for name in hold for reading in wanted_readings(None, (name,), _found(before, name))[:1]
-        ]
-        sign = -1 if raised.target == "-" else 1
-        changes.append(sign * (values([aim], after) - values([aim], before))[:, 0])
-        moved_most = [(values([one], after) - values([one], before))[:, 0].abs() for one in kept]
-        held.append(torch.stack(moved_most).amax(0) if moved_most else torch.zeros_like(changes[-1]))
-    return Realised(torch.cat(changes), raised.amount, torch.cat(held))
-
-
-def _found(features: Features, name: str) -> dict[str, Tensor]:
-    return {name: features.logits(name).argmax(-1)} if name in UNORDERED else {}
+        parts.append(values(readings, after) - values(readings, before))
+    change, *kept = torch.cat(parts).unbind(1)
+    sign = -1 if raised.target == "-" else 1
+    return Realised(sign * change, raised.amount, {name: own.abs() for name, own in zip(hold, kept)})

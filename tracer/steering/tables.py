@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,20 @@ def number(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def held_column(attribute: str) -> str:
+    """Column with the 95 % quantile, over frames, of the change of a held attribute's expected class, in classes."""
+    return f"held_{attribute}_high"
+
+
+def held_changes(row: Mapping[str, Any]) -> dict[str, float]:
+    """Attribute -> value in its `held_column`, in classes, of the attributes that have one.
+
+    Empty where nothing is held, and for a row of a table that was written before each attribute had its column.
+    """
+    columns = [match for match in map(re.compile(held_column("(.+)")).fullmatch, row) if match]
+    return {match[1]: float(row[match[0]]) for match in columns if not math.isnan(row[match[0]])}
 
 
 def open_run(folder: Path, name: str, about: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from tracer.session import Session
 from tracer.steering.edits import make_edit
 from tracer.steering.hold import Realised
 from tracer.steering.spec import EditSpec
+from tracer.steering.tables import held_column
 from tracer.steering.vectors import ClosedDisplacement
 
 
@@ -21,7 +22,8 @@ class Weighed:
 
     Each note has t (flow time), ratio (||dx|| / ||x||, mean over the batch), and for the closed form over the frames of
     the batch: wanted (change of the reading that was asked for), change, change_low and change_high (what came of it:
-    median, 5 and 95 %), held and held_high (largest change of a held attribute's expected class: median and 95 %).
+    median, 5 and 95 %), held and held_high (largest change of a held attribute's expected class: median and 95 %), and
+    of each held attribute held_ATTRIBUTE_high (change of its expected class: 95 %).
     """
 
     displace: Displacement
@@ -46,10 +48,11 @@ class Weighed:
 def summary(found: Realised) -> dict[str, float]:
     """What came of an edit, over frames: see `Weighed`."""
     low, median, high = (float(q) for q in np.percentile(found.change.cpu().numpy(), [5, 50, 95]))
-    held, held_high = (float(q) for q in np.percentile(found.held.cpu().numpy(), [50, 95]))
+    held, held_high = (float(q) for q in np.percentile(found.held_most.cpu().numpy(), [50, 95]))
     return {
         "wanted": found.wanted, "change": median, "change_low": low, "change_high": high,
         "held": held, "held_high": held_high,
+        **{held_column(name): float(np.percentile(own.cpu().numpy(), 95)) for name, own in found.held.items()},
     }  # fmt: skip
 
 

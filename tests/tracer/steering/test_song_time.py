@@ -1,5 +1,6 @@
 """Edits at a place in the song: windows, fades, curves, and nothing outside."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,8 @@ def test_a_section_that_comes_back_is_edited_each_time() -> None:
 
 
 def test_frames_outside_the_window_are_not_touched_by_a_bit(readout: Readout) -> None:
-    x = latents(readout)
+    readout = deepcopy(readout).double()  # in fp32 the steps of a frame far from the data may part over the last bit
+    x = latents(readout).double()
     moved = displacement(parse_edit("loudness=+,alpha=2,during=2s-4s,fade=4"), readout, SONG)(x)
     whole = displacement(parse_edit("loudness=+,alpha=2"), readout)(x)
     assert torch.count_nonzero(moved[:, :40]) == torch.count_nonzero(moved[:, 80:]) == 0

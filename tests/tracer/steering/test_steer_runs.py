@@ -22,6 +22,8 @@ from tracer.steering.damage import tell_damage
 from tracer.steering.dose_tables import crossing, equal_effects, leakage, table, with_intervals, with_realised
 from tracer.steering.lockin import transported, window_edit, window_shares
 from tracer.steering.lockin_tables import shares
+from tracer.steering.results import read_table
+from tracer.steering.tables import write_csv
 
 
 def louder_readout():
@@ -319,6 +321,53 @@ def test_what_came_of_a_dose_is_the_median_over_states():
     rows = with_realised(table(planted()), steps)
     assert rows[0]["change"] == 0.8
     assert "change" not in rows[1]
+
+
+def test_each_held_attribute_has_its_column(tmp_path):
+    found = run_dose(
+        SineGenerator(), ["a"], 1, edits=["loudness=+,hold=pitch+timbre", "timbre=+,hold=pitch", "pitch=C5"],
+        alphas=[1.0], readout=linear_readout(covariance=torch.eye(CHANNELS)), pitch_tracker="tiny",
+        progress_bar=False, save_audio=False, out=tmp_path,
+    )  # fmt: skip
+    held = {"loudness=+": {"pitch", "timbre"}, "timbre=+": {"pitch"}, "pitch=C5": set()}
+    steered = [row for row in rows_of(tmp_path / "steps.csv") if row["kind"] == "steered"]
+    for row in (*steered, *rows_of(tmp_path / "dose.csv")):
+        changes = {name: row[f"held_{name}_high"] for name in ("pitch", "timbre")}
+        assert {name for name, value in changes.items() if value != ""} == held[row["edit"]]
+        largest = max((float(value) for value in changes.values() if value != ""), default=0.0)
+        assert float(row["held_high"]) >= 0.999 * largest  # of the frames' largest, which may be of either attribute
+        assert (largest > 0) == bool(held[row["edit"]])
+    alone = found.doses.set_index("edit").loc["timbre=+"]
+    assert alone["held_pitch_high"] == alone["held_high"]
+
+
+def held_steps(**columns):
+    """Rows of steps.csv of the weaker dose of `planted`."""
+    came = {"wanted": 1.0, "change": 1.0, "change_low": 1.0, "change_high": 1.0, "held": 0.0, "held_high": 0.08}
+    return [{"edit": "loudness=+", "alpha": 1.0, "kind": "steered", "t": t} | came | columns for t in (0.2, 0.3)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"held_pitch_high": 0.01, "held_timbre_high": 0.07}, "0.07 (timbre)"),
+        ({"held_pitch_high": 0.06, "held_timbre_high": 0.02}, "0.06 (pitch)"),
+        ({}, "0.08"),  # written before each attribute had its column
+    ],
+)
+def test_the_held_attribute_that_strays_most_is_named(columns, says, tmp_path, capsys):
+    write_csv(tmp_path / "dose.csv", with_realised(table(planted()), held_steps(**columns)))
+    print_doses(read_table(tmp_path / "dose.csv"))
+    _, headings, weaker, stronger, *legend = capsys.readouterr().out.splitlines()
+    end = headings.index("held (classes)") + len("held (classes)")
+    assert weaker[:end].endswith(f" {says}")
+    assert stronger[:end].endswith(" -")
+    assert any(line.startswith("held:") for line in legend)
+
+
+def test_nothing_is_told_of_held_readings_where_nothing_is_held(capsys):
+    print_doses(pd.DataFrame(with_realised(table(planted()), held_steps(held_high=0.0))))
+    assert "held" not in capsys.readouterr().out
 
 
 def test_damage_is_told_in_one_line_for_each_edit():

@@ -11,7 +11,7 @@ from probes.readout import Readout
 from tracer.steering.edits import displacement
 from tracer.steering.readings import Features, expected_class, log_odds, log_probability
 from tracer.steering.spec import parse_edit
-from tracer.steering.vectors import RandomDisplacement, control_vector, square_root
+from tracer.steering.vectors import ClosedDisplacement, RandomDisplacement, control_vector, square_root
 
 
 def latents(channels: int = 64, frames: int = 5) -> Tensor:
@@ -167,6 +167,25 @@ def test_hold_brings_the_held_reading_back_and_keeps_the_target_moving():
     (free_target, free_held), (target, held) = shifts.values()
     assert held.abs().mean() < 0.1 * free_held.abs().mean()
     assert target.mean() > 0.5 * free_target.mean() > 0
+
+
+@pytest.mark.parametrize("target", ["+", "-"])
+def test_what_came_of_an_edit_is_told_of_each_held_attribute(target):
+    readout, x = linear_readout(), latents(CHANNELS, frames=400)  # more frames than go at a time
+    moved = 0.2 * x.flip(1)
+    changes = {
+        name: class_of(readout, x + moved, name) - class_of(readout, x, name)
+        for name in ("loudness", "pitch", "timbre")
+    }
+    found = ClosedDisplacement(readout, "loudness", target, 1.0, ("timbre", "pitch")).realised(x, moved)
+    torch.testing.assert_close(found.change, changes["loudness"] * (1 if target == "+" else -1))
+    assert list(found.held) == ["timbre", "pitch"]
+    for name, own in found.held.items():
+        torch.testing.assert_close(own, changes[name].abs())
+    torch.testing.assert_close(found.held_most, torch.maximum(changes["timbre"].abs(), changes["pitch"].abs()))
+    free = ClosedDisplacement(readout, "loudness", target, 1.0).realised(x, moved)
+    assert free.held == {}
+    torch.testing.assert_close(free.held_most, torch.zeros(800))
 
 
 def test_plus_and_minus_are_opposite_directions_along_the_classes():
