@@ -313,9 +313,7 @@ class Readout(
         return x, valid
 
     def _chunks(self, x: Tensor) -> list[tuple[int, Tensor]]:
-        flat = x.reshape(-1, x.shape[-1])
-        step = self._reader.chunk
-        return [(start, flat[start : start + step]) for start in range(0, len(flat), step)]
+        return self._reader.chunks(x.reshape(-1, x.shape[-1]))
 
     def _logits(self, chunk: Tensor, rows: int) -> Tensor:
         streamed = self._reader(chunk, rows)

@@ -29,9 +29,9 @@ CPU_BLOCK = 1 << 18  # elements: 1 MiB in fp32, so that two such arrays fit a 2 
 GPU_BLOCK = 1 << 26
 
 
-def block_columns(rows: int, hidden: int, device: torch.device) -> int:
-    """How many features a block takes so that [rows, columns] stays in cache."""
-    elements = CPU_BLOCK if device.type == "cpu" else GPU_BLOCK
+def block_columns(rows: int, hidden: int, device: torch.device, cpu_block: int = CPU_BLOCK) -> int:
+    """How many features a block takes so that [rows, columns] stays in cache, of `cpu_block` elements on the CPU."""
+    elements = cpu_block if device.type == "cpu" else GPU_BLOCK
     return max(64, min(hidden, elements // max(rows, 1)))
 
 

@@ -17,6 +17,7 @@ from probes.sae.fused import block_columns
 
 FRAMES = 1024  # frames taken together on the CPU
 FRAMES_GPU = 16384
+CPU_BLOCK = 1 << 21  # elements of a block of features: products of fewer do not spread over threads
 WHOLE = 1 << 22  # elements of [frames, hidden] at a time where the activation needs a whole row
 
 
@@ -44,11 +45,10 @@ class LinearReader(nn.Module):
         if sae.config.standardise:
             encoder = encoder / sae.std
             bias = bias - encoder @ sae.mean
-        self.register_buffer("encoder", encoder.clone(), persistent=False)
-        self.register_buffer("bias", bias.clone(), persistent=False)
+        # The bias is one more input: adding it would be a pass of its own over every block.
+        self.register_buffer("encoder", torch.cat([encoder, bias[:, None]], 1), persistent=False)
         self.register_buffer("weights", (weights.detach() * sae.feature_gain.detach()).contiguous(), persistent=False)
         self.encoder: Tensor
-        self.bias: Tensor
         self.weights: Tensor
 
     @property
@@ -59,6 +59,11 @@ class LinearReader(nn.Module):
     def chunk(self) -> int:
         """Frames to hand over at a time."""
         return FRAMES if self.encoder.device.type == "cpu" else FRAMES_GPU
+
+    def chunks(self, frames: Tensor) -> list[tuple[int, Tensor]]:
+        """Frames [N, C] in equal parts near `chunk`, each with the place of its first frame."""
+        step = -(-len(frames) // max(1, round(len(frames) / self.chunk)))
+        return [(start, frames[start : start + step]) for start in range(0, len(frames), step)]
 
     @torch.no_grad()
     def forward(
@@ -71,6 +76,7 @@ class LinearReader(nn.Module):
         each feature is active.
         """
         weights = self.weights[outputs if isinstance(outputs, slice) else slice(outputs)]
+        x = torch.nn.functional.pad(x, (0, 1), value=1.0)
         if not self.sae.elementwise:
             return self._whole_rows(x, weights, count, fired)
         frames, hidden = x.shape[0], self.encoder.shape[0]
@@ -79,10 +85,10 @@ class LinearReader(nn.Module):
         values = x.new_zeros(frames, weights.shape[0], dtype=wide)
         squares = x.new_zeros(frames, dtype=wide)
         active = x.new_zeros(frames, dtype=wide) if count else None
-        columns = block_columns(frames, hidden, x.device)
+        columns = block_columns(frames, hidden, x.device, CPU_BLOCK)
         for start in range(0, hidden, columns):
             part = slice(start, start + columns)
-            block = self.sae.activate_block(torch.addmm(self.bias[part], x, self.encoder[part].t()), part)
+            block = self.sae.activate_block(x @ self.encoder[part].t(), part)
             if wide == x.dtype:
                 values.addmm_(block, weights[:, part].t())
             else:
@@ -104,7 +110,7 @@ class LinearReader(nn.Module):
         values, active = [], []
         wide = torch.promote_types(x.dtype, torch.float32)
         for chunk in x.split(rows):
-            h = self.sae.activate(torch.addmm(self.bias, chunk, self.encoder.t()))
+            h = self.sae.activate(chunk @ self.encoder.t())
             values.append((h @ weights.t()).to(wide))
             if count:
                 active.append((h > 0).sum(1).to(wide))
