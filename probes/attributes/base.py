@@ -26,7 +26,8 @@ class Attribute:
         scales: Kinds of bins it may have; the first is the default and the paper's.
         count: Default number of classes, the paper's.
         names: Names of the classes of an attribute whose values are class numbers.
-        grid: "frame", or "clip": one value for a whole clip, the same in all its frames.
+        grid: "frame", "window" or "clip": one value for each frame, for each window (`probes.attributes.windows`) or
+            for a whole clip, the same in all its frames.
         threshold: Frames measured with less confidence are masked.
         measurable: Whether it can be measured on audio.
         notated: Whether a score can say it, so that `of_score` gives exact values.
@@ -83,13 +84,13 @@ class Attribute:
 
     def describe(self) -> dict[str, Any]:
         """What a corpus records."""
-        return {"unit": self.unit, "threshold": self.threshold, **self.options(), **self._of_clips()}
+        return {"unit": self.unit, "threshold": self.threshold, **self.options(), **self._grid()}
 
     def describe_notated(self) -> dict[str, Any]:
         """What a corpus records whose labels come from a score."""
-        return {"unit": self.unit, "threshold": 0.5, "labels": "annotation", **self._of_clips()}
+        return {"unit": self.unit, "threshold": 0.5, "labels": "annotation", **self._grid()}
 
-    def _of_clips(self) -> dict[str, Any]:
+    def _grid(self) -> dict[str, Any]:
         return {} if self.grid == "frame" else {"grid": self.grid}
 
     def confidence(self, audio: np.ndarray, sample_rate: int, frames: int, hop: float) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 # The outermost thousandth of the training values on each side falls into the end bins instead of stretching
 # them.
 TAIL = 0.001
-GRIDS = ("frame", "clip")
+GRIDS = ("frame", "window", "clip")
 FIELDS: Fields = {
     "attribute": str, "unit": str, "scale": str, "edges": list, "names": (list, Missing), "grid": (str, Missing),
 }  # fmt: skip
@@ -33,7 +33,8 @@ class Bins:
         edges: K + 1 increasing numbers. Class k holds edges[k] <= value < edges[k + 1].
         names: Name of each class where a value is the number of a class; empty where values are measured, and for
             pitch classes.
-        grid: "frame", or "clip" where one class stands for a whole clip.
+        grid: "frame", "window" where one class stands for some seconds (`probes.attributes.windows`), or "clip" where
+            one stands for a whole clip.
     """
 
     attribute: str
@@ -86,7 +87,7 @@ class Bins:
         """How many classes there are, from which to which, and on what scale."""
         return (
             f"{len(self)} classes from {self.label(0)} to {self.label(len(self) - 1)} ({self.scale} scale, {self.unit})"
-            + (", one for each clip" if self.grid == "clip" else "")
+            + ("" if self.grid == "frame" else f", one for each {self.grid}")
         )
 
     def __len__(self) -> int:

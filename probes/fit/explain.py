@@ -77,7 +77,8 @@ def feature_classes(readout: Readout, corpus: Corpus, feature: int, top: int = 1
             active += int((value > 0).sum())
             count += len(value)
     found = []
-    for attribute, bins in readout.bins.items():
+    for attribute in readout.attributes:
+        bins = readout.bins[attribute]
         for k in range(len(bins)):
             weight = float(readout.class_vector(attribute, k)[feature])
             found.append(

@@ -80,7 +80,7 @@ def fit_noise(
     """
     if readout.covariance is None:
         raise InputError("probes that know the noise take a readout that knows the covariance of its latents")
-    classes, bins = readout.probes.classes, readout.bins
+    classes, bins = readout.probes.classes, {name: readout.bins[name] for name in readout.attributes}
     inputs = NoisyInputs(readout.sae.mean, readout.covariance, classes)
     labels = {split: class_labels(corpus, split, bins) for split in ("train", "val", "test")}
     check_enough(labels["train"], bins, [file.frames for file in corpus.files("train")])
@@ -131,7 +131,7 @@ def train_level(
         Both, and what they predict of the test split, by "probes" or "controls" and attribute.
     """
     device = readout.sae.decoder_bias.device
-    classes, names = readout.probes.classes, list(readout.bins)
+    classes, names = readout.probes.classes, list(readout.attributes)
     arrays = {split: own.inputs for split, own in splits.items()}
     # A copy, since the trainer scales what it is given in place.
     seen = Inputs(torch.clone, arrays["train"][0].shape[1])

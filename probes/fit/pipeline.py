@@ -19,6 +19,7 @@ from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import CHECKPOINT, SAETrainer, TrainingOptions, train
 from probes.readout import Readout
 from probes.readout.files import KIND, locate
+from probes.readout.tempo import SOURCE, TempoReader
 from probes.sae import SparseAutoencoder, load_config
 from probes.sae.config import SAEConfig
 from probes.sae.metrics import dead_shares, evaluate
@@ -160,13 +161,15 @@ def fit_bins(
 ) -> dict[str, Bins]:
     """Classes of each attribute (all of the corpus's for none named) from its train split.
 
-    Raises InputError for an attribute without labels, or values too few for the classes.
+    Raises InputError for an attribute without labels, values too few for the classes, or tempo without onset.
     """
     from probes.attributes import get_attribute
 
     names = attributes or corpus.attributes
     if not names:
         raise InputError(f"the corpus {corpus.path} has no labels: probes need one made from audio")
+    if "tempo" in names and SOURCE not in names:
+        raise InputError("tempo is read from the readings of onsets: name onset beside it, or leave tempo out")
     for name in (*(counts or {}), *(scales or {})):
         if name not in names:
             raise InputError(f"{name!r} is not among the attributes read here: {', '.join(names)}")
@@ -191,6 +194,8 @@ def fit_probes(
 ) -> Readout:
     """Train probes on an autoencoder's features and save the readout in `out`.
 
+    Tempo has no probe: it is read from the readings of onsets.
+
     Args:
         figures: Figures of the autoencoder on held-out files, for the model card.
         levels: Log-SNRs at which probes that know the noise are trained too.
@@ -199,6 +204,7 @@ def fit_probes(
     """
     from probes.fit.generic import fit_generic
     from probes.fit.probe_fit import fit_linear_probes
+    from probes.fit.tempo import score_tempo
 
     spaces = tuple(corpus.space_info.get("spaces") or (corpus.space,))
     if sae.config.space not in spaces or sae.config.channels != corpus.channels:
@@ -219,7 +225,9 @@ def fit_probes(
     covariance = torch.from_numpy(corpus.moments("train")[1]).float()
     corpus.check("latents", *bins)
     device = sae.decoder_bias.device
-    fitted = fit_linear_probes(corpus, sae, bins, options, epochs)
+    probed = {name: own for name, own in bins.items() if own.grid != "window"}
+    tempo = TempoReader(bins["tempo"], corpus.frame_rate) if "tempo" in bins else None
+    fitted = fit_linear_probes(corpus, sae, probed, options, epochs)
     report = {
         "sae": {key: value for key, value in (figures or {}).items() if key != "density"},
         "probes": fitted.report,
@@ -232,10 +240,13 @@ def fit_probes(
         },
     }
     readout = Readout(
-        sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), bins, spaces, fitted.log_rms, report, covariance
+        *(sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), probed, spaces, fitted.log_rms, report, covariance),
+        baselines=fitted.baselines,
+        tempo=tempo,
     )
-    readout.generic = fit_generic(corpus, readout, bins)
-    readout.baselines = fitted.baselines
+    if tempo is not None:
+        readout.report["probes"]["tempo"] = score_tempo(corpus, readout)
+    readout.generic = fit_generic(corpus, readout, probed)
     if levels:
         add_noise(corpus, readout.to(device), levels, options, progress)
         readout.cpu()

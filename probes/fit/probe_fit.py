@@ -50,7 +50,7 @@ def fit_linear_probes(
     Args:
         corpus: With labels of every attribute in `bins`.
         sae: Frozen; on the device where the probes train.
-        bins: Classes of each attribute, from training data alone.
+        bins: Classes of each attribute, from training data alone; none with one value for a window.
         progress: Called with steps done and steps at most: epochs, and probes of attributes with one value for a clip.
 
     Raises:
@@ -288,8 +288,8 @@ def report_of(
     if not len(main.labels):
         raise InputError(f"the test split has no labelled frame of {name}: add audio")
     result = score(main, edges.centers if edges.scale == "midi" else None, ordered=edges.ordered and len(edges) > 2)
-    if edges.grid == "clip":
-        result["clips"] = result.pop("frames")
+    if edges.grid != "frame":
+        result[f"{edges.grid}s"] = result.pop("frames")
     commonest = int(np.bincount(train[train >= 0]).argmax())
     result["majority"] = accuracy(main.labels, np.full_like(main.labels, commonest))
     result["unlabelled"] = float(np.mean(test < 0))

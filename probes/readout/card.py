@@ -22,6 +22,8 @@ ROWS = (
     ("interval", "95 % interval, bootstrap over files"),
     ("within_one", "within one class"),
     ("octave_folded", "octave-folded"),
+    ("within_4_percent", "within 4 %, octave-folded"),
+    ("within_4_percent_interval", "95 % interval"),
     ("macro_f1", "macro-F1"),
     ("calibration_error", "expected calibration error"),
     ("majority", "always the commonest class"),
@@ -36,6 +38,7 @@ ROWS = (
     ("unlabelled", "share without a label (unvoiced, silent)"),
     ("frames", "labelled frames"),
     ("clips", "labelled clips, one value each"),
+    ("windows", "labelled windows, one value each"),
     ("files", "files"),
 )
 
@@ -88,7 +91,7 @@ def body(readout: Readout) -> str:
             else "."
         ),
         "",
-        *(f"- {name}: {_classes(readout, name)}" for name in readout.attributes),
+        *(f"- {name}: {_classes(readout, name)}" for name in readout.bins),
         "",
         *_results(readout.report.get("probes", {})),
         "The control probes saved beside them were trained on labels of other files, so they say what a probe reads "
@@ -101,12 +104,13 @@ def body(readout: Readout) -> str:
 
 
 def _shapes(readout: Readout) -> dict[str, str]:
-    return {name: f"[batch, {count}]" for name, count in readout.probes.classes.items()}
+    return {name: f"[batch, {len(own)}]" for name, own in readout.bins.items()}
 
 
 def _classes(readout: Readout, name: str) -> str:
-    bins, count = readout.bins[name], readout.probes.classes[name]
-    return f"{count} classes, from {bins.label(0)} to {bins.label(count - 1)}"
+    bins = readout.bins[name]
+    way = "" if bins.grid != "window" else ", read from the onset probe's readings over seconds"
+    return f"{len(bins)} classes, from {bins.label(0)} to {bins.label(len(bins) - 1)}{way}"
 
 
 def show(value: Any) -> str:

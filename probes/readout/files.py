@@ -18,6 +18,7 @@ from probes.readout.baselines import Baselines
 from probes.readout.generic import GenericDirections
 from probes.readout.linear import LinearProbes
 from probes.readout.noise import NoiseAware, NoisyInputs
+from probes.readout.tempo import TempoReader
 from probes.sae import SparseAutoencoder, load_config, make_sae
 from probes.support.files import Fields, Missing, read_json, require_each, require_fields, write_json, write_whole
 from probes.support.tensors import require_covariance, require_finite_weights
@@ -34,7 +35,9 @@ FIELDS: Fields = {
     "log_rms": (list, Null),
     "sae": dict,
     "report": (dict, Null, Missing),
+    "tempo": (dict, Missing),
 }
+TEMPO_FIELDS: Fields = {"bins": dict, "frame_rate": float}
 MOST_CLASSES = 256
 EXTRAS = ("covariance", "generic", "baselines", "noise")
 """What a readout may bring in files of its own; those of version 0.1.0 have a covariance at most."""
@@ -65,10 +68,11 @@ def describe(readout: Readout) -> dict[str, Any]:
     return {
         "kind": KIND,
         "spaces": list(readout.spaces),
-        "attributes": {name: bins.to_dict() for name, bins in readout.bins.items()},
+        "attributes": {name: readout.bins[name].to_dict() for name in readout.attributes},
         "classes": readout.probes.classes,
         "log_rms": list(readout.log_rms) if readout.log_rms else None,
         "sae": readout.sae.config.to_dict(),
+        **({} if readout.tempo is None else {"tempo": readout.tempo.to_dict()}),
     } | {name: True for name in EXTRAS if getattr(readout, name) is not None}
 
 
@@ -175,7 +179,16 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         "generic": generic,
         "baselines": baselines,
         "noise": noise,
+        "tempo": read_tempo(config_path, config["tempo"]) if "tempo" in config else None,
     }
+
+
+def read_tempo(path: Path, values: dict[str, Any]) -> TempoReader:
+    """What reads tempo. Raises InputError where the config.json describes no such thing."""
+    require_fields(f"{path}, tempo", values, TEMPO_FIELDS)
+    if not values["frame_rate"] > 0:
+        raise InputError(f"{path}, tempo: the frame rate must be positive")
+    return TempoReader(Bins.from_dict(values["bins"]), values["frame_rate"])
 
 
 def check_config(path: Path, config: dict[str, Any]) -> None:

@@ -47,13 +47,14 @@ def join_readouts(readouts: Sequence[Readout]) -> Readout:
         first.sae,
         probes,
         controls,
-        {name: bins for readout in readouts for name, bins in readout.bins.items()},
+        {name: readout.bins[name] for readout in readouts for name in readout.attributes},
         first.spaces,
         first.log_rms,
         join_reports([readout.report for readout in readouts]),
         first.covariance,
         join_directions(readouts),
         noise=join_noise(readouts, classes),
+        tempo=next((readout.tempo for readout in readouts if readout.tempo is not None), None),
     )
 
 

@@ -18,6 +18,7 @@ from probes.readout.generic import GenericDirections
 from probes.readout.kinds import GENERIC, SHUFFLED, TRAINED
 from probes.readout.linear import LinearProbes
 from probes.readout.noise import NoiseAware
+from probes.readout.tempo import SOURCE, TempoReader
 from probes.sae import SparseAutoencoder
 from probes.sae.streaming import LinearReader
 from probes.support.devices import in_float32
@@ -42,7 +43,8 @@ class Reading(NamedTuple):
     for a clip it is that of the pooled distribution, in all frames."""
     values: dict[str, dict[str, Tensor]]
     """Reading of every frame, float32 [B, F] each: the expected class sum_k k p_k, and of a generic direction the
-    projection in standard deviations. An attribute whose classes have no order, such as chords, has none."""
+    projection in standard deviations; of tempo the place of the strongest one along the classes. An attribute whose
+    classes have no order, such as chords, has none."""
     distributions: dict[str, dict[str, Tensor]]
     """Class distribution of every frame, [B, F, K], of the attributes that were asked for."""
     fvu: Tensor | None
@@ -75,6 +77,13 @@ class Readout(
         generic: Directions without a meaning, a control of emergence; None in a readout made before there were any.
         baselines: Probes that do without the trained autoencoder; None likewise.
         noise: Probes that know the noise, for noisy latents; None likewise.
+        tempo: Reads tempo from the readings of onsets, as one more attribute, which has no probe; None likewise.
+
+    Attributes:
+        attributes: Names of the attributes that have a probe, in order.
+        bins: Classes of every attribute that is read.
+        clips: Attributes with one value for a clip.
+        ordered: Attributes whose classes are a scale.
     """
 
     covariance: Tensor | None
@@ -92,6 +101,7 @@ class Readout(
         generic: GenericDirections | None = None,
         baselines: Baselines | None = None,
         noise: NoiseAware | None = None,
+        tempo: TempoReader | None = None,
     ) -> None:
         super().__init__()
         hidden, channels = sae.config.hidden, sae.config.channels
@@ -102,12 +112,14 @@ class Readout(
             raise InputError(f"the probes must have {inputs} inputs, as many as this autoencoder gives")
         if covariance is not None and not (covariance.shape == (channels, channels) and covariance.isfinite().all()):
             raise InputError(f"the covariance of the latents must be {channels} x {channels} finite numbers")
+        if tempo is not None and (SOURCE not in bins or "tempo" in bins):
+            raise InputError("tempo is read from onsets: the probes must read onset, and not tempo")
         if max(probes.classes.values()) > 256:
             raise InputError("an attribute has more than 256 classes: use fewer bins")
         self.sae = sae
         self.probes = probes
         self.controls = controls
-        self.bins = dict(bins)
+        self.bins = dict(bins) | ({} if tempo is None else {"tempo": tempo.bins})
         self.spaces = tuple(spaces)
         self.attributes = probes.attributes
         self.clips = tuple(name for name, own in self.bins.items() if own.grid == "clip")
@@ -118,6 +130,7 @@ class Readout(
         self.generic = generic
         self.baselines = baselines
         self.noise = noise
+        self.tempo = tempo
         self.register_buffer("covariance", covariance, persistent=False)
         rows = [probes.weight, controls.weight]
         stacked = torch.cat([*(weight[:, :hidden] for weight in rows), sae.dictionary.t()])
@@ -139,7 +152,7 @@ class Readout(
         lines = [
             f"Readout{origin} of {' or '.join(self.spaces)} latents [batch, frames, {self.sae.config.channels}]",
             f"  autoencoder: {self.sae!r}",
-            *(f"  {name}: {self.bins[name].summary}" for name in self.attributes),
+            *(f"  {name}: {own.summary}" for name, own in self.bins.items()),
         ]
         if self.noise is not None:
             lines.append(f"  noisy latents: {self.noise!r}")
@@ -150,28 +163,14 @@ class Readout(
 
         Means over the frames; of an attribute with one value for a clip the softmax of the mean logits.
         """
-        x, valid = self._inputs(latents, mask)
-        frames = x.shape[1]
-        total = sum(self.probes.classes.values())
-        pooled = x.new_zeros(x.shape[0], total, dtype=wide(x))
-        for start, chunk in self._chunks(x):
-            logits = self._logits(chunk, total).to(pooled)
-            _pool(pooled, self._poolable(logits, self.probes.probabilities(logits)), valid, start, frames)
-        return self._of_items(pooled / valid.sum(1, keepdim=True))
+        return self.read(latents, mask, only_trained=True).pooled[TRAINED]
 
     def frames(self, latents: Tensor) -> dict[str, Tensor]:
         """Latents [B, F, C] -> class distributions of every frame {name: [B, F, K]}.
 
-        An attribute with one value for a clip has the clip's in every frame.
+        An attribute with one value for a clip or a window has that one's in every frame.
         """
-        x, _ = self._inputs(latents, None)
-        total = sum(self.probes.classes.values())
-        logits = torch.cat([self._logits(chunk, total) for _, chunk in self._chunks(x)]).view(*x.shape[:2], total)
-        found = self.probes.split(self.probes.probabilities(logits))
-        for name in self.clips:
-            whole = logits[..., self.probes.rows(name)].mean(1, keepdim=True).softmax(-1)
-            found[name] = whole.expand(-1, x.shape[1], -1)
-        return found
+        return self.read(latents, keep=tuple(self.bins), only_trained=True).distributions[TRAINED]
 
     @torch.no_grad()
     def logits(self, frames: Tensor) -> Tensor:
@@ -238,9 +237,13 @@ class Readout(
             gathered.add_generic(self.generic, estimate)
         count = valid.sum(1, keepdim=True)
         gathered.give_clips_one_value(valid, count, self.generic)
+        items_of = {side: self._of_items(pooled / count) for side, pooled in gathered.pooled.items()}
+        if self.tempo is not None:
+            for side, shares in gathered.add_tempo(self.tempo, valid).items():
+                items_of[side]["tempo"] = (shares * valid[..., None]).sum(1) / count
         autoencoder = (None, None) if only_trained else (sums[:, 0] / sums[:, 1], sums[:, 2] / count[:, 0])
         return Reading(
-            {side: self._of_items(pooled / count) for side, pooled in gathered.pooled.items()},
+            items_of,
             gathered.classes,
             {probe: {name: own[name] for name in self.ordered} for probe, own in gathered.values.items()},
             gathered.distributions,
@@ -353,9 +356,12 @@ class _Gathered:
         self.pooled = {side: like.new_zeros(items, sum(kinds.values()), dtype=wide(like)) for side in sides}
         self.classes, self.values = empty(torch.uint8), empty(torch.float32)
         self.distributions = {
-            side: {name: like.new_empty(items, frames, kinds[name], dtype=torch.float32) for name in keep}
+            side: {
+                name: like.new_empty(items, frames, kinds[name], dtype=torch.float32) for name in keep if name in kinds
+            }
             for side in sides
         }
+        self.keep = keep
         self.scales = {name: torch.arange(count, device=like.device).float() for name, count in kinds.items()}
 
     def add(self, side: str, logits: Tensor, valid: Tensor, start: int) -> None:
@@ -378,6 +384,19 @@ class _Gathered:
             probe = f"{GENERIC}-{n + 1}"
             self.classes[probe] = {a: classes[row, n].view(self.shape) for row, a in enumerate(generic.attributes)}
             self.values[probe] = {a: values[row, n].view(self.shape) for row, a in enumerate(generic.attributes)}
+
+    def add_tempo(self, tempo: TempoReader, valid: Tensor) -> dict[str, Tensor]:
+        """Add the tempo of every probe's readings of onsets; returns the shares [B, F, K] of those that have some."""
+        curves = torch.cat([own[SOURCE] for own in self.values.values()])
+        found = tempo(curves, valid.repeat(len(self.values), 1))
+        shares = {}
+        for probe, part, classes, values in zip(self.values, *(own.split(len(valid)) for own in found)):
+            self.classes[probe]["tempo"], self.values[probe]["tempo"] = classes, values
+            if probe in self.distributions:
+                shares[probe] = part
+                if "tempo" in self.keep:
+                    self.distributions[probe]["tempo"] = part
+        return shares
 
     def give_clips_one_value(self, valid: Tensor, count: Tensor, generic: GenericDirections | None) -> None:
         """Give every frame what its clip is read as, for attributes with one value for a clip."""

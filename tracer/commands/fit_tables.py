@@ -53,7 +53,7 @@ def print_probes(
     ]
     print_rows("", ["held-out files", *report], rows)
     if noise:
-        for name in report:
+        for name in noise["attributes"]:
             print()
             print_rows(
                 f"{name} through noise", ["log-SNR", *(title for _, title in NOISE_COLUMNS)], noise_rows(noise, name)

@@ -84,7 +84,7 @@ class StateReader:
         if not measured and not kept:
             return
         # Family and drums are known from annotations alone: the probes read them, nothing measures them.
-        names = [name for name in session.readout.attributes if measured and get_attribute(name).measurable]
+        names = [name for name in session.readout.bins if measured and get_attribute(name).measurable]
         audio, tracks = session.listen(self.clips, latents, names)
         if measured:
             self.buffer.add_measured(view, measured_classes(session, tracks))

@@ -103,6 +103,8 @@ def resolve_target(spec: EditSpec, readout: Readout) -> int | str:
 
 def require_attribute(spec: EditSpec, readout: Readout) -> None:
     """InputError when the readout does not have the edit's attribute."""
+    if spec.attribute in readout.bins and spec.attribute not in readout.attributes:
+        raise InputError(f"{spec.attribute} is read from the onsets of seconds: it has no probe to steer by")
     if spec.attribute not in readout.attributes:
         raise InputError(f"this readout has no attribute {spec.attribute!r}: it reads {', '.join(readout.attributes)}")
 

@@ -110,11 +110,13 @@ def test_what_a_user_types() -> None:
     assert fitted("family").parse("Brass") == 8
 
 
-def test_only_attributes_with_names_or_clips_say_so() -> None:
+def test_only_attributes_with_names_clips_or_windows_say_so() -> None:
     """What is kept of the others stays as it was: fingerprints are taken of it."""
     for name in ("pitch", "loudness", "timbre", "chroma"):
         assert set(fitted(name).to_dict()) == {"attribute", "unit", "scale", "edges"}
-    assert {name for name, _ in ALL if fitted(name).grid == "clip"} == {"drums", "family", "key", "tempo", "voice"}
+    assert {name for name, _ in ALL if fitted(name).grid == "clip"} == {"drums", "family", "key", "voice"}
+    assert {name for name, _ in ALL if fitted(name).grid == "window"} == {"tempo"}
+    assert fitted("tempo").summary.endswith("(octave scale, BPM), one for each window")
     assert fitted("key").summary == "24 classes from C major to B minor (names scale, key), one for each clip"
 
 

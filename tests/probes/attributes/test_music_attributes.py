@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from probes.attributes import ATTRIBUTES, get_attribute
 from probes.attributes.bins import NOTES
 from probes.attributes.chord import NONE
 from probes.attributes.onset import score_onsets
 from probes.attributes.score import Harmony, Note, Score
+from probes.attributes.tempo import near
+from probes.attributes.windows import window_of_frames
 from probes.errors import InputError
 from probes.rendering.instruments import INSTRUMENTS
 
@@ -57,6 +61,33 @@ def test_clicks_are_onsets_and_have_their_tempo() -> None:
     assert values[0] == pytest.approx(120, rel=0.04)
     for steady in (tones([60], 4.0), np.zeros(4 * RATE, np.float32)):
         assert not measured("tempo", steady)[1].any()
+
+
+def test_each_window_has_its_own_tempo_or_none() -> None:
+    audio = np.concatenate([clicks(0.5, 6.0), clicks(0.4, 6.0), np.zeros(6 * RATE, np.float32)])
+    values, valid = measured("tempo", audio)
+    window = window_of_frames(len(values), FRAME_RATE)
+    assert window.max() == 2
+    assert [set(valid[window == number]) for number in range(3)] == [{True}, {True}, {False}]
+    found = [float(values[window == number][0]) for number in range(2)]
+    assert [len(set(values[window == number])) for number in range(2)] == [1, 1]
+    assert near(np.array(found), np.array([120.0, 150.0])).all()
+
+
+def test_near_tempos() -> None:
+    found, wanted = np.array([100.0, 103.9, 104.1, 200.0, 50.0, 0.0]), np.full(6, 100.0)
+    assert near(found, wanted).tolist() == [True, True, False, True, True, False]
+    assert near(found, wanted, folded=False).tolist() == [True, True, False, False, False, False]
+
+
+@given(frames=st.integers(1, 20_000), rate=st.floats(5, 100))
+def test_windows_are_equally_long_and_near_to_six_seconds(frames: int, rate: float) -> None:
+    window = window_of_frames(frames, rate)
+    sizes = np.bincount(window)
+    assert (np.diff(window) >= 0).all()
+    assert sizes.min() >= 1
+    assert np.ptp(sizes) <= 1
+    assert len(sizes) == 1 or 4.4 < frames / len(sizes) / rate < 7.6
 
 
 @pytest.mark.parametrize(("pitches", "name"), [([48, 64, 67], "C"), ([57, 60, 64], "Am"), ([54, 58, 61], "F#")])
@@ -161,9 +192,9 @@ def test_what_cannot_be_heard_says_so_in_one_line(name: str) -> None:
 def test_every_registered_attribute_says_what_it_is(name: str) -> None:
     one = get_attribute(name)
     assert one.name == name
-    assert one.grid in ("frame", "clip")
+    assert one.grid in ("frame", "window", "clip")
     assert one.measurable or one.notated
-    assert ("grid" in one.describe()) == (one.grid == "clip")
+    assert ("grid" in one.describe()) == (one.grid != "frame")
     assert one.describe_notated()["labels"] == "annotation"
     assert one.scales == ("names",) or not one.names
     if not one.notated:
