@@ -1,4 +1,4 @@
-"""Train the readout of music that comes with the model: onsets, chords, keys, lead families and drums beside the three.
+"""Train the readout of music that ships: onset, tempo, chord, key, lead family, drums and voice beside the three.
 
     python -m benchmarks.rhythm.pieces --work FOLDER --pieces 18000
     python -m benchmarks.rhythm.pieces --work FOLDER/noise --pieces 7200
@@ -23,7 +23,7 @@ from probes.readout import Readout
 from probes.readout.joining import join_readouts
 from tracer.long_work import reporting
 
-ATTRIBUTES = ("onset", "chord", "key", "family", "drums", "voice")
+ATTRIBUTES = ("onset", "chord", "key", "family", "drums", "voice", "tempo")
 SHIPPED = Path(__file__).resolve().parents[2] / "probes" / "weights" / "mini-music"
 PROBES = ProbeOptions(epochs=2, precision="bf16")
 NOISE = ProbeOptions(epochs=3, learning_rate=5e-3)

@@ -16,6 +16,7 @@ from benchmarks.rhythm.pieces import FIRST_SEEDS, RATE, SECONDS, balanced_seeds
 from probes.attributes import get_attribute
 from probes.attributes.key import key_of_notes
 from probes.attributes.onset import onset_times, score_onsets
+from probes.attributes.tempo import near
 from probes.rendering import render_example
 from probes.rendering.scoring import score_example
 
@@ -36,13 +37,6 @@ TITLES = {
     "beat": "place in the beat, in eighths",
     "beat, near": "place in the beat, at most an eighth away",
 }
-
-
-def near_tempo(found: float, wanted: float, folded: bool) -> bool:
-    """Whether a tempo lies within 4 % of another one, or of one that many octaves away."""
-    ratio = np.log2(found / wanted) if found > 0 else np.inf
-    away = ratio - np.round(ratio) if folded else ratio
-    return bool(abs(away) <= np.log2(1.04))
 
 
 def onset_f1(wanted: np.ndarray, found: np.ndarray) -> float:
@@ -77,8 +71,8 @@ def of_piece(seed: int) -> dict[str, tuple[float, int]]:
     return {
         "onset F1": (onset_f1(starts, onset_times(audio, RATE)), 1),
         "onset F1 of frames": (onset_f1(starts, middles), 1),
-        "tempo": (near_tempo(tempo, score.tempo, False), 1),
-        "tempo folded": (near_tempo(tempo, score.tempo, True), 1),
+        "tempo": (bool(near(tempo, score.tempo, folded=False)), 1),
+        "tempo folded": (bool(near(tempo, score.tempo)), 1),
         "chord": (right[triad].sum(), triad.sum()),
         "chord, labelled": (right[triad & given].sum(), (triad & given).sum()),
         "chord, given": (given[triad].sum(), triad.sum()),

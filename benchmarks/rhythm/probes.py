@@ -7,9 +7,9 @@
 
 The figures go to FOLDER/figures.json. Beside the accuracies that `trace fit probes` reports stand those that music is
 judged by: F1 of onsets at 50 ms (peaks of the onset probability, threshold chosen on the validation pieces), tempo
-within 4 % octave-folded, from a probe of clips and from the curve of onset probabilities, key by MIREX's score. Pitch
-is that of the shipped readout, against the notes of frames in which one sounds alone. The place in the beat has a probe
-of its own, which no readout brings.
+within 4 %, octave-folded, over windows and over clips as a whole, key by MIREX's score. Pitch is that of the shipped
+readout, against the notes of frames in which one sounds alone. The place in the beat has a probe of its own, which no
+readout brings.
 """
 
 import argparse
@@ -23,10 +23,11 @@ import numpy as np
 import torch
 
 from benchmarks.mini_training.music import PROBES
-from benchmarks.rhythm.labels import mirex_key, near_tempo, onset_f1
+from benchmarks.rhythm.labels import mirex_key, onset_f1
 from benchmarks.rhythm.pieces import SECONDS, TEXTURES, texture_of
 from probes.attributes.chord import NONE
 from probes.attributes.onset import score_onsets
+from probes.attributes.tempo import near
 from probes.corpus import Corpus
 from probes.corpus.folder import CorpusFile
 from probes.corpus.labels import clip_labels
@@ -78,38 +79,37 @@ def mean_interval(values: np.ndarray) -> list[float]:
     return [float(edge) for edge in np.percentile(values[chosen].mean(1), [2.5, 97.5])]
 
 
-def figures(readout: Readout, tempo: Readout, corpus: Corpus) -> dict[str, Any]:
-    """The figures that music is judged by, for every kind of probe."""
-    import librosa
+def tempo_figures(readout: Readout, pieces: Sequence[tuple[CorpusFile, Any]], kind: str) -> dict[str, list[float]]:
+    """Share of windows within 4 %, octaves apart, and of clips by the class of their pooled distribution."""
+    bins, wanted = readout.bins["tempo"], [score_example(seed_of(file), SECONDS).tempo for file, _ in pieces]
+    by_frame = [bins.values_at(reading.values[kind]["tempo"][0].numpy()) for _, reading in pieces]
+    of_clip = np.array([bins.centers[int(reading.pooled[kind]["tempo"][0].argmax())] for _, reading in pieces])
+    # Windows are equally long to a frame, so that frames weigh them alike.
+    shares = {
+        "tempo, windows": np.array([near(own, np.float64(one)).mean() for own, one in zip(by_frame, wanted)]),
+        "tempo, clips": near(of_clip, np.array(wanted, dtype=float)).astype(float),
+    }
+    return {name: [float(values.mean()), *mean_interval(values)] for name, values in shares.items()}
 
+
+def figures(readout: Readout, corpus: Corpus) -> dict[str, Any]:
+    """The figures that music is judged by, for every kind of probe."""
     rate = corpus.frame_rate
     val, test = read(readout, corpus, "val"), read(readout, corpus, "test")
-    tempo_test = read(tempo, corpus, "test")
     scores = {file.name: score_example(seed_of(file), SECONDS) for file, _ in itertools.chain(val, test)}
     starts = {"val": [score_onsets(scores[file.name]) for file, _ in val]}
     starts["test"] = [score_onsets(scores[file.name]) for file, _ in test]
-    tempos = np.array([scores[file.name].tempo for file, _ in test])
-    centres = tempo.bins["tempo"].centers
     result: dict[str, Any] = {}
     for kind in KINDS:
         by_threshold = [mean_f1(onset_curves(val, kind), starts["val"], t, rate).mean() for t in THRESHOLDS]
         best = float(THRESHOLDS[int(np.argmax(by_threshold))])
         curves = onset_curves(test, kind)
         f1 = mean_f1(curves, starts["test"], best, rate)
-        read_tempo = centres[[int(reading.classes[kind]["tempo"][0, 0]) for _, reading in tempo_test]]
-        pulse = [float(librosa.feature.tempo(onset_envelope=curve, sr=round(rate * 1024), hop_length=1024)[0])
-                 for curve in curves]  # fmt: skip
-        near = {
-            "tempo": [near_tempo(one, own, True) for one, own in zip(read_tempo, tempos)],
-            "tempo from the onset curve": [near_tempo(one, own, True) for one, own in zip(pulse, tempos)],
-        }
         keys = [(int(reading.classes[kind]["key"][0, 0]), scores[file.name].key) for file, reading in test]
         result[kind] = {
             "onset F1": [float(f1.mean()), *mean_interval(f1), best],
             "key MIREX": float(np.mean([mirex_key(one, key[0] + 12 * key[1]) for one, key in keys if key])),
-            **{
-                name: [float(np.mean(values)), *mean_interval(np.array(values, float))] for name, values in near.items()
-            },
+            **tempo_figures(readout, test, kind),
             "chord": chord_figure(readout, corpus, test, kind),
             "by texture": {name: by_texture(readout, corpus, test, kind, name) for name in ("key", "family")},
         }
@@ -163,15 +163,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     options = parser.parse_args()
     corpus = Corpus.open(options.work / "corpus")
-    for name in ("tempo", "beat"):
-        place = options.work / name
-        if not (place / "config.json").exists():
-            # One pass is enough to see whether a frame says where in the beat it lies.
-            fit_probes(corpus, open_sae("mini"), place, fit_bins(corpus, (name,)), replace(PROBES, epochs=1))
-    readout, tempo, beat = (Readout.from_pretrained(options.work / name) for name in ("readout", "tempo", "beat"))
+    place = options.work / "beat"
+    if not (place / "config.json").exists():
+        # One pass is enough to see whether a frame says where in the beat it lies.
+        fit_probes(corpus, open_sae("mini"), place, fit_bins(corpus, ("beat",)), replace(PROBES, epochs=1))
+    readout, beat = (Readout.from_pretrained(options.work / name) for name in ("readout", "beat"))
     files = {split: len(corpus.files(split)) for split in ("train", "val", "test")}
-    probes = readout.report["probes"] | tempo.report["probes"] | beat.report["probes"]
-    content = {"files": files, "probes": probes, "music": figures(readout, tempo, corpus)}
+    probes = readout.report["probes"] | beat.report["probes"]
+    content = {"files": files, "probes": probes, "music": figures(readout, corpus)}
     write_json(options.work / "figures.json", content | {"pitch": pitch_figures(corpus)})
 
 

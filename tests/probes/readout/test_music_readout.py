@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.rhythm.pieces import balanced_seeds
 from probes import Readout
+from probes.attributes.tempo import near
 from probes.readout.files import SHIPPED
 from probes.rendering import render_example
 from probes.rendering.scoring import score_example
@@ -65,6 +66,18 @@ def test_music_is_read_from_pieces_that_had_no_part_in_any_training(music: Reado
     assert accuracy["key"] > 0.25
     assert accuracy["drums"] > 0.8
     assert accuracy["onset"] > 0.9
+
+
+def test_tempo_is_read_from_pieces_that_had_no_part_in_any_training(music: Readout) -> None:
+    right, exact = [], []
+    for seed, latents in pieces():
+        wanted = np.float64(score_example(seed, SECONDS).tempo)
+        found = music.bins["tempo"].values_at(music.read(latents).values["trained"]["tempo"][0].numpy())
+        right.append(float(near(found, wanted).mean()))
+        exact.append(float(near(found, wanted, folded=False).mean()))
+    # The card: 0.93, octaves apart; 0.66 are the tempo itself.
+    assert np.mean(right) > 0.75
+    assert np.mean(exact) > 0.3
 
 
 def music_labels(name: str, score, frames: int) -> tuple[np.ndarray, np.ndarray]:
