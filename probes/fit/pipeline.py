@@ -280,12 +280,20 @@ def add_noise(
 ) -> None:
     """Give a readout probes that know the noise, and what they are worth to its report."""
     from probes.fit.noise import fit_noise
+    from probes.fit.tempo import score_noisy_tempo
 
-    def epochs(done: int, of: int) -> None:
-        if progress:
-            progress("probes of noise", done, of)
+    def telling(what: str) -> Callable[[int, int], None]:
+        def tell(done: int, of: int) -> None:
+            if progress:
+                progress(what, done, of)
 
-    readout.noise, readout.report["noise"] = fit_noise(corpus, readout, levels, options, epochs)
+        return tell
+
+    steps = telling("probes of noise")
+    readout.noise, readout.report["noise"] = fit_noise(corpus, readout, levels, options, steps)
+    if readout.tempo is not None:
+        found = score_noisy_tempo(corpus, readout, sorted(levels), options.seed, telling("tempo through noise"))
+        readout.report["noise"]["attributes"]["tempo"] = found
 
 
 def fit_readout(

@@ -133,7 +133,14 @@ def test_the_report_counts_windows_beside_those_of_the_controls(fitted: tuple[Co
     # Twelve classes over an octave and a half are narrower than 4 % on both sides.
     assert found["accuracy"] > 0.5 > found["majority"]
     assert {"shuffled", "raw_latents", "untrained_sae", "margin"} <= set(found)
-    assert set(readout.report["noise"]["attributes"]) == {"onset"}
+    noisy = readout.report["noise"]["attributes"]
+    assert set(noisy) == {"onset", "tempo"}
+    assert set(noisy["tempo"]) == set(noisy["onset"])
+    # Little noise leaves the tempo, much takes it.
+    far, near_the_data = noisy["tempo"]["accuracy"]
+    assert near_the_data > 0.4
+    assert near_the_data > far + 0.1
+    assert noisy["tempo"]["clean"][0] < 0.4
     card = str(readout.generate_model_card())
     assert "tempo: 12 classes" in card
     assert "| within 4 %, octave-folded |" in card
