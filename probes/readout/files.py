@@ -186,9 +186,10 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
 def read_tempo(path: Path, values: dict[str, Any]) -> TempoReader:
     """What reads tempo. Raises InputError where the config.json describes no such thing."""
     require_fields(f"{path}, tempo", values, TEMPO_FIELDS)
-    if not values["frame_rate"] > 0:
-        raise InputError(f"{path}, tempo: the frame rate must be positive")
-    return TempoReader(Bins.from_dict(values["bins"]), values["frame_rate"])
+    bins = Bins.from_dict(values["bins"])
+    if not values["frame_rate"] > 0 or bins.scale != "octave" or not bins.edges[0] > 0:
+        raise InputError(f"{path}, tempo: the file is damaged, it takes a positive frame rate and classes in octaves")
+    return TempoReader(bins, values["frame_rate"])
 
 
 def check_config(path: Path, config: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ class LinearReader(nn.Module):
 
     def chunks(self, frames: Tensor) -> list[tuple[int, Tensor]]:
         """Frames [N, C] in equal parts near `chunk`, each with the place of its first frame."""
-        step = -(-len(frames) // max(1, round(len(frames) / self.chunk)))
+        step = max(1, -(-len(frames) // max(1, round(len(frames) / self.chunk))))
         return [(start, frames[start : start + step]) for start in range(0, len(frames), step)]
 
     @torch.no_grad()

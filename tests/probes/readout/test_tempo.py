@@ -174,7 +174,8 @@ def test_a_saved_readout_keeps_its_tempo(fitted: tuple[Corpus, Path, Readout], t
     assert again.fingerprint() == readout.fingerprint()
     without = Readout.from_pretrained(folder)
     config = json.loads((tmp_path / "again" / "config.json").read_text())
-    for damage in ({"bins": {}}, {"frame_rate": 0.0}, {"frame_rate": "fast"}):
+    linear = config["tempo"]["bins"] | {"scale": "linear"}
+    for damage in ({"bins": {}}, {"bins": linear}, {"frame_rate": 0.0}, {"frame_rate": "fast"}):
         broken = config | {"tempo": config["tempo"] | damage}
         (tmp_path / "again" / "config.json").write_text(json.dumps(broken))
         with pytest.raises(InputError, match=r"damaged|frame.rate"):
