@@ -5,7 +5,7 @@ import numpy as np
 from probes.attributes.base import Attribute
 from probes.attributes.onset import STEP, onset_times
 from probes.attributes.score import Score
-from probes.attributes.windows import window_of_frames
+from probes.attributes.windows import window_slices
 
 FEWEST = 4  # onsets without which there is nothing to count
 
@@ -30,14 +30,12 @@ class Tempo(Attribute):
         times = onset_times(audio, sample_rate)
         step = round(STEP * sample_rate)
         envelope = librosa.onset.onset_strength(y=audio, sr=sample_rate, hop_length=step)
-        window = window_of_frames(frames, sample_rate / hop)
-        for number in range(window.max() + 1):
-            inside = window == number
-            first, last = (place * hop for place in (inside.argmax(), inside.argmax() + inside.sum()))
+        for window in window_slices(frames, sample_rate / hop):
+            first, last = window.start * hop, window.stop * hop
             if ((times >= first / sample_rate) & (times < last / sample_rate)).sum() >= FEWEST:
                 part = envelope[first // step : -(-last // step)]
-                values[inside] = librosa.feature.tempo(onset_envelope=part, sr=sample_rate, hop_length=step)[0]
-                known[inside] = 1
+                values[window] = librosa.feature.tempo(onset_envelope=part, sr=sample_rate, hop_length=step)[0]
+                known[window] = 1
         return values, known
 
     def of_score(self, score: Score, frames: int, frame_rate: float) -> tuple[np.ndarray, np.ndarray]:

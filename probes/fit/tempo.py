@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from probes.attributes.tempo import near
-from probes.attributes.windows import window_of_frames
+from probes.attributes.windows import window_slices
 from probes.corpus import Corpus
 from probes.corpus.folder import CorpusFile
 from probes.corpus.labels import Labels, class_labels, clip_labels
@@ -98,7 +98,7 @@ def read_windows(
     values, wanted, numbers = [], [], []
     for number, file in enumerate(corpus.files("test")):
         reading = read(file)
-        starts = np.unique(window_of_frames(file.frames, corpus.frame_rate), return_index=True)[1]
+        starts = [window.start for window in window_slices(file.frames, corpus.frame_rate)]
         for kind, parts in shares.items():
             parts.append(reading.distributions[kind]["tempo"][0, starts].double().cpu().numpy())
         values.append(reading.values[TRAINED]["tempo"][0, starts].cpu().numpy())
@@ -116,5 +116,5 @@ def read_windows(
 def window_labels(corpus: Corpus, readout: Readout, split: str) -> Labels:
     """[windows] class of tempo of every window of a split's files, end to end; -1 where there is none."""
     labels = class_labels(corpus, split, {"tempo": readout.bins["tempo"]})[:, 0]
-    lengths = [np.bincount(window_of_frames(file.frames, corpus.frame_rate)) for file in corpus.files(split)]
-    return clip_labels(labels, np.concatenate(lengths).tolist())
+    windows = [window for file in corpus.files(split) for window in window_slices(file.frames, corpus.frame_rate)]
+    return clip_labels(labels, [window.stop - window.start for window in windows])

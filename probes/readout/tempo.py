@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from probes.attributes.windows import window_of_frames
+from probes.attributes.windows import window_slices
 
 if TYPE_CHECKING:
     from probes.attributes import Bins
@@ -78,15 +78,12 @@ class TempoReader:
         lengths = torch.where(valid, places, 1).amax(1)
         for length in lengths.unique().tolist():
             rows = lengths == length
-            window = torch.from_numpy(window_of_frames(length, self.frame_rate))
-            for number in range(int(window[-1]) + 1):
-                inside = (window == number).nonzero()[:, 0]
-                part = slice(int(inside[0]), int(inside[-1]) + 1)
-                strength = self._strength(curves[rows, part].float(), valid[rows, part])
-                shares[rows, part.start :] = self._shares(strength)[:, None]
+            for window in window_slices(length, self.frame_rate):
+                strength = self._strength(curves[rows, window].float(), valid[rows, window])
+                shares[rows, window.start :] = self._shares(strength)[:, None]
                 best = strength.argmax(1)
-                classes[rows, part.start :] = self._class.to(best)[best][:, None].to(torch.uint8)
-                values[rows, part.start :] = self._values.to(curves.device)[best][:, None]
+                classes[rows, window.start :] = self._class.to(best)[best][:, None].to(torch.uint8)
+                values[rows, window.start :] = self._values.to(curves.device)[best][:, None]
         return Tempos(shares, classes, values)
 
     def _shares(self, strength: Tensor) -> Tensor:

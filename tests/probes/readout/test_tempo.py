@@ -14,7 +14,7 @@ from torch import Tensor
 from probes import Readout
 from probes.attributes import get_attribute
 from probes.attributes.tempo import near
-from probes.attributes.windows import window_of_frames
+from probes.attributes.windows import window_slices
 from probes.corpus import Corpus
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
@@ -62,9 +62,8 @@ def test_beats_have_their_tempo(tempo: float, first: float, noise: float) -> Non
 
 def test_every_window_has_its_own_tempo() -> None:
     found, _, _ = read(np.concatenate([beats(90, 6.0), beats(130, 6.0)]))
-    window = window_of_frames(240, RATE)
-    for number, tempo in enumerate((90.0, 130.0)):
-        own = found[0, window == number]
+    for window, tempo in zip(window_slices(240, RATE), (90.0, 130.0), strict=True):
+        own = found[0, window]
         assert np.ptp(own) == 0
         assert near(own, np.full(len(own), tempo)).all()
 
