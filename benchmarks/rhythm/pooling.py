@@ -1,12 +1,10 @@
-"""Which mean of a clip's frames says the lead's family: of all frames alike, or of those at onsets; of features or of
-their squares.
+"""Which mean of a clip's frames says what the clip is: of all, or of those at onsets; of features, or of their squares.
 
     python -m benchmarks.rhythm.pieces --work FOLDER --pieces 4500
     python -m benchmarks.rhythm.pooling --work FOLDER
 
-A readout takes the mean over all frames. Here the frames of an onset, by the onset probe of `mini-music`, and the ones
-behind them are weighted by the probability of that onset, and the root of the mean square stands beside the mean. Each
-has a softmax probe of its own, fitted as `probes.fit.clip_probes` fits those of readouts.
+Onsets are those that the probe of `mini-music` reads, weights those of `probes.readout.pooling`. Each mean has a
+softmax probe of its own, fitted as `probes.fit.clip_probes` fits those of readouts.
 """
 
 import argparse
@@ -19,11 +17,12 @@ from torch import Tensor
 from benchmarks.rhythm.pieces import TEXTURES, texture_of
 from benchmarks.rhythm.probes import mean_interval, seed_of
 from probes.corpus import Corpus
-from probes.corpus.labels import class_labels, clip_labels
-from probes.fit.clip_probes import fit_softmax
+from probes.corpus.labels import class_labels
+from probes.fit.clip_probes import clip_table, fit_softmax
 from probes.readout import Readout
-from probes.readout.kinds import TRAINED
+from probes.readout.pooling import onset_weights
 
+ATTRIBUTES = ("family", "key", "drums", "voice")
 POOLED = ("mean", "mean at onsets", "root mean square", "root mean square at onsets")
 
 
@@ -31,23 +30,22 @@ POOLED = ("mean", "mean at onsets", "root mean square", "root mean square at ons
 def pooled(readout: Readout, latents: Tensor) -> Tensor:
     """Features of frames [F, C], pooled in each way of `POOLED`: [ways, H]."""
     features = readout.sae.encode(latents)
-    onset = readout.read(latents[None], only_trained=True).values[TRAINED]["onset"][0]
-    at_onsets = onset + torch.cat([onset.new_zeros(1), onset[:-1]])
-    weights = torch.stack([torch.ones_like(onset), at_onsets])
-    weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-6)
+    curve = readout.logits(latents)[:, readout.probes.rows("onset")].softmax(-1)[:, 1]
+    weights = torch.stack([torch.ones_like(curve), onset_weights(curve)])
+    weights = weights / weights.sum(1, keepdim=True)
     mean, square = weights @ features, (weights @ features.square()).sqrt()
     return torch.stack([mean[0], mean[1], square[0], square[1]])
 
 
-def of_split(readout: Readout, corpus: Corpus, split: str) -> tuple[Tensor, Tensor, list[str]]:
-    """Of each piece the pooled features [ways, pieces, H], the family [pieces] and the texture."""
+def of_split(readout: Readout, corpus: Corpus, split: str) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Of each piece the pooled features [ways, pieces, H], the classes [pieces, attributes] and the texture."""
     files = corpus.files(split)
     found = torch.empty(len(POOLED), len(files), readout.sae.config.hidden)
     for number, file in enumerate(files):
         found[:, number] = pooled(readout, torch.from_numpy(np.array(corpus.latents(file), dtype=np.float32)))
-    labels = class_labels(corpus, split, {"family": readout.bins["family"]})[:, 0]
-    families = torch.from_numpy(clip_labels(labels, [file.frames for file in files]).astype(np.int64))
-    return found, families, [texture_of(seed_of(file)) for file in files]
+    labels = class_labels(corpus, split, {name: readout.bins[name] for name in ATTRIBUTES})
+    classes = clip_table(labels, [file.frames for file in files]).astype(np.int64)
+    return found, torch.from_numpy(classes), np.array([texture_of(seed_of(file)) for file in files])
 
 
 def main() -> None:
@@ -58,14 +56,16 @@ def main() -> None:
     (train, learned, _), (val, checked, _), (test, wanted, textures) = (
         of_split(readout, corpus, split) for split in ("train", "val", "test")
     )
-    print(f"| family, {len(learned)} training pieces | all | 95 % | {' | '.join(TEXTURES)} |")
-    print("|---" * (3 + len(TEXTURES)) + "|")
-    for way, name in enumerate(POOLED):
-        probe = fit_softmax((train[way], learned), (val[way], checked), len(readout.bins["family"]))
-        right = ((test[way] @ probe.weight.t() + probe.bias).argmax(1) == wanted).numpy().astype(float)
-        low, high = mean_interval(right)
-        apart = [f"{right[np.array(textures) == texture].mean():.3f}" for texture in TEXTURES]
-        print(f"| {name} | {right.mean():.3f} | {low:.3f} to {high:.3f} | {' | '.join(apart)} |")
+    print(f"| {len(learned)} training pieces | | all | 95 % | {' | '.join(TEXTURES)} |")
+    print("|---" * (4 + len(TEXTURES)) + "|")
+    for column, name in enumerate(ATTRIBUTES):
+        for way, title in enumerate(POOLED):
+            pair = (train[way], learned[:, column]), (val[way], checked[:, column])
+            probe = fit_softmax(*pair, len(readout.bins[name]))
+            right = ((test[way] @ probe.weight.t() + probe.bias).argmax(1) == wanted[:, column]).numpy().astype(float)
+            low, high = mean_interval(right)
+            apart = [f"{right[textures == texture].mean():.3f}" for texture in TEXTURES]
+            print(f"| {name} | {title} | {right.mean():.3f} | {low:.3f} to {high:.3f} | {' | '.join(apart)} |")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import torch
 
 from benchmarks.mini_training.music import PROBES
 from benchmarks.rhythm.labels import mirex_key, onset_f1
-from benchmarks.rhythm.pieces import SECONDS, TEXTURES, texture_of
+from benchmarks.rhythm.pieces import FIRST_SEEDS, SECONDS, TEXTURES, texture_of
 from probes.attributes.chord import NONE
 from probes.attributes.onset import score_onsets
 from probes.attributes.tempo import near
@@ -39,6 +39,8 @@ from probes.support.files import write_json
 
 KINDS = ("trained", "shuffled", "raw", "untrained")
 THRESHOLDS = np.arange(0.02, 0.7, 0.02)
+DRAWN = 20_000
+"""Pieces whose textures say how frequent each is."""
 
 
 def read(readout: Readout, corpus: Corpus, split: str) -> list[tuple[CorpusFile, Any]]:
@@ -112,6 +114,7 @@ def figures(readout: Readout, corpus: Corpus) -> dict[str, Any]:
             **tempo_figures(readout, test, kind),
             "chord": chord_figure(readout, corpus, test, kind),
             "by texture": {name: by_texture(readout, corpus, test, kind, name) for name in ("key", "family")},
+            "as composed": {name: as_composed(readout, corpus, test, kind, name) for name in ("key", "family")},
         }
     return result
 
@@ -127,17 +130,33 @@ def chord_figure(readout: Readout, corpus: Corpus, pieces: Sequence[tuple[Corpus
     return [float(right.mean()), *bootstrap_interval(right, files[counted])]
 
 
-def by_texture(
+def hits_by_texture(
     readout: Readout, corpus: Corpus, pieces: Sequence[tuple[CorpusFile, Any]], kind: str, name: str
-) -> dict[str, list[float]]:
-    """Accuracy of an attribute of clips over solos, duos, trios and bands apart, and its interval."""
+) -> dict[str, np.ndarray]:
+    """Whether an attribute of clips is right, 0 or 1 for each piece, of solos, duos, trios and bands apart."""
     right: dict[str, list[bool]] = {texture: [] for texture in TEXTURES}
     for file, reading in pieces:
         (truth,) = clip_labels(readout.bins[name].classes(*corpus.labels(file, name)), [file.frames])
         right[texture_of(seed_of(file))].append(bool(reading.classes[kind][name][0, 0] == truth))
-    return {
-        texture: [float(np.mean(found)), *mean_interval(np.array(found, float))] for texture, found in right.items()
-    }
+    return {texture: np.array(found, float) for texture, found in right.items()}
+
+
+def by_texture(*which: Any) -> dict[str, list[float]]:
+    """Accuracy and its interval of each texture; arguments as for `hits_by_texture`."""
+    return {texture: [float(found.mean()), *mean_interval(found)] for texture, found in hits_by_texture(*which).items()}
+
+
+def as_composed(*which: Any) -> list[float]:
+    """Accuracy, and its interval, were the textures as frequent as in pieces as they are composed."""
+    first = FIRST_SEEDS["test"]
+    drawn = [texture_of(seed) for seed in range(first, first + DRAWN)]
+    random = np.random.default_rng(0)
+    mean, means = 0.0, np.zeros(1000)
+    for texture, found in hits_by_texture(*which).items():
+        share = drawn.count(texture) / DRAWN
+        mean += share * float(found.mean())
+        means += share * found[random.integers(0, len(found), (1000, len(found)))].mean(1)
+    return [mean, *(float(edge) for edge in np.percentile(means, [2.5, 97.5]))]
 
 
 def pitch_figures(corpus: Corpus) -> dict[str, list[float]]:

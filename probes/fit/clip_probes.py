@@ -1,13 +1,14 @@
 """Probes of attributes with one value for a clip: softmax regression on the mean of a clip's inputs.
 
 A probe is linear, so that its logits on the mean input are the mean of its logits over the frames: what a readout
-averages. A clip counts once, however long it is. There are few of them, so the loss has a ridge penalty, which makes
-its minimum a single one; how strong it is is chosen on the val split, whose clips are then learned from too.
+averages, with weights where it pools at onsets (`probes.readout.pooling`). A clip counts once, however long it is.
+There are few of them, so the loss has a ridge penalty, which makes its minimum a single one; how strong it is is chosen
+on the val split, whose clips are then learned from too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from probes.corpus.labels import Labels, clip_labels
 from probes.fit.probe_metrics import Predictions, of_clips
 from probes.fit.probe_training import FRAMES, Block, Inputs
+from probes.readout.pooling import onset_weights
 
 PENALTIES = tuple(10 ** (-half / 2) for half in range(-2, 9))
 """Strengths of the penalty on weights of standardised inputs, strongest first."""
@@ -37,19 +39,55 @@ class ClipData(NamedTuple):
 
     means: Tensor
     """[files, inputs] mean input over the frames of each."""
+    at_onsets: Mapping[str, Tensor]
+    """For each block, the same with the frames weighted by what its probe of onsets reads; none without such probes."""
     labels: Mapping[str, Labels]
     """For each table of labels, [files, attributes], -1 where a file has none."""
 
+    def pooled(self, block: str, at_onsets: bool) -> Tensor:
+        """What the probe of a block sees of the files, [files, inputs]."""
+        return self.at_onsets[block] if at_onsets else self.means
+
+    def labelled(self, block: Block, column: int, at_onsets: bool) -> tuple[Tensor, Tensor]:
+        """What it sees of the files that have a label of an attribute, and these labels."""
+        inputs = self.pooled(block.name, at_onsets)
+        labels = torch.from_numpy(self.labels[block.table][:, column].astype(np.int64)).to(inputs.device)
+        known = labels >= 0
+        return inputs[known], labels[known]
+
 
 @torch.no_grad()
-def clip_means(inputs: Inputs, arrays: Sequence[np.ndarray], device: torch.device) -> Tensor:
-    """Mean input [files, inputs] over the frames of latents [frames, C] of each file."""
-    means = torch.zeros(len(arrays), inputs.width, device=device)
+def clip_means(
+    inputs: Inputs, arrays: Sequence[np.ndarray], device: torch.device, onsets: Mapping[str, ClipProbe] | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean inputs [files, inputs] over the frames of each file.
+
+    Args:
+        inputs: What probes see.
+        arrays: Latents [frames, C] of each file.
+        device: Where to compute.
+        onsets: For each block its probe of onsets.
+
+    Returns:
+        Of all frames alike, and for each block weighted by its readings of onsets.
+    """
+    probes = (onsets or {}).values()
+    means = torch.zeros(1 + len(probes), len(arrays), inputs.width, device=device)
     for row, array in enumerate(arrays):
+        sums = torch.zeros(len(means), 1, device=device)
+        before = torch.zeros(len(probes), 1, device=device)
         for start in range(0, len(array), FRAMES):
             x = torch.from_numpy(np.array(array[start : start + FRAMES], np.float32)).to(device)
-            means[row] += inputs.features(x).sum(0) / len(array)
-    return means
+            features = inputs.features(x)
+            weights = features.new_ones(1, len(x))
+            if probes:
+                curves = torch.stack([_expected(probe, features) for probe in probes])
+                weights = torch.cat([weights, onset_weights(curves, before)])
+                before = curves[:, -1:]
+            means[:, row] += weights @ features
+            sums += weights.sum(1, keepdim=True)
+        means[:, row] /= sums
+    return means[0], dict(zip(onsets or {}, means[1:]))
 
 
 def clip_table(labels: Labels, lengths: Sequence[int]) -> Labels:
@@ -64,6 +102,7 @@ def fit_blocks(
     blocks: Sequence[Block],
     classes: Mapping[str, int],
     levels: int,
+    at_onsets: Collection[str] = (),
     on_probe: Callable[[], None] = lambda: None,
 ) -> dict[tuple[str, str], ClipProbe]:
     """The probe of every block and attribute.
@@ -74,6 +113,7 @@ def fit_blocks(
         blocks: Which table each learns, and whether it sees the last `levels` inputs.
         classes: Number of classes of each attribute, in the order of the labels' columns.
         levels: Number of inputs at the end that not every block sees.
+        at_onsets: Attributes whose frames are pooled at onsets.
         on_probe: Called after each probe.
     """
     found = {}
@@ -81,19 +121,24 @@ def fit_blocks(
     for block in blocks:
         seen = slice(None) if block.level else slice(body)
         for column, (name, count) in enumerate(classes.items()):
-            learned, checked = (_labelled(data, block.table, column, seen) for data in (train, val))
+            learned, checked = (data.labelled(block, column, name in at_onsets) for data in (train, val))
+            learned, checked = ((x[:, seen], y) for x, y in (learned, checked))
             found[block.name, name] = fit_softmax(learned, checked, count)
             on_probe()
     return found
 
 
 def predict_clips(
-    test: ClipData, probes: Mapping[tuple[str, str], ClipProbe], attributes: Sequence[str]
+    test: ClipData,
+    probes: Mapping[tuple[str, str], ClipProbe],
+    attributes: Sequence[str],
+    at_onsets: Collection[str] = (),
 ) -> dict[tuple[str, str], Predictions]:
     """Predictions of true labels by the probe of each block and attribute."""
     found = {}
     for (block, name), probe in probes.items():
-        logits = test.means[:, : probe.weight.shape[1]] @ probe.weight.t() + probe.bias
+        inputs = test.pooled(block, name in at_onsets)
+        logits = inputs[:, : probe.weight.shape[1]] @ probe.weight.t() + probe.bias
         shares = logits.double().softmax(-1).cpu().numpy()
         found[block, name] = of_clips(test.labels["labels"][:, attributes.index(name)].astype(np.int64), shares)
     return found
@@ -154,7 +199,7 @@ def _loss(solution: Tensor, x: Tensor, y: Tensor) -> float:
     return float(torch.nn.functional.cross_entropy(logits, y))
 
 
-def _labelled(data: ClipData, table: str, column: int, seen: slice) -> tuple[Tensor, Tensor]:
-    labels = torch.from_numpy(data.labels[table][:, column].astype(np.int64)).to(data.means.device)
-    known = labels >= 0
-    return data.means[known][:, seen], labels[known]
+def _expected(probe: ClipProbe, features: Tensor) -> Tensor:
+    """Expected class [N] that a probe reads in features [N, D], of which it may leave out the last."""
+    logits = features[:, : probe.weight.shape[1]] @ probe.weight.t() + probe.bias
+    return logits.softmax(-1) @ torch.arange(logits.shape[1]).to(logits)

@@ -23,6 +23,7 @@ from probes.fit.probe_fit import (
     label_tables,
     labelled_chunks,
     of_columns,
+    onset_probes,
     train_together,
     with_clips,
 )
@@ -150,11 +151,12 @@ def train_level(
         by_block = {"probes": joined(trainer, kept), "controls": trainer.probes("controls")}
     clips: dict[tuple[str, str], ClipProbe] = {}
     if readout.clips:
-        data = clip_data(seen, arrays, tables, [names.index(name) for name in readout.clips], device)
+        onsets = onset_probes(by_block) if readout.at_onsets else {}
+        data = clip_data(seen, arrays, tables, [names.index(name) for name in readout.clips], device, onsets)
         blocks = [Block("probes"), Block("controls", "shuffled")]
         counts = {name: classes[name] for name in readout.clips}
-        clips = fit_blocks(data["train"], data["val"], blocks, counts, seen.levels)
-        found |= predict_clips(data["test"], clips, readout.clips)
+        clips = fit_blocks(data["train"], data["val"], blocks, counts, seen.levels, readout.at_onsets)
+        found |= predict_clips(data["test"], clips, readout.clips, readout.at_onsets)
     probes, controls = (with_clips(classes, by_block.get(block), clips, block) for block in ("probes", "controls"))
     return probes, controls, found
 

@@ -243,6 +243,7 @@ def fit_probes(
         *(sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), probed, spaces, fitted.log_rms, report, covariance),
         baselines=fitted.baselines,
         tempo=tempo,
+        at_onsets=fitted.at_onsets,
     )
     if tempo is not None:
         readout.report["probes"]["tempo"] = score_tempo(corpus, readout)

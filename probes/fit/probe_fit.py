@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from probes.attributes import get_attribute
 from probes.corpus import Corpus
 from probes.corpus.labels import Labels, check_enough, class_labels, clip_labels, shuffled_labels
 from probes.corpus.sampling import FrameSampler
@@ -20,6 +21,7 @@ from probes.fit.probe_metrics import Predictions, accuracy, score
 from probes.fit.probe_training import FRAMES, Block, Inputs, ProbeOptions, ProbeTrainer, raw_inputs, sae_inputs
 from probes.readout.baselines import Baselines
 from probes.readout.linear import LinearProbes
+from probes.readout.tempo import SOURCE
 from probes.sae import SparseAutoencoder, make_sae
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class FittedProbes(NamedTuple):
     log_rms: tuple[float, float] | None
     baselines: Baselines | None
     """Probes on raw latents and on an untrained autoencoder, where the options ask for baselines."""
+    at_onsets: tuple[str, ...]
+    """Attributes with one value for a clip that pool their frames at onsets."""
     report: dict[str, dict[str, Any]]
     """Per attribute: the figures of `probe_metrics.score` on the test split, and the baselines' accuracies."""
 
@@ -63,6 +67,7 @@ def fit_linear_probes(
     labels = {split: class_labels(corpus, split, bins) for split in ("train", "val", "test")}
     check_enough(labels["train"], bins, [file.frames for file in corpus.files("train")])
     frames, clips = ([name for name in bins if (bins[name].grid == "clip") == whole] for whole in (False, True))
+    at_onsets = tuple(name for name in clips if SOURCE in bins and get_attribute(name).at_onsets)
     sampler = FrameSampler.of_corpus(corpus, "train", options.batch, options.seed)
     sample = torch.cat([sampler.at(step)[0] for step in range(min(SAMPLE, sampler.batches_per_epoch))]).to(device)
     log_rms = level_statistics(sae, sample)
@@ -102,10 +107,12 @@ def fit_linear_probes(
         steps = itertools.count(begun + 1)
         fitted: dict[tuple[str, str], ClipProbe] = {}
         for inputs, blocks in kinds:
-            data = clip_data(inputs, arrays, tables, [list(bins).index(name) for name in clips], device)
+            onsets = onset_probes({block.name: probes[block.name] for block in blocks}) if at_onsets else {}
+            data = clip_data(inputs, arrays, tables, [list(bins).index(name) for name in clips], device, onsets)
             counts = {name: classes[name] for name in clips}
-            one = fit_blocks(data["train"], data["val"], blocks, counts, inputs.levels, lambda: tell(next(steps)))
-            found |= predict_clips(data["test"], one, clips)
+            pair = data["train"], data["val"]
+            one = fit_blocks(*pair, blocks, counts, inputs.levels, at_onsets, lambda: tell(next(steps)))
+            found |= predict_clips(data["test"], one, clips, at_onsets)
             fitted |= one
         names = [block.name for _, blocks in kinds for block in blocks]
         probes = {block: with_clips(classes, probes.get(block), fitted, block) for block in names}
@@ -124,7 +131,7 @@ def fit_linear_probes(
     if options.baselines:
         raw, untrained = probes["raw_latents"].cpu(), probes["untrained_sae"].cpu()
         baselines = Baselines(sae.cpu(), raw, untrained, options.seed + 1)
-    return FittedProbes(probes["probes"], probes["controls"], used, baselines, report)
+    return FittedProbes(probes["probes"], probes["controls"], used, baselines, at_onsets, report)
 
 
 def label_tables(corpus: Corpus, labels: Mapping[str, Labels], seed: int) -> dict[str, dict[str, Labels]]:
@@ -148,14 +155,24 @@ def clip_data(
     tables: Mapping[str, Mapping[str, Labels]],
     columns: Sequence[int],
     device: torch.device,
+    onsets: Mapping[str, ClipProbe],
 ) -> dict[str, ClipData]:
-    """Mean inputs and labels of the files of each split, of the attributes in these columns of the tables."""
+    """Mean inputs and labels of the files of each split, of the attributes in these columns of the tables.
+
+    `onsets` are the blocks' probes of onsets, where attributes are pooled at these.
+    """
     found, picked = {}, of_columns(tables, columns)
     for split, own in arrays.items():
         lengths = [len(array) for array in own]
         by_name = {name: clip_table(table, lengths) for name, table in picked[split].items()}
-        found[split] = ClipData(clip_means(inputs, own, device), by_name)
+        found[split] = ClipData(*clip_means(inputs, own, device, onsets), by_name)
     return found
+
+
+def onset_probes(by_block: Mapping[str, LinearProbes]) -> dict[str, ClipProbe]:
+    """The probe of onsets of each block."""
+    rows = {block: probes.rows(SOURCE) for block, probes in by_block.items()}
+    return {name: ClipProbe(own.weight.data[rows[name]], own.bias.data[rows[name]]) for name, own in by_block.items()}
 
 
 def with_clips(

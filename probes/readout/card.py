@@ -109,7 +109,9 @@ def _shapes(readout: Readout) -> dict[str, str]:
 
 def _classes(readout: Readout, name: str) -> str:
     bins = readout.bins[name]
-    way = "" if bins.grid != "window" else ", read from the onset probe's readings over seconds"
+    way = ", read from the onset probe's readings over seconds" if bins.grid == "window" else ""
+    if bins.grid == "clip":
+        way = f", one for a clip, from the mean of its frames{' at onsets' if name in readout.at_onsets else ''}"
     return f"{len(bins)} classes, from {bins.label(0)} to {bins.label(len(bins) - 1)}{way}"
 
 

@@ -18,6 +18,7 @@ from probes.readout.generic import GenericDirections
 from probes.readout.kinds import GENERIC, SHUFFLED, TRAINED
 from probes.readout.linear import LinearProbes
 from probes.readout.noise import NoiseAware
+from probes.readout.pooling import onset_weights, weighted_mean
 from probes.readout.tempo import SOURCE, TempoReader
 from probes.sae import SparseAutoencoder
 from probes.sae.streaming import LinearReader
@@ -36,8 +37,8 @@ class Reading(NamedTuple):
 
     pooled: dict[str, dict[str, Tensor]]
     """Class distribution of an item, [B, K] each: the mean over the valid frames, or for an attribute with one value
-    for a clip the softmax of their mean logits; NaN for an item without a valid frame. Of the trained and the
-    shuffled probes."""
+    for a clip the softmax of their mean logits, weighted where the readout pools at onsets; NaN for an item without a
+    valid frame. Of the trained and the shuffled probes."""
     classes: dict[str, dict[str, Tensor]]
     """Most probable class of every frame, uint8 [B, F] each (meaningless where masked). Of an attribute with one value
     for a clip it is that of the pooled distribution, in all frames."""
@@ -78,6 +79,8 @@ class Readout(
         baselines: Probes that do without the trained autoencoder; None likewise.
         noise: Probes that know the noise, for noisy latents; None likewise.
         tempo: Reads tempo from the readings of onsets, as one more attribute, which has no probe; None likewise.
+        at_onsets: Attributes with one value for a clip whose frames are pooled at onsets (`probes.readout.pooling`);
+            those of the others are pooled alike.
 
     Attributes:
         attributes: Names of the attributes that have a probe, in order.
@@ -102,6 +105,7 @@ class Readout(
         baselines: Baselines | None = None,
         noise: NoiseAware | None = None,
         tempo: TempoReader | None = None,
+        at_onsets: Sequence[str] = (),
     ) -> None:
         super().__init__()
         hidden, channels = sae.config.hidden, sae.config.channels
@@ -114,6 +118,8 @@ class Readout(
             raise InputError(f"the covariance of the latents must be {channels} x {channels} finite numbers")
         if tempo is not None and (SOURCE not in bins or "tempo" in bins):
             raise InputError("tempo is read from onsets: the probes must read onset, and not tempo")
+        if at_onsets and not (SOURCE in bins and all(name in bins and bins[name].grid == "clip" for name in at_onsets)):
+            raise InputError("attributes of clips are pooled at onsets where the probes read them, and onset")
         if max(probes.classes.values()) > 256:
             raise InputError("an attribute has more than 256 classes: use fewer bins")
         self.sae = sae
@@ -123,6 +129,7 @@ class Readout(
         self.spaces = tuple(spaces)
         self.attributes = probes.attributes
         self.clips = tuple(name for name, own in self.bins.items() if own.grid == "clip")
+        self.at_onsets = tuple(at_onsets)
         self.ordered = tuple(name for name, own in self.bins.items() if own.ordered)
         self.log_rms = log_rms
         self.report = dict(report or {})
@@ -139,11 +146,8 @@ class Readout(
         self.register_buffer("_level", level.detach().clone(), persistent=False)
         bias = torch.cat([probes.bias, controls.bias])
         self.register_buffer("_bias", bias.detach().clone(), persistent=False)
-        of_clips = torch.cat([torch.full((n,), name in self.clips) for name, n in probes.classes.items()])
-        self.register_buffer("_of_clips", of_clips, persistent=False)
         self._level: Tensor
         self._bias: Tensor
-        self._of_clips: Tensor
         self.requires_grad_(False)
         self.eval()
 
@@ -161,7 +165,8 @@ class Readout(
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Latents [B, F, C], valid frames [B, F] bool or None for all -> class distributions of items {name: [B, K]}.
 
-        Means over the frames; of an attribute with one value for a clip the softmax of the mean logits.
+        Means over the frames; of an attribute with one value for a clip the softmax of the mean logits, weighted where
+        it is pooled at onsets.
         """
         return self.read(latents, mask, only_trained=True).pooled[TRAINED]
 
@@ -236,11 +241,12 @@ class Readout(
         if self.generic is not None and not only_trained:
             gathered.add_generic(self.generic, estimate)
         count = valid.sum(1, keepdim=True)
-        gathered.give_clips_one_value(valid, count, self.generic)
-        items_of = {side: self._of_items(pooled / count) for side, pooled in gathered.pooled.items()}
+        items_of = {side: self.probes.split(pooled / count) for side, pooled in gathered.pooled.items()}
+        for side, shares in gathered.give_clips_one_value(valid, self.generic).items():
+            items_of[side] |= shares
         if self.tempo is not None:
-            for side, shares in gathered.add_tempo(self.tempo, valid).items():
-                items_of[side]["tempo"] = (shares * valid[..., None]).sum(1) / count
+            for side, tempos in gathered.add_tempo(self.tempo, valid).items():
+                items_of[side]["tempo"] = (tempos * valid[..., None]).sum(1) / count
         autoencoder = (None, None) if only_trained else (sums[:, 0] / sums[:, 1], sums[:, 2] / count[:, 0])
         return Reading(
             items_of,
@@ -322,15 +328,6 @@ class Readout(
         streamed = self._reader(chunk, rows)
         return self._finish(streamed.values, streamed.rms)
 
-    def _poolable(self, logits: Tensor, shares: Tensor) -> Tensor:
-        """What is averaged over frames [N, sum of K]: shares, and logits of attributes with one value for a clip."""
-        return torch.where(self._of_clips, logits, shares) if self.clips else shares
-
-    def _of_items(self, pooled: Tensor) -> dict[str, Tensor]:
-        """Averages over frames [B, sum of K] -> class distributions {name: [B, K]}."""
-        found = self.probes.split(pooled)
-        return found | {name: found[name].softmax(-1) for name in self.clips}
-
     def _finish(self, values: Tensor, rms: Tensor | None) -> Tensor:
         rows = values.shape[1]
         logits = values + self._bias[:rows]
@@ -354,6 +351,10 @@ class _Gathered:
             return {side: {name: like.new_empty(items, frames, dtype=dtype) for name in kinds} for side in sides}
 
         self.pooled = {side: like.new_zeros(items, sum(kinds.values()), dtype=wide(like)) for side in sides}
+        self.clip_logits = {
+            side: {name: like.new_empty(items, frames, kinds[name], dtype=wide(like)) for name in readout.clips}
+            for side in sides
+        }
         self.classes, self.values = empty(torch.uint8), empty(torch.float32)
         self.distributions = {
             side: {
@@ -369,13 +370,15 @@ class _Gathered:
         part = slice(start, start + len(logits))
         stacked = logits.to(wide(logits))
         shares = self.probes.probabilities(stacked)
-        _pool(self.pooled[side], self.readout._poolable(stacked, shares), valid, start, self.shape[1])
+        _pool(self.pooled[side], shares, valid, start, self.shape[1])
         for name, own in self.probes.split(shares).items():
             self.values[side][name].view(-1)[part] = own @ self.scales[name].to(own)
             if name in self.distributions[side]:
                 self.distributions[side][name].flatten(0, 1)[part] = own
         for name, own in self.probes.split(stacked).items():
             self.classes[side][name].view(-1)[part] = own.argmax(-1).to(torch.uint8)
+            if name in self.clip_logits[side]:
+                self.clip_logits[side][name].flatten(0, 1)[part] = own
 
     def add_generic(self, generic: GenericDirections, x: Tensor) -> None:
         """Add what the generic directions read in latents [B, F, C]."""
@@ -398,22 +401,36 @@ class _Gathered:
                     self.distributions[probe]["tempo"] = part
         return shares
 
-    def give_clips_one_value(self, valid: Tensor, count: Tensor, generic: GenericDirections | None) -> None:
-        """Give every frame what its clip is read as, for attributes with one value for a clip."""
+    def give_clips_one_value(self, valid: Tensor, generic: GenericDirections | None) -> dict[str, dict[str, Tensor]]:
+        """Give every frame what its clip is read as, for attributes with one value for a clip.
+
+        Returns:
+            Of every kind of probe the class distributions of the items, {name: [B, K]}.
+        """
+        found: dict[str, dict[str, Tensor]] = {side: {} for side in self.clip_logits}
+        weights = {probe: self._onset_weights(probe) for probe in self.values} if self.readout.at_onsets else {}
+        alike = torch.ones_like(valid, dtype=torch.float32)
         for name in self.readout.clips:
-            for side, pooled in self.pooled.items():
-                shares = self.readout._of_items(pooled / count)[name]
+            own_weights = weights if name in self.readout.at_onsets else dict.fromkeys(self.values, alike)
+            for side, logits in self.clip_logits.items():
+                shares = weighted_mean(logits[name], own_weights[side], valid).softmax(-1)
+                found[side][name] = shares
                 self.classes[side][name][:] = shares.argmax(-1, keepdim=True).to(torch.uint8)
                 self.values[side][name][:] = (shares @ self.scales[name].to(shares))[:, None]
                 if name in self.distributions[side]:
                     self.distributions[side][name][:] = shares[:, None]
             for probe, own in self.values.items():
-                if probe in self.pooled or generic is None:
+                if probe in self.clip_logits or generic is None:
                     continue
                 n = int(probe.removeprefix(f"{GENERIC}-")) - 1
-                mean = (own[name] * valid).sum(1, keepdim=True) / count
+                mean = weighted_mean(own[name][..., None], own_weights[probe], valid)
                 self.values[probe][name] = mean.expand(self.shape)
                 self.classes[probe][name] = generic.cut(name, n, mean).expand(self.shape)
+        return found
+
+    def _onset_weights(self, probe: str) -> Tensor:
+        """Weights [B, F] of the frames where they are pooled at onsets: a probe's own, a direction's by the trained."""
+        return onset_weights(self.values[probe if probe in self.clip_logits else TRAINED][SOURCE])
 
 
 def wide(values: Tensor) -> torch.dtype:

@@ -130,7 +130,7 @@ def test_a_clip_counts_once_however_long_it_is(tmp_path: Path) -> None:
     arrays = [random.normal(size=(8, 4)).astype(np.float32) + 2 * np.eye(4, dtype=np.float32)[k] for k in labels]
     doubled = [np.concatenate([array, array]) if n % 2 else array for n, array in enumerate(arrays)]
     inputs = Inputs(lambda x: x.clone(), 4)
-    means = [clip_means(inputs, own, torch.device("cpu")) for own in (arrays, doubled)]
+    means = [clip_means(inputs, own, torch.device("cpu"))[0] for own in (arrays, doubled)]
     torch.testing.assert_close(*means)
     probe = fit_softmax((means[0][:40], labels[:40]), (means[0][40:], labels[40:]), 5)
     logits = means[0][40:] @ probe.weight.t() + probe.bias

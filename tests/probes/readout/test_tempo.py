@@ -159,7 +159,8 @@ def test_tempo_is_read_beside_the_probes(fitted: tuple[Corpus, Path, Readout]) -
     for probe in (SHUFFLED, "raw", "generic-1"):
         assert found.classes[probe]["tempo"].shape == curve.shape
     torch.testing.assert_close(readout(latents)["tempo"], wanted.shares.mean(1))
-    assert torch.equal(readout.frames(latents)["tempo"], wanted.shares)
+    # Without the controls the products have another shape, and on some processors other last bits.
+    torch.testing.assert_close(readout.frames(latents)["tempo"], wanted.shares)
     # The state of a generation has a curve too, by the probes that know its noise.
     noisy = readout.read(0.7 * latents + 0.7 * torch.randn(latents.shape), noise=(0.7, 0.7))
     assert not torch.equal(noisy.classes[TRAINED]["tempo"], wanted.classes)
