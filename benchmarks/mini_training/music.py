@@ -1,12 +1,11 @@
 """Train the readout of music that ships: onset, tempo, chord, key, lead family, drums and voice beside the three.
 
     python -m benchmarks.rhythm.pieces --work FOLDER --pieces 18000
-    python -m benchmarks.rhythm.pieces --work FOLDER/noise --pieces 7200
     python -m benchmarks.mini_training.music --work FOLDER
 
-Probes on the autoencoder of the shipped readout, with labels from the notes, of clean latents and of noisy ones (on a
-part of the pieces: these have a few hundred inputs), joined with those of pitch, loudness and timbre. The probes of
-FOLDER are kept in FOLDER/readout; a step that is done is not done again.
+Probes on the autoencoder of the shipped readout, with labels from the notes, of clean latents and of noisy ones, joined
+with those of pitch, loudness and timbre. The probes of FOLDER are kept in FOLDER/readout; a step that is done is not
+done again.
 """
 
 import argparse
@@ -34,7 +33,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the pieces, and for the probes on them")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="folder of the joined readout")
     options = parser.parse_args()
-    corpus, noisy = (Corpus.open(folder / "corpus") for folder in (options.work, options.work / "noise"))
+    corpus = Corpus.open(options.work / "corpus")
     own = options.work / "readout"
     mini = Readout.from_pretrained("mini")
     with reporting() as report:
@@ -44,8 +43,8 @@ def main() -> None:
             readout = fit_probes(corpus, mini.sae, own, fit_bins(corpus, ATTRIBUTES), PROBES, progress=report)
         if readout.noise is None:
             readout.covariance = mini.covariance  # noise is known by one covariance in the joined readout
-            add_noise(noisy, readout, spread_levels(LEVELS), NOISE, report)
-            files = {split: len(noisy.files(split)) for split in ("train", "val", "test")}
+            add_noise(corpus, readout, spread_levels(LEVELS), NOISE, report)
+            files = {split: len(corpus.files(split)) for split in ("train", "val", "test")}
             training = {"files": files, "first_seed": FIRST_SEEDS["train"], "options": asdict(NOISE)}
             readout.report["noise"]["training"] = training
             readout.save_pretrained(own)

@@ -1,7 +1,6 @@
 """What the probes of rhythm, harmony and instruments are worth on held-out pieces.
 
     python -m benchmarks.rhythm.pieces --work FOLDER --pieces 18000
-    python -m benchmarks.rhythm.pieces --work FOLDER/noise --pieces 7200
     python -m benchmarks.mini_training.music --work FOLDER --out FOLDER/joined
     python -m benchmarks.rhythm.probes --work FOLDER
 
