@@ -15,6 +15,7 @@ import argparse
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +81,20 @@ def mean_interval(values: np.ndarray) -> list[float]:
     return [float(edge) for edge in np.percentile(values[chosen].mean(1), [2.5, 97.5])]
 
 
-def tempo_figures(readout: Readout, pieces: Sequence[tuple[CorpusFile, Any]], kind: str) -> dict[str, list[float]]:
-    """Share of windows within 4 %, octaves apart, and of clips by the class of their pooled distribution."""
+def tempo_hits(readout: Readout, pieces: Sequence[tuple[CorpusFile, Any]], kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of each piece the share of windows within 4 %, octaves apart, and whether the class of their mean is."""
     bins, wanted = readout.bins["tempo"], [score_example(seed_of(file), SECONDS).tempo for file, _ in pieces]
     by_frame = [bins.values_at(reading.values[kind]["tempo"][0].numpy()) for _, reading in pieces]
     of_clip = np.array([bins.centers[int(reading.pooled[kind]["tempo"][0].argmax())] for _, reading in pieces])
     # Windows are equally long to a frame, so that frames weigh them alike.
-    shares = {
-        "tempo, windows": np.array([near(own, np.float64(one)).mean() for own, one in zip(by_frame, wanted)]),
-        "tempo, clips": near(of_clip, np.array(wanted, dtype=float)).astype(float),
-    }
-    return {name: [float(values.mean()), *mean_interval(values)] for name, values in shares.items()}
+    windows = np.array([near(own, np.float64(one)).mean() for own, one in zip(by_frame, wanted)])
+    return windows, near(of_clip, np.array(wanted, dtype=float)).astype(float)
+
+
+def tempo_figures(readout: Readout, pieces: Sequence[tuple[CorpusFile, Any]], kind: str) -> dict[str, list[float]]:
+    """Mean of both, and its interval."""
+    shares = zip(("tempo, windows", "tempo, clips"), tempo_hits(readout, pieces, kind))
+    return {name: [float(values.mean()), *mean_interval(values)] for name, values in shares}
 
 
 def figures(readout: Readout, corpus: Corpus) -> dict[str, Any]:
@@ -106,14 +110,16 @@ def figures(readout: Readout, corpus: Corpus) -> dict[str, Any]:
         best = float(THRESHOLDS[int(np.argmax(by_threshold))])
         curves = onset_curves(test, kind)
         f1 = mean_f1(curves, starts["test"], best, rate)
+        clips = {name: clip_hits(readout, corpus, test, kind, name) for name in readout.clips}
+        clips["tempo"], _ = tempo_hits(readout, test, kind)
         keys = [(int(reading.classes[kind]["key"][0, 0]), scores[file.name].key) for file, reading in test]
         result[kind] = {
             "onset F1": [float(f1.mean()), *mean_interval(f1), best],
             "key MIREX": float(np.mean([mirex_key(one, key[0] + 12 * key[1]) for one, key in keys if key])),
             **tempo_figures(readout, test, kind),
             "chord": chord_figure(readout, corpus, test, kind),
-            "by texture": {name: by_texture(readout, corpus, test, kind, name) for name in ("key", "family")},
-            "as composed": {name: as_composed(readout, corpus, test, kind, name) for name in ("key", "family")},
+            "by texture": {name: by_texture(hits, test) for name, hits in clips.items()},
+            "as composed": {name: as_composed(hits, test) for name, hits in clips.items()},
         }
     return result
 
@@ -129,33 +135,41 @@ def chord_figure(readout: Readout, corpus: Corpus, pieces: Sequence[tuple[Corpus
     return [float(right.mean()), *bootstrap_interval(right, files[counted])]
 
 
-def hits_by_texture(
+def clip_hits(
     readout: Readout, corpus: Corpus, pieces: Sequence[tuple[CorpusFile, Any]], kind: str, name: str
-) -> dict[str, np.ndarray]:
-    """Whether an attribute of clips is right, 0 or 1 for each piece, of solos, duos, trios and bands apart."""
-    right: dict[str, list[bool]] = {texture: [] for texture in TEXTURES}
+) -> np.ndarray:
+    """Whether an attribute of clips is right, 0 or 1 for each piece."""
+    right = []
     for file, reading in pieces:
         (truth,) = clip_labels(readout.bins[name].classes(*corpus.labels(file, name)), [file.frames])
-        right[texture_of(seed_of(file))].append(bool(reading.classes[kind][name][0, 0] == truth))
-    return {texture: np.array(found, float) for texture, found in right.items()}
+        right.append(reading.classes[kind][name][0, 0] == truth)
+    return np.array(right, float)
 
 
-def by_texture(*which: Any) -> dict[str, list[float]]:
-    """Accuracy and its interval of each texture; arguments as for `hits_by_texture`."""
-    return {texture: [float(found.mean()), *mean_interval(found)] for texture, found in hits_by_texture(*which).items()}
+def by_texture(hits: np.ndarray, pieces: Sequence[tuple[CorpusFile, Any]]) -> dict[str, list[float]]:
+    """Mean, and its interval, over solos, duos, trios and bands apart."""
+    textures = np.array([texture_of(seed_of(file)) for file, _ in pieces])
+    parts = {texture: hits[textures == texture] for texture in TEXTURES}
+    return {texture: [float(own.mean()), *mean_interval(own)] for texture, own in parts.items()}
 
 
-def as_composed(*which: Any) -> list[float]:
-    """Accuracy, and its interval, were the textures as frequent as in pieces as they are composed."""
-    first = FIRST_SEEDS["test"]
-    drawn = [texture_of(seed) for seed in range(first, first + DRAWN)]
-    random = np.random.default_rng(0)
-    mean, means = 0.0, np.zeros(1000)
-    for texture, found in hits_by_texture(*which).items():
-        share = drawn.count(texture) / DRAWN
-        mean += share * float(found.mean())
-        means += share * found[random.integers(0, len(found), (1000, len(found)))].mean(1)
-    return [mean, *(float(edge) for edge in np.percentile(means, [2.5, 97.5]))]
+def as_composed(hits: np.ndarray, pieces: Sequence[tuple[CorpusFile, Any]]) -> list[float]:
+    """Mean, and its interval, were the textures as frequent as in pieces as they are composed."""
+    shares, random = texture_shares(), np.random.default_rng(0)
+    textures = np.array([texture_of(seed_of(file)) for file, _ in pieces])
+    parts = {texture: hits[textures == texture] for texture in TEXTURES}
+    draws = sum(
+        shares[texture] * own[random.integers(0, len(own), (1000, len(own)))].mean(1) for texture, own in parts.items()
+    )
+    mean = sum(shares[texture] * float(own.mean()) for texture, own in parts.items())
+    return [mean, *(float(edge) for edge in np.percentile(draws, [2.5, 97.5]))]
+
+
+@cache
+def texture_shares() -> dict[str, float]:
+    """How frequent each texture is among pieces as they are composed."""
+    drawn = [texture_of(seed) for seed in range(FIRST_SEEDS["test"], FIRST_SEEDS["test"] + DRAWN)]
+    return {texture: drawn.count(texture) / DRAWN for texture in TEXTURES}
 
 
 def pitch_figures(corpus: Corpus) -> dict[str, list[float]]:
