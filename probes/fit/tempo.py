@@ -21,8 +21,7 @@ from probes.fit.probe_metrics import Predictions, bootstrap_interval, of_clips
 from probes.readout.kinds import SHUFFLED, TRAINED
 
 if TYPE_CHECKING:
-    from probes.readout import Readout
-    from probes.readout.module import Reading
+    from probes.readout import Reading, Readout
 
 BASELINES = {"raw": "raw_latents", "untrained": "untrained_sae"}
 """Kind of reading -> name of its accuracy in a report."""

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from probes.support.lazy import late_names
 
 if TYPE_CHECKING:
+    from probes.readout.gathering import Reading
     from probes.readout.linear import LinearProbes
-    from probes.readout.module import Reading, Readout
+    from probes.readout.module import Readout
 
 __all__ = ["LinearProbes", "Reading", "Readout"]
 
@@ -14,7 +15,7 @@ __getattr__, __dir__ = late_names(
     __name__,
     {
         "LinearProbes": "probes.readout.linear",
-        "Reading": "probes.readout.module",
+        "Reading": "probes.readout.gathering",
         "Readout": "probes.readout.module",
     },
 )

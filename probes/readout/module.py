@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin
@@ -14,11 +14,11 @@ from probes.errors import InputError
 from probes.readout.baselines import Baselines
 from probes.readout.card import model_card
 from probes.readout.files import fingerprint, locate, read_parts, write_readout
+from probes.readout.gathering import Gathering, Reading, pool, wide
 from probes.readout.generic import GenericDirections
-from probes.readout.kinds import GENERIC, SHUFFLED, TRAINED
+from probes.readout.kinds import SHUFFLED, TRAINED
 from probes.readout.linear import LinearProbes
 from probes.readout.noise import NoiseAware
-from probes.readout.pooling import onset_weights, weighted_mean
 from probes.readout.tempo import SOURCE, TempoReader
 from probes.sae import SparseAutoencoder
 from probes.sae.streaming import LinearReader
@@ -27,31 +27,6 @@ from probes.support.hub import fetch_files
 
 if TYPE_CHECKING:
     from probes.attributes import Bins
-
-
-class Reading(NamedTuple):
-    """What a trace keeps of latents [B, F, C], by probe and attribute. K: classes of an attribute.
-
-    Probes are "trained", "shuffled", and "generic-1", "generic-2", ... for each direction of the readout.
-    """
-
-    pooled: dict[str, dict[str, Tensor]]
-    """Class distribution of an item, [B, K] each: the mean over the valid frames, or for an attribute with one value
-    for a clip the softmax of their mean logits, weighted where the readout pools at onsets; NaN for an item without a
-    valid frame. Of the trained and the shuffled probes."""
-    classes: dict[str, dict[str, Tensor]]
-    """Most probable class of every frame, uint8 [B, F] each (meaningless where masked). Of an attribute with one value
-    for a clip it is that of the pooled distribution, in all frames."""
-    values: dict[str, dict[str, Tensor]]
-    """Reading of every frame, float32 [B, F] each: the expected class sum_k k p_k, and of a generic direction the
-    projection in standard deviations; of tempo the place of the strongest one along the classes. An attribute whose
-    classes have no order, such as chords, has none."""
-    distributions: dict[str, dict[str, Tensor]]
-    """Class distribution of every frame, [B, F, K], of the attributes that were asked for."""
-    fvu: Tensor | None
-    """[B] squared error of the autoencoder over squared distance to the training data's mean latent, raw units."""
-    l0: Tensor | None
-    """[B] active features of a frame, mean over the valid frames."""
 
 
 class Readout(
@@ -209,12 +184,11 @@ class Readout(
         knowing = self.noise if noise is not None else None
         alpha, sigma = noise or (1.0, 0.0)
         estimate = x if knowing is None else knowing.inputs.estimate(x, alpha, sigma)
-        items, frames = x.shape[:2]
         total = sum(self.probes.classes.values())
         sides = (TRAINED,) if only_trained else (TRAINED, SHUFFLED)
-        gathered = _Gathered(self, items, frames, (*sides, *baselines), keep, x)
+        gathered = Gathering(self.probes, self.clips, self.at_onsets, (*sides, *baselines), keep, x)
         # Squared error, squared distance to the mean, active features.
-        sums = x.new_zeros(items, 3, dtype=wide(x))
+        sums = x.new_zeros(len(x), 3, dtype=wide(x))
         rebuilding = slice(2 * total, None)
         for (start, chunk), (_, guess) in zip(self._chunks(x), self._chunks(estimate)):
             if knowing is None:
@@ -237,7 +211,7 @@ class Readout(
             error = (rebuilt - chunk).to(sums).square().sum(1)
             spread = (chunk - self.sae.mean).to(sums).square().sum(1)
             assert streamed.active is not None
-            _pool(sums, torch.stack([error, spread, streamed.active], 1), valid, start, frames)
+            pool(sums, torch.stack([error, spread, streamed.active], 1), valid, start)
         if self.generic is not None and not only_trained:
             gathered.add_generic(self.generic, estimate)
         count = valid.sum(1, keepdim=True)
@@ -336,110 +310,3 @@ class Readout(
             assert rms is not None
             logits = logits + ((rms.log() - mean) / std)[:, None] * self._level[:rows]
         return logits
-
-
-class _Gathered:
-    """What the probes read, chunk by chunk."""
-
-    def __init__(
-        self, readout: Readout, items: int, frames: int, sides: Sequence[str], keep: Sequence[str], like: Tensor
-    ) -> None:
-        self.readout, self.probes, self.shape = readout, readout.probes, (items, frames)
-        kinds = self.probes.classes
-
-        def empty(dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
-            return {side: {name: like.new_empty(items, frames, dtype=dtype) for name in kinds} for side in sides}
-
-        self.pooled = {side: like.new_zeros(items, sum(kinds.values()), dtype=wide(like)) for side in sides}
-        self.clip_logits = {
-            side: {name: like.new_empty(items, frames, kinds[name], dtype=wide(like)) for name in readout.clips}
-            for side in sides
-        }
-        self.classes, self.values = empty(torch.uint8), empty(torch.float32)
-        self.distributions = {
-            side: {
-                name: like.new_empty(items, frames, kinds[name], dtype=torch.float32) for name in keep if name in kinds
-            }
-            for side in sides
-        }
-        self.keep = keep
-        self.scales = {name: torch.arange(count, device=like.device).float() for name, count in kinds.items()}
-
-    def add(self, side: str, logits: Tensor, valid: Tensor, start: int) -> None:
-        """Add one kind of probe's logits [n, K] of the frames from `start` on, all items laid end to end."""
-        part = slice(start, start + len(logits))
-        stacked = logits.to(wide(logits))
-        shares = self.probes.probabilities(stacked)
-        _pool(self.pooled[side], shares, valid, start, self.shape[1])
-        for name, own in self.probes.split(shares).items():
-            self.values[side][name].view(-1)[part] = own @ self.scales[name].to(own)
-            if name in self.distributions[side]:
-                self.distributions[side][name].flatten(0, 1)[part] = own
-        for name, own in self.probes.split(stacked).items():
-            self.classes[side][name].view(-1)[part] = own.argmax(-1).to(torch.uint8)
-            if name in self.clip_logits[side]:
-                self.clip_logits[side][name].flatten(0, 1)[part] = own
-
-    def add_generic(self, generic: GenericDirections, x: Tensor) -> None:
-        """Add what the generic directions read in latents [B, F, C]."""
-        classes, values = generic(x.flatten(0, 1))
-        for n in range(len(generic)):
-            probe = f"{GENERIC}-{n + 1}"
-            self.classes[probe] = {a: classes[row, n].view(self.shape) for row, a in enumerate(generic.attributes)}
-            self.values[probe] = {a: values[row, n].view(self.shape) for row, a in enumerate(generic.attributes)}
-
-    def add_tempo(self, tempo: TempoReader, valid: Tensor) -> dict[str, Tensor]:
-        """Add the tempo of every probe's readings of onsets; returns the shares [B, F, K] of those that have some."""
-        curves = torch.cat([own[SOURCE] for own in self.values.values()])
-        found = tempo(curves, valid.repeat(len(self.values), 1))
-        shares = {}
-        for probe, part, classes, values in zip(self.values, *(own.split(len(valid)) for own in found)):
-            self.classes[probe]["tempo"], self.values[probe]["tempo"] = classes, values
-            if probe in self.distributions:
-                shares[probe] = part
-                if "tempo" in self.keep:
-                    self.distributions[probe]["tempo"] = part
-        return shares
-
-    def give_clips_one_value(self, valid: Tensor, generic: GenericDirections | None) -> dict[str, dict[str, Tensor]]:
-        """Give every frame what its clip is read as, for attributes with one value for a clip.
-
-        Returns:
-            Of every kind of probe the class distributions of the items, {name: [B, K]}.
-        """
-        found: dict[str, dict[str, Tensor]] = {side: {} for side in self.clip_logits}
-        weights = {probe: self._onset_weights(probe) for probe in self.values} if self.readout.at_onsets else {}
-        alike = torch.ones_like(valid, dtype=torch.float32)
-        for name in self.readout.clips:
-            own_weights = weights if name in self.readout.at_onsets else dict.fromkeys(self.values, alike)
-            for side, logits in self.clip_logits.items():
-                shares = weighted_mean(logits[name], own_weights[side], valid).softmax(-1)
-                found[side][name] = shares
-                self.classes[side][name][:] = shares.argmax(-1, keepdim=True).to(torch.uint8)
-                self.values[side][name][:] = (shares @ self.scales[name].to(shares))[:, None]
-                if name in self.distributions[side]:
-                    self.distributions[side][name][:] = shares[:, None]
-            for probe, own in self.values.items():
-                if probe in self.clip_logits or generic is None:
-                    continue
-                n = int(probe.removeprefix(f"{GENERIC}-")) - 1
-                mean = weighted_mean(own[name][..., None], own_weights[probe], valid)
-                self.values[probe][name] = mean.expand(self.shape)
-                self.classes[probe][name] = generic.cut(name, n, mean).expand(self.shape)
-        return found
-
-    def _onset_weights(self, probe: str) -> Tensor:
-        """Weights [B, F] of the frames where they are pooled at onsets: a probe's own, a direction's by the trained."""
-        return onset_weights(self.values[probe if probe in self.clip_logits else TRAINED][SOURCE])
-
-
-def wide(values: Tensor) -> torch.dtype:
-    """Number type in which sums over frames are taken: half precision overflows."""
-    return torch.promote_types(values.dtype, torch.float32)
-
-
-def _pool(sums: Tensor, values: Tensor, valid: Tensor, start: int, frames: int) -> None:
-    """Add values [n, K], frames start.. of all items laid end to end, to their items' rows of `sums` where valid."""
-    index = torch.arange(start, start + len(values), device=values.device)
-    kept = torch.where(valid.reshape(-1)[index, None], values, torch.zeros_like(values)).to(sums)
-    sums.index_add_(0, index // frames, kept)

@@ -20,8 +20,7 @@ from tracer.curves import TRAINED
 
 if TYPE_CHECKING:
     from hooks import Event
-    from probes.readout import Readout
-    from probes.readout.module import Reading
+    from probes.readout import Reading, Readout
     from tracer.options import TraceOptions
     from tracer.prompts import Prompt
     from tracer.session import Session

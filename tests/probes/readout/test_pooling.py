@@ -111,8 +111,11 @@ def test_a_clip_is_read_from_the_weighted_logits_of_its_frames(fitted: tuple[Cor
         best = found.pooled[kind]["family"].argmax(-1, keepdim=True)
         assert torch.equal(found.classes[kind]["family"], best.expand(-1, LENGTH).to(torch.uint8))
     # What is masked, and what else is read with it, does not matter.
-    shorter = readout.read(latents[:1, :30])
-    torch.testing.assert_close(shorter.pooled[TRAINED]["family"], found.pooled[TRAINED]["family"][:1])
+    shorter = readout.read(latents[:1, :30]).pooled[TRAINED]["family"]
+    torch.testing.assert_close(shorter, found.pooled[TRAINED]["family"][:1])
+    padded = torch.cat([torch.full((1, 4, CHANNELS), torch.nan), latents[:1, :30]], 1)
+    counted = torch.arange(34)[None] >= 4
+    torch.testing.assert_close(readout.read(padded, counted).pooled[TRAINED]["family"], shorter)
 
 
 def test_generic_directions_are_pooled_as_they_were_cut(fitted: tuple[Corpus, Path, Readout]) -> None:
