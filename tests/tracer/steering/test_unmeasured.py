@@ -28,11 +28,11 @@ def test_so_is_an_edit_of_a_recording(tmp_path: Path) -> None:
 
 
 def test_a_trace_makes_the_edit(tmp_path: Path) -> None:
-    few: dict[str, Any] = {"readout": "mini-music", "n": 2, "steps": 6, "seconds": 1, "views": ["endpoint"]}
+    few: dict[str, Any] = {"readout": "mini-music", "n": 4, "steps": 6, "seconds": 3, "views": ["endpoint"]}
     sums = {}
     for target in (None, "drums", "no drums"):
         edits = [f"drums={target},vector=closed,alpha=20"] if target else []
         run = trace("mini", out=tmp_path / str(target), steer=edits, save_audio=False, progress_bar=False, **few)
-        clips = [run.reader.trace(index) for index in range(2)]
+        clips = [run.reader.trace(index) for index in range(4)]
         sums[target] = sum(float(clip.values[Curve("endpoint", "trained", "drums")].sum()) for clip in clips)
     assert sums["no drums"] < sums[None] < sums["drums"]

@@ -54,7 +54,14 @@ class Player {
     this.showPlaying(true);
     this.current.play().catch((error) => { if (error.name !== "AbortError") this.showPlaying(false); });
   }
-  pause() { if (this.current) this.current.pause(); this.showPlaying(false); }
+  pause() {
+    if (this.current && !this.current.paused) {
+      this.current.pause();
+      this.seconds = this.current.currentTime;
+      this.place();
+    }
+    this.showPlaying(false);
+  }
   toggle() { if (this.playing) this.pause(); else this.play(); }
 
   /* `playing` is what was asked for: between two sounds nothing is heard for a moment. */
