@@ -91,12 +91,6 @@ def tempo_hits(readout: Readout, pieces: Sequence[tuple[CorpusFile, Any]], kind:
     return windows, near(of_clip, np.array(wanted, dtype=float)).astype(float)
 
 
-def tempo_figures(readout: Readout, pieces: Sequence[tuple[CorpusFile, Any]], kind: str) -> dict[str, list[float]]:
-    """Mean of both, and its interval."""
-    shares = zip(("tempo, windows", "tempo, clips"), tempo_hits(readout, pieces, kind))
-    return {name: [float(values.mean()), *mean_interval(values)] for name, values in shares}
-
-
 def figures(readout: Readout, corpus: Corpus) -> dict[str, Any]:
     """The figures that music is judged by, for every kind of probe."""
     rate = corpus.frame_rate
@@ -111,12 +105,13 @@ def figures(readout: Readout, corpus: Corpus) -> dict[str, Any]:
         curves = onset_curves(test, kind)
         f1 = mean_f1(curves, starts["test"], best, rate)
         clips = {name: clip_hits(readout, corpus, test, kind, name) for name in readout.clips}
-        clips["tempo"], _ = tempo_hits(readout, test, kind)
+        clips["tempo"], of_clips = tempo_hits(readout, test, kind)
         keys = [(int(reading.classes[kind]["key"][0, 0]), scores[file.name].key) for file, reading in test]
         result[kind] = {
             "onset F1": [float(f1.mean()), *mean_interval(f1), best],
             "key MIREX": float(np.mean([mirex_key(one, key[0] + 12 * key[1]) for one, key in keys if key])),
-            **tempo_figures(readout, test, kind),
+            "tempo, windows": [float(clips["tempo"].mean()), *mean_interval(clips["tempo"])],
+            "tempo, clips": [float(of_clips.mean()), *mean_interval(of_clips)],
             "chord": chord_figure(readout, corpus, test, kind),
             "by texture": {name: by_texture(hits, test) for name, hits in clips.items()},
             "as composed": {name: as_composed(hits, test) for name, hits in clips.items()},
@@ -146,18 +141,21 @@ def clip_hits(
     return np.array(right, float)
 
 
-def by_texture(hits: np.ndarray, pieces: Sequence[tuple[CorpusFile, Any]]) -> dict[str, list[float]]:
-    """Mean, and its interval, over solos, duos, trios and bands apart."""
+def split_by_texture(hits: np.ndarray, pieces: Sequence[tuple[CorpusFile, Any]]) -> dict[str, np.ndarray]:
+    """Those of solos, duos, trios and bands apart."""
     textures = np.array([texture_of(seed_of(file)) for file, _ in pieces])
-    parts = {texture: hits[textures == texture] for texture in TEXTURES}
+    return {texture: hits[textures == texture] for texture in TEXTURES}
+
+
+def by_texture(hits: np.ndarray, pieces: Sequence[tuple[CorpusFile, Any]]) -> dict[str, list[float]]:
+    """Mean, and its interval, of each texture."""
+    parts = split_by_texture(hits, pieces)
     return {texture: [float(own.mean()), *mean_interval(own)] for texture, own in parts.items()}
 
 
 def as_composed(hits: np.ndarray, pieces: Sequence[tuple[CorpusFile, Any]]) -> list[float]:
     """Mean, and its interval, were the textures as frequent as in pieces as they are composed."""
-    shares, random = texture_shares(), np.random.default_rng(0)
-    textures = np.array([texture_of(seed_of(file)) for file, _ in pieces])
-    parts = {texture: hits[textures == texture] for texture in TEXTURES}
+    shares, random, parts = texture_shares(), np.random.default_rng(0), split_by_texture(hits, pieces)
     draws = sum(
         shares[texture] * own[random.integers(0, len(own), (1000, len(own)))].mean(1) for texture, own in parts.items()
     )

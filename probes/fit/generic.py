@@ -12,8 +12,7 @@ from probes.corpus import Corpus
 from probes.corpus.labels import class_labels
 from probes.readout.generic import DIRECTIONS, GenericDirections, cut_directions, draw_directions
 from probes.readout.kinds import TRAINED
-from probes.readout.pooling import onset_weights
-from probes.readout.tempo import SOURCE
+from probes.readout.pooling import ONSET, onset_weights
 
 if TYPE_CHECKING:
     from probes.attributes import Bins
@@ -44,7 +43,7 @@ def fit_generic(
     for file in corpus.files("train"):
         latents = np.array(corpus.latents(file), dtype=np.float32)
         read = readout.read(torch.from_numpy(latents)[None], only_trained=True)
-        weights = onset_weights(read.values[TRAINED][SOURCE][0]).cpu().numpy() if readout.at_onsets else None
+        weights = onset_weights(read.values[TRAINED][ONSET][0]).cpu().numpy() if readout.at_onsets else None
         for column, (name, edges) in enumerate(bins.items()):
             known = labels[row : row + len(latents), column] >= 0
             own, found = latents[known], read.classes[TRAINED][name][0].cpu().numpy()[known]

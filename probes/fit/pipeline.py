@@ -19,7 +19,8 @@ from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import CHECKPOINT, SAETrainer, TrainingOptions, train
 from probes.readout import Readout
 from probes.readout.files import KIND, locate
-from probes.readout.tempo import SOURCE, TempoReader
+from probes.readout.pooling import ONSET
+from probes.readout.tempo import TempoReader
 from probes.sae import SparseAutoencoder, load_config
 from probes.sae.config import SAEConfig
 from probes.sae.metrics import dead_shares, evaluate
@@ -168,7 +169,7 @@ def fit_bins(
     names = attributes or corpus.attributes
     if not names:
         raise InputError(f"the corpus {corpus.path} has no labels: probes need one made from audio")
-    if "tempo" in names and SOURCE not in names:
+    if "tempo" in names and ONSET not in names:
         raise InputError("tempo is read from the readings of onsets: name onset beside it, or leave tempo out")
     for name in (*(counts or {}), *(scales or {})):
         if name not in names:

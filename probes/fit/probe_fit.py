@@ -21,7 +21,7 @@ from probes.fit.probe_metrics import Predictions, accuracy, score
 from probes.fit.probe_training import FRAMES, Block, Inputs, ProbeOptions, ProbeTrainer, raw_inputs, sae_inputs
 from probes.readout.baselines import Baselines
 from probes.readout.linear import LinearProbes
-from probes.readout.tempo import SOURCE
+from probes.readout.pooling import ONSET
 from probes.sae import SparseAutoencoder, make_sae
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def fit_linear_probes(
     labels = {split: class_labels(corpus, split, bins) for split in ("train", "val", "test")}
     check_enough(labels["train"], bins, [file.frames for file in corpus.files("train")])
     frames, clips = ([name for name in bins if (bins[name].grid == "clip") == whole] for whole in (False, True))
-    at_onsets = tuple(name for name in clips if SOURCE in bins and get_attribute(name).at_onsets)
+    at_onsets = tuple(name for name in clips if ONSET in bins and get_attribute(name).at_onsets)
     sampler = FrameSampler.of_corpus(corpus, "train", options.batch, options.seed)
     sample = torch.cat([sampler.at(step)[0] for step in range(min(SAMPLE, sampler.batches_per_epoch))]).to(device)
     log_rms = level_statistics(sae, sample)
@@ -171,7 +171,7 @@ def clip_data(
 
 def onset_probes(by_block: Mapping[str, LinearProbes]) -> dict[str, ClipProbe]:
     """The probe of onsets of each block."""
-    rows = {block: probes.rows(SOURCE) for block, probes in by_block.items()}
+    rows = {block: probes.rows(ONSET) for block, probes in by_block.items()}
     return {name: ClipProbe(own.weight.data[rows[name]], own.bias.data[rows[name]]) for name, own in by_block.items()}
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from probes.readout.generic import GenericDirections
 from probes.readout.kinds import GENERIC, TRAINED
 from probes.readout.linear import LinearProbes
-from probes.readout.pooling import onset_weights, weighted_mean
-from probes.readout.tempo import SOURCE, TempoReader
+from probes.readout.pooling import ONSET, onset_weights, weighted_mean
+from probes.readout.tempo import TempoReader
 
 
 class Reading(NamedTuple):
@@ -108,7 +108,7 @@ class Gathering:
 
     def add_tempo(self, tempo: TempoReader, valid: Tensor) -> dict[str, Tensor]:
         """Add the tempo of every probe's readings of onsets; returns the shares [B, F, K] of those that have some."""
-        curves = torch.cat([own[SOURCE] for own in self.values.values()])
+        curves = torch.cat([own[ONSET] for own in self.values.values()])
         found = tempo(curves, valid.repeat(len(self.values), 1))
         shares = {}
         for probe, part, classes, values in zip(self.values, *(own.split(len(valid)) for own in found)):
@@ -148,7 +148,7 @@ class Gathering:
 
     def _onset_weights(self, probe: str, valid: Tensor) -> Tensor:
         """Weights [B, F] of the frames where they are pooled at onsets: a probe's own, a direction's by the trained."""
-        curves = self.values[probe if probe in self.clip_logits else TRAINED][SOURCE]
+        curves = self.values[probe if probe in self.clip_logits else TRAINED][ONSET]
         return onset_weights(torch.where(valid, curves, 0))
 
 

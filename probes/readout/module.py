@@ -19,7 +19,8 @@ from probes.readout.generic import GenericDirections
 from probes.readout.kinds import SHUFFLED, TRAINED
 from probes.readout.linear import LinearProbes
 from probes.readout.noise import NoiseAware
-from probes.readout.tempo import SOURCE, TempoReader
+from probes.readout.pooling import ONSET
+from probes.readout.tempo import TempoReader
 from probes.sae import SparseAutoencoder
 from probes.sae.streaming import LinearReader
 from probes.support.devices import in_float32
@@ -91,9 +92,9 @@ class Readout(
             raise InputError(f"the probes must have {inputs} inputs, as many as this autoencoder gives")
         if covariance is not None and not (covariance.shape == (channels, channels) and covariance.isfinite().all()):
             raise InputError(f"the covariance of the latents must be {channels} x {channels} finite numbers")
-        if tempo is not None and (SOURCE not in bins or "tempo" in bins):
+        if tempo is not None and (ONSET not in bins or "tempo" in bins):
             raise InputError("tempo is read from onsets: the probes must read onset, and not tempo")
-        if at_onsets and not (SOURCE in bins and all(name in bins and bins[name].grid == "clip" for name in at_onsets)):
+        if at_onsets and not (ONSET in bins and all(name in bins and bins[name].grid == "clip" for name in at_onsets)):
             raise InputError("attributes of clips are pooled at onsets where the probes read them, and onset")
         if max(probes.classes.values()) > 256:
             raise InputError("an attribute has more than 256 classes: use fewer bins")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+ONSET = "onset"
+"""Attribute whose readings weigh the frames, and are the curve that tempo is read from."""
 REST = 0.01
 """Weight of a frame far from every onset, so that a clip without one is pooled as a whole."""
 

@@ -19,8 +19,6 @@ from probes.attributes.windows import window_slices
 if TYPE_CHECKING:
     from probes.attributes import Bins
 
-SOURCE = "onset"
-"""Attribute whose readings are the curve."""
 BEATS = 8
 PER_OCTAVE = 96
 """Tempos that are tried, in equal ratios."""

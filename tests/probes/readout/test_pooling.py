@@ -167,12 +167,12 @@ def test_without_onsets_nothing_is_pooled_at_them() -> None:
         Readout(three.sae, three.probes, three.controls, three.bins, three.spaces, at_onsets=("pitch",))
 
 
-def test_joined_readouts_pool_as_they_did(fitted: tuple[Corpus, Path, Readout], tmp_path: Path) -> None:
-    corpus, _, readout = fitted
+def test_joined_readouts_pool_as_they_did(fitted: tuple[Corpus, Path, Readout]) -> None:
+    corpus, folder, readout = fitted
     bare = Readout(readout.sae, readout.probes, readout.controls, readout.bins, readout.spaces, readout.log_rms)
     assert bare.at_onsets == ()
     latents = clips(corpus, "test")
-    whole = fit(corpus, tmp_path / "both", ("onset", "family"))
+    whole = Readout.from_pretrained(folder)
     three = tiny_readout(CHANNELS, 64, log_rms=True)
     pitch = Readout(readout.sae, three.probes, three.controls, three.bins, ("mini",), three.log_rms)
     whole.generic = None
