@@ -86,9 +86,13 @@ class LinearReader(nn.Module):
         squares = x.new_zeros(frames, dtype=wide)
         active = x.new_zeros(frames, dtype=wide) if count else None
         columns = block_columns(frames, hidden, x.device, CPU_BLOCK)
+        # Blocks are written over one another: fresh memory for each is a quarter of the time.
+        space = x.new_empty(frames * columns)
         for start in range(0, hidden, columns):
             part = slice(start, start + columns)
-            block = self.sae.activate_block(x @ self.encoder[part].t(), part)
+            encoder = self.encoder[part]
+            block = torch.mm(x, encoder.t(), out=space[: frames * len(encoder)].view(frames, len(encoder)))
+            block = self.sae.activate_block(block, part)
             if wide == x.dtype:
                 values.addmm_(block, weights[:, part].t())
             else:
