@@ -22,8 +22,9 @@ from probes.corpus.encoding import Recipe, encode_into
 from probes.corpus.labels import class_labels
 from probes.corpus.sources import RenderedSource
 from probes.fit.probe_fit import report_of
-from probes.fit.probe_training import decide, of_frames, sae_inputs
+from probes.fit.probe_training import decide, of_frames
 from probes.readout import Readout
+from probes.readout.inputs import sae_inputs
 from probes.sae.metrics import evaluate
 from probes.spaces import space_class
 

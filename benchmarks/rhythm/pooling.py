@@ -1,11 +1,11 @@
-"""Which mean of a clip's frames says what the clip is: of all, or of those at onsets; of features, or of their squares.
+"""What of a clip's features says what the clip is: their mean, their energy, or their peaks.
 
-    python -m benchmarks.rhythm.pieces --work FOLDER --pieces 4500
+    python -m benchmarks.rhythm.pieces --work FOLDER --pieces 9000
     python -m benchmarks.rhythm.pooling --work FOLDER
 
-Onsets are those that the probe of `mini-music` reads, weights those of `probes.readout.pooling`. Each mean has a
-softmax probe of its own, fitted as `probes.fit.clip_probes` fits those of readouts. It is judged on a fifth of the
-training pieces, from which it has not learned: the test pieces have no part in what is chosen by these figures.
+Each way has a softmax probe of its own, fitted as `probes.fit.clip_probes` fits those of readouts. It is judged on a
+fifth of the training pieces, from which it has not learned: the test pieces have no part in what is chosen by these
+figures.
 """
 
 import argparse
@@ -21,27 +21,28 @@ from probes.corpus import Corpus
 from probes.corpus.labels import class_labels
 from probes.fit.clip_probes import clip_table, fit_softmax
 from probes.readout import Readout
-from probes.readout.pooling import onset_weights
 
 ATTRIBUTES = ("family", "key", "drums", "voice")
-POOLED = ("mean", "mean at onsets", "root mean square", "root mean square at onsets")
+STRETCHES = (16, 32, 64, 128)
+"""Frames over which the largest value is taken, before the mean."""
+WAYS = ("mean", "root mean square", *(f"peaks of {frames} frames" for frames in STRETCHES), "peaks of the clip")
 
 
 @torch.no_grad()
 def pooled(readout: Readout, latents: Tensor) -> Tensor:
-    """Features of frames [F, C], pooled in each way of `POOLED`: [ways, H]."""
+    """Features of frames [F, C], pooled in each of `WAYS`: [ways, H]."""
     features = readout.sae.encode(latents)
-    curve = readout.logits(latents)[:, readout.probes.rows("onset")].softmax(-1)[:, 1]
-    weights = torch.stack([torch.ones_like(curve), onset_weights(curve)])
-    weights = weights / weights.sum(1, keepdim=True)
-    mean, square = weights @ features, (weights @ features.square()).sqrt()
-    return torch.stack([mean[0], mean[1], square[0], square[1]])
+    found = [features.mean(0), features.square().mean(0).sqrt()]
+    for frames in STRETCHES:
+        parts = features.tensor_split(max(1, round(len(features) / frames)))
+        found.append(torch.stack([part.amax(0) for part in parts]).mean(0))
+    return torch.stack([*found, features.amax(0)])
 
 
 def of_split(readout: Readout, corpus: Corpus, split: str) -> tuple[Tensor, Tensor, np.ndarray]:
     """Of each piece the pooled features [ways, pieces, H], the classes [pieces, attributes] and the texture."""
     files = corpus.files(split)
-    found = torch.empty(len(POOLED), len(files), readout.sae.config.hidden)
+    found = torch.empty(len(WAYS), len(files), readout.sae.config.hidden)
     for number, file in enumerate(files):
         found[:, number] = pooled(readout, torch.from_numpy(np.array(corpus.latents(file), dtype=np.float32)))
     labels = class_labels(corpus, split, {name: readout.bins[name] for name in ATTRIBUTES})
@@ -57,17 +58,21 @@ def main() -> None:
     (train, classes, textures), (val, checked, _) = (of_split(readout, corpus, split) for split in ("train", "val"))
     order = np.random.default_rng(0).permutation(len(classes))
     judged, learned = np.split(order, [len(order) // 5])
-    print(f"| {len(learned)} training pieces | | all | 95 % | {' | '.join(TEXTURES)} |")
-    print("|---" * (4 + len(TEXTURES)) + "|")
+    print(f"| {len(learned)} training pieces | | all | 95 % | more than the mean | {' | '.join(TEXTURES)} |")
+    print("|---" * (5 + len(TEXTURES)) + "|")
     for column, name in enumerate(ATTRIBUTES):
-        for way, title in enumerate(POOLED):
+        of_mean = None
+        for way, title in enumerate(WAYS):
             pair = (train[way][learned], classes[learned, column]), (val[way], checked[:, column])
             probe = fit_softmax(*pair, len(readout.bins[name]))
             found = (train[way][judged] @ probe.weight.t() + probe.bias).argmax(1)
             right = (found == classes[judged, column]).numpy().astype(float)
-            low, high = mean_interval(right)
+            of_mean = right if of_mean is None else of_mean
+            more = right - of_mean
+            spans = [f"{low:.3f} to {high:.3f}" for low, high in (mean_interval(right), mean_interval(more))]
             apart = [f"{right[textures[judged] == texture].mean():.3f}" for texture in TEXTURES]
-            print(f"| {name} | {title} | {right.mean():.3f} | {low:.3f} to {high:.3f} | {' | '.join(apart)} |")
+            row = (name, title, f"{right.mean():.3f}", spans[0], f"{more.mean():+.3f} ({spans[1]})", *apart)
+            print(f"| {' | '.join(row)} |")
 
 
 if __name__ == "__main__":

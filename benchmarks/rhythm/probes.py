@@ -53,7 +53,7 @@ def read(readout: Readout, corpus: Corpus, split: str) -> list[tuple[CorpusFile,
     return found
 
 
-def peaks(curve: np.ndarray, threshold: float, frame_rate: float) -> np.ndarray:
+def peak_times(curve: np.ndarray, threshold: float, frame_rate: float) -> np.ndarray:
     """Times of frames [F] that reach a threshold and are above the frame before and not below the one after."""
     padded = np.pad(curve, 1, constant_values=-1)
     high = (curve >= threshold) & (curve > padded[:-2]) & (curve >= padded[2:])
@@ -67,7 +67,7 @@ def onset_curves(pieces: Sequence[tuple[CorpusFile, Any]], kind: str) -> list[np
 
 def mean_f1(curves: Sequence[np.ndarray], starts: Sequence[np.ndarray], threshold: float, rate: float) -> np.ndarray:
     """F1 at 50 ms of each piece."""
-    return np.array([onset_f1(start, peaks(curve, threshold, rate)) for curve, start in zip(curves, starts)])
+    return np.array([onset_f1(start, peak_times(curve, threshold, rate)) for curve, start in zip(curves, starts)])
 
 
 def seed_of(file: CorpusFile) -> int:

@@ -14,7 +14,7 @@ class Drums(Attribute):
     scales = ("names",)
     names = ("no drums", "drums")
     grid = "clip"
-    at_onsets = True
+    by_peaks = True
     measurable = False
     notated = True
 

@@ -16,7 +16,7 @@ class Family(Attribute):
         "keyboard", "mallet", "organ", "guitar", "bass", "bowed", "plucked", "voice", "brass", "reed", "flute", "synth",
     )  # fmt: skip
     grid = "clip"
-    at_onsets = True
+    by_peaks = True
     measurable = False
     notated = True
 

@@ -1,7 +1,7 @@
-"""Probes of attributes with one value for a clip: softmax regression on the mean of a clip's inputs.
+"""Probes of attributes with one value for a clip: softmax regression on the mean of a clip's inputs, or on their peaks.
 
-A probe is linear, so that its logits on the mean input are the mean of its logits over the frames: what a readout
-averages, with weights where it pools at onsets (`probes.readout.pooling`). A clip counts once, however long it is.
+A probe is linear, so that its logits on the mean input are the mean of its logits over the frames. Those of some
+attributes see peaks instead (`probes.readout.pooling`). A clip counts once, however long it is.
 There are few of them, so the loss has a ridge penalty, which makes its minimum a single one; how strong it is is chosen
 on the val split, whose clips are then learned from too.
 """
@@ -17,8 +17,9 @@ from torch import Tensor
 
 from probes.corpus.labels import Labels, clip_labels
 from probes.fit.probe_metrics import Predictions, of_clips
-from probes.fit.probe_training import FRAMES, Block, Inputs
-from probes.readout.pooling import onset_weights
+from probes.fit.probe_training import FRAMES, Block
+from probes.readout.inputs import Inputs
+from probes.readout.pooling import peaks
 
 PENALTIES = tuple(10 ** (-half / 2) for half in range(-2, 9))
 """Strengths of the penalty on weights of standardised inputs, strongest first."""
@@ -39,55 +40,48 @@ class ClipData(NamedTuple):
 
     means: Tensor
     """[files, inputs] mean input over the frames of each."""
-    at_onsets: Mapping[str, Tensor]
-    """For each block, the same with the frames weighted by what its probe of onsets reads; none without such probes."""
+    peaks: Tensor | None
+    """[files, inputs] their peaks; None where no probe sees them."""
     labels: Mapping[str, Labels]
     """For each table of labels, [files, attributes], -1 where a file has none."""
 
-    def pooled(self, block: str, at_onsets: bool) -> Tensor:
-        """What the probe of a block sees of the files, [files, inputs]."""
-        return self.at_onsets[block] if at_onsets else self.means
+    def seen(self, by_peaks: bool) -> Tensor:
+        """What a probe sees of the files, [files, inputs]."""
+        if not by_peaks:
+            return self.means
+        assert self.peaks is not None
+        return self.peaks
 
-    def labelled(self, block: Block, column: int, at_onsets: bool) -> tuple[Tensor, Tensor]:
+    def labelled(self, table: str, column: int, by_peaks: bool) -> tuple[Tensor, Tensor]:
         """What it sees of the files that have a label of an attribute, and these labels."""
-        inputs = self.pooled(block.name, at_onsets)
-        labels = torch.from_numpy(self.labels[block.table][:, column].astype(np.int64)).to(inputs.device)
+        inputs = self.seen(by_peaks)
+        labels = torch.from_numpy(self.labels[table][:, column].astype(np.int64)).to(inputs.device)
         known = labels >= 0
         return inputs[known], labels[known]
 
 
 @torch.no_grad()
-def clip_means(
-    inputs: Inputs, arrays: Sequence[np.ndarray], device: torch.device, onsets: Mapping[str, ClipProbe] | None = None
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean inputs [files, inputs] over the frames of each file.
+def clip_inputs(
+    inputs: Inputs, arrays: Sequence[np.ndarray], device: torch.device, by_peaks: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Mean inputs [files, inputs] over the frames of each file, and their peaks.
 
     Args:
         inputs: What probes see.
         arrays: Latents [frames, C] of each file.
         device: Where to compute.
-        onsets: For each block its probe of onsets.
-
-    Returns:
-        Of all frames alike, and for each block weighted by its readings of onsets.
+        by_peaks: Whether to take peaks; None without.
     """
-    probes = (onsets or {}).values()
-    means = torch.zeros(1 + len(probes), len(arrays), inputs.width, device=device)
+    means = torch.zeros(len(arrays), inputs.width, device=device)
+    highest = torch.zeros_like(means) if by_peaks else None
     for row, array in enumerate(arrays):
-        sums = torch.zeros(len(means), 1, device=device)
-        before = torch.zeros(len(probes), 1, device=device)
-        for start in range(0, len(array), FRAMES):
-            x = torch.from_numpy(np.array(array[start : start + FRAMES], np.float32)).to(device)
-            features = inputs.features(x)
-            weights = features.new_ones(1, len(x))
-            if probes:
-                curves = torch.stack([_expected(probe, features) for probe in probes])
-                weights = torch.cat([weights, onset_weights(curves, before)])
-                before = curves[:, -1:]
-            means[:, row] += weights @ features
-            sums += weights.sum(1, keepdim=True)
-        means[:, row] /= sums
-    return means[0], dict(zip(onsets or {}, means[1:]))
+        x = torch.from_numpy(np.array(array, np.float32)).to(device)
+        for part in x.split(FRAMES):
+            means[row] += inputs.features(part).sum(0)
+        if highest is not None:
+            highest[row] = peaks(inputs.features, x)
+        means[row] /= len(array)
+    return means, highest
 
 
 def clip_table(labels: Labels, lengths: Sequence[int]) -> Labels:
@@ -102,7 +96,7 @@ def fit_blocks(
     blocks: Sequence[Block],
     classes: Mapping[str, int],
     levels: int,
-    at_onsets: Collection[str] = (),
+    by_peaks: Collection[str] = (),
     on_probe: Callable[[], None] = lambda: None,
 ) -> dict[tuple[str, str], ClipProbe]:
     """The probe of every block and attribute.
@@ -113,7 +107,7 @@ def fit_blocks(
         blocks: Which table each learns, and whether it sees the last `levels` inputs.
         classes: Number of classes of each attribute, in the order of the labels' columns.
         levels: Number of inputs at the end that not every block sees.
-        at_onsets: Attributes whose frames are pooled at onsets.
+        by_peaks: Attributes whose probes see peaks.
         on_probe: Called after each probe.
     """
     found = {}
@@ -121,7 +115,7 @@ def fit_blocks(
     for block in blocks:
         seen = slice(None) if block.level else slice(body)
         for column, (name, count) in enumerate(classes.items()):
-            learned, checked = (data.labelled(block, column, name in at_onsets) for data in (train, val))
+            learned, checked = (data.labelled(block.table, column, name in by_peaks) for data in (train, val))
             learned, checked = ((x[:, seen], y) for x, y in (learned, checked))
             found[block.name, name] = fit_softmax(learned, checked, count)
             on_probe()
@@ -132,12 +126,12 @@ def predict_clips(
     test: ClipData,
     probes: Mapping[tuple[str, str], ClipProbe],
     attributes: Sequence[str],
-    at_onsets: Collection[str] = (),
+    by_peaks: Collection[str] = (),
 ) -> dict[tuple[str, str], Predictions]:
     """Predictions of true labels by the probe of each block and attribute."""
     found = {}
     for (block, name), probe in probes.items():
-        inputs = test.pooled(block, name in at_onsets)
+        inputs = test.seen(name in by_peaks)
         logits = inputs[:, : probe.weight.shape[1]] @ probe.weight.t() + probe.bias
         shares = logits.double().softmax(-1).cpu().numpy()
         found[block, name] = of_clips(test.labels["labels"][:, attributes.index(name)].astype(np.int64), shares)
@@ -197,9 +191,3 @@ def _minimise(x: Tensor, y: Tensor, penalty: float, start: Tensor) -> Tensor:
 def _loss(solution: Tensor, x: Tensor, y: Tensor) -> float:
     logits = torch.nn.functional.linear(x, solution[:, :-1], solution[:, -1])
     return float(torch.nn.functional.cross_entropy(logits, y))
-
-
-def _expected(probe: ClipProbe, features: Tensor) -> Tensor:
-    """Expected class [N] that a probe reads in features [N, D], of which it may leave out the last."""
-    logits = features[:, : probe.weight.shape[1]] @ probe.weight.t() + probe.bias
-    return logits.softmax(-1) @ torch.arange(logits.shape[1]).to(logits)

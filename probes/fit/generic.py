@@ -12,7 +12,7 @@ from probes.corpus import Corpus
 from probes.corpus.labels import class_labels
 from probes.readout.generic import DIRECTIONS, GenericDirections, cut_directions, draw_directions
 from probes.readout.kinds import TRAINED
-from probes.readout.pooling import ONSET, onset_weights
+from probes.readout.pooling import peaks
 
 if TYPE_CHECKING:
     from probes.attributes import Bins
@@ -25,8 +25,8 @@ def fit_generic(
 ) -> GenericDirections:
     """Draw and cut `count` directions for each attribute over the frames of the train split that have its label.
 
-    An attribute with one value for a clip is cut over clips, at the mean projections of their frames, pooled as the
-    readout pools them.
+    An attribute with one value for a clip is cut over clips, at the mean projections of their frames, or at their peaks
+    where its probe sees these.
 
     Args:
         corpus: The one the readout was trained on.
@@ -43,14 +43,15 @@ def fit_generic(
     for file in corpus.files("train"):
         latents = np.array(corpus.latents(file), dtype=np.float32)
         read = readout.read(torch.from_numpy(latents)[None], only_trained=True)
-        weights = onset_weights(read.values[TRAINED][ONSET][0]).cpu().numpy() if readout.at_onsets else None
         for column, (name, edges) in enumerate(bins.items()):
             known = labels[row : row + len(latents), column] >= 0
-            own, found = latents[known], read.classes[TRAINED][name][0].cpu().numpy()[known]
-            if edges.grid == "clip" and len(own):
-                pooled = np.average(latents, axis=0, weights=weights if name in readout.at_onsets else None)
-                own, found = pooled[None], found[:1]
-            projections[name].append(own @ directions[column].T)
+            found = read.classes[TRAINED][name][0].cpu().numpy()[known]
+            projected = latents[known] @ directions[column].T
+            if edges.grid == "clip" and len(found):
+                whole = torch.from_numpy(latents @ directions[column].T)
+                pooled = peaks(torch.clone, whole) if name in readout.by_peaks else whole.mean(0)
+                projected, found = pooled.numpy()[None], found[:1]
+            projections[name].append(projected)
             classes[name].append(found)
         row += len(latents)
     return cut_directions(

@@ -23,12 +23,12 @@ from probes.fit.probe_fit import (
     label_tables,
     labelled_chunks,
     of_columns,
-    onset_probes,
     train_together,
     with_clips,
 )
 from probes.fit.probe_metrics import Predictions, accuracy, bootstrap_interval
-from probes.fit.probe_training import Block, Inputs, ProbeOptions, ProbeTrainer
+from probes.fit.probe_training import Block, ProbeOptions, ProbeTrainer
+from probes.readout.inputs import Inputs
 from probes.readout.kinds import TRAINED
 from probes.readout.linear import LinearProbes
 from probes.readout.noise import SCALE, NoiseAware, NoisyInputs
@@ -151,12 +151,11 @@ def train_level(
         by_block = {"probes": joined(trainer, kept), "controls": trainer.probes("controls")}
     clips: dict[tuple[str, str], ClipProbe] = {}
     if readout.clips:
-        onsets = onset_probes(by_block) if readout.at_onsets else {}
-        data = clip_data(seen, arrays, tables, [names.index(name) for name in readout.clips], device, onsets)
+        data = clip_data(seen, arrays, tables, [names.index(name) for name in readout.clips], device, by_peaks=False)
         blocks = [Block("probes"), Block("controls", "shuffled")]
         counts = {name: classes[name] for name in readout.clips}
-        clips = fit_blocks(data["train"], data["val"], blocks, counts, seen.levels, readout.at_onsets)
-        found |= predict_clips(data["test"], clips, readout.clips, readout.at_onsets)
+        clips = fit_blocks(data["train"], data["val"], blocks, counts, seen.levels)
+        found |= predict_clips(data["test"], clips, readout.clips)
     probes, controls = (with_clips(classes, by_block.get(block), clips, block) for block in ("probes", "controls"))
     return probes, controls, found
 
@@ -205,7 +204,7 @@ def noisy_split(
     row = 0
     for file in files:
         x = torch.from_numpy(noised(corpus.latents(file), file.name, level, seed)).to(device)
-        logits = readout.logits(inputs.estimate(x, alpha, sigma))
+        logits = readout.clip_logits(inputs.estimate(x, alpha, sigma))
         scratch[row : row + len(x)] = inputs(logits, x, alpha, sigma).cpu().numpy()
         arrays.append(scratch[row : row + len(x)])
         row += len(x)

@@ -19,8 +19,7 @@ from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import CHECKPOINT, SAETrainer, TrainingOptions, train
 from probes.readout import Readout
 from probes.readout.files import KIND, locate
-from probes.readout.pooling import ONSET
-from probes.readout.tempo import TempoReader
+from probes.readout.tempo import ONSET, TempoReader
 from probes.sae import SparseAutoencoder, load_config
 from probes.sae.config import SAEConfig
 from probes.sae.metrics import dead_shares, evaluate
@@ -244,7 +243,7 @@ def fit_probes(
         *(sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), probed, spaces, fitted.log_rms, report, covariance),
         baselines=fitted.baselines,
         tempo=tempo,
-        at_onsets=fitted.at_onsets,
+        by_peaks=fitted.by_peaks,
     )
     if tempo is not None:
         readout.report["probes"]["tempo"] = score_tempo(corpus, readout)

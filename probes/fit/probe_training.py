@@ -12,8 +12,8 @@ from torch import Tensor
 from probes.errors import InputError
 from probes.fit.probe_metrics import Predictions
 from probes.fit.sae_training import check_training_numbers
+from probes.readout.inputs import Inputs
 from probes.readout.linear import LinearProbes
-from probes.sae import SparseAutoencoder
 
 FRAMES = 4096  # frames evaluated together
 
@@ -60,34 +60,6 @@ class Block:
     table: str = "labels"
     level: bool = False
     best: dict[str, float] = field(default_factory=dict)  # validation loss of each attribute's kept weights
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What probes see of raw latents [N, C]: `features(x)` [N, D], the last `levels` columns being log rms(h)."""
-
-    features: Callable[[Tensor], Tensor]
-    width: int
-    levels: int = 0
-
-
-def raw_inputs(sae: SparseAutoencoder) -> Inputs:
-    """The latents themselves, standardised as for the autoencoder."""
-    return Inputs(sae.standardise, sae.config.channels)
-
-
-def sae_inputs(sae: SparseAutoencoder, log_rms: tuple[float, float] | None) -> Inputs:
-    """Features f, with (log rms(h) - mean) / std behind them when the two are given."""
-    if log_rms is None or not sae.normed:
-        return Inputs(sae.encode, sae.config.hidden)
-    mean, std = log_rms
-
-    def features(x: Tensor) -> Tensor:
-        h = sae.hidden(x)
-        rms = sae.rms(h)
-        return torch.cat([h.mul_(sae.feature_gain).div_(rms), (rms.log() - mean) / std], dim=-1)
-
-    return Inputs(features, sae.config.hidden + 1, 1)
 
 
 class ProbeTrainer:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from probes.readout.inputs import raw_inputs, sae_inputs
 from probes.readout.linear import LinearProbes
+from probes.readout.pooling import clip_peaks
 from probes.sae import SparseAutoencoder, make_sae
 from probes.sae.streaming import LinearReader
 
@@ -27,15 +29,25 @@ class Baselines(nn.Module):
         if raw.weight.shape[1] != sae.config.channels or untrained.weight.shape[1] != sae.config.hidden:
             raise ValueError("the baselines' probes do not fit the autoencoder")
         self.raw, self.untrained, self.seed = raw, untrained, seed
-        self._sae = (sae,)  # in a tuple, so that it is not a submodule a second time
         random = make_sae(sae.config, seed)
         random.set_statistics(sae.mean, sae.std)
+        # In a tuple, so that one is not a submodule a second time, and the other, which a seed makes, not saved.
+        self._autoencoders = (sae, random)
         self._reader = LinearReader(random, untrained.weight)
         self.requires_grad_(False)
 
     def logits(self, kind: str, chunk: Tensor) -> Tensor:
         """Stacked logits of latents [N, C] by the probes "raw" or "untrained"."""
         if kind == "raw":
-            logits: Tensor = self.raw(self._sae[0].standardise(chunk))
+            logits: Tensor = self.raw(self._autoencoders[0].standardise(chunk))
             return logits
         return self._reader(chunk).values + self.untrained.bias
+
+    def clip_logits(self, kind: str, latents: Tensor, valid: Tensor) -> Tensor:
+        """Stacked logits [B, K] of these probes on the peaks of latents [B, F, C], frames that count bool [B, F]."""
+        sae, random = self._autoencoders
+        if kind == "raw":
+            logits: Tensor = self.raw(clip_peaks(raw_inputs(sae).features, latents, valid))
+        else:
+            logits = self.untrained(clip_peaks(sae_inputs(random.to(latents), None).features, latents, valid))
+        return logits

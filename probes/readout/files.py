@@ -36,7 +36,7 @@ FIELDS: Fields = {
     "sae": dict,
     "report": (dict, Null, Missing),
     "tempo": (dict, Missing),
-    "at_onsets": (list, Missing),
+    "by_peaks": (list, Missing),
 }
 TEMPO_FIELDS: Fields = {"bins": dict, "frame_rate": float}
 MOST_CLASSES = 256
@@ -74,7 +74,7 @@ def describe(readout: Readout) -> dict[str, Any]:
         "log_rms": list(readout.log_rms) if readout.log_rms else None,
         "sae": readout.sae.config.to_dict(),
         **({} if readout.tempo is None else {"tempo": readout.tempo.to_dict()}),
-        **({"at_onsets": list(readout.at_onsets)} if readout.at_onsets else {}),
+        **({"by_peaks": list(readout.by_peaks)} if readout.by_peaks else {}),
     } | {name: True for name in EXTRAS if getattr(readout, name) is not None}
 
 
@@ -182,7 +182,7 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         "baselines": baselines,
         "noise": noise,
         "tempo": read_tempo(config_path, config["tempo"]) if "tempo" in config else None,
-        "at_onsets": config.get("at_onsets", ()),
+        "by_peaks": config.get("by_peaks", ()),
     }
 
 
@@ -206,7 +206,11 @@ def check_config(path: Path, config: dict[str, Any]) -> None:
     if level is not None and len(level) != 2:
         raise InputError(f"{path}, log_rms: it must be a mean and a standard deviation")
     require_each(f"{path}, spaces", config["spaces"], str)
-    require_each(f"{path}, at_onsets", config.get("at_onsets", []), str)
+    require_each(f"{path}, by_peaks", config.get("by_peaks", []), str)
+    if "at_onsets" in config:
+        raise InputError(
+            f"{path} is of a version that was never released, which pooled at onsets: fit the readout anew"
+        )
 
 
 def read_baselines(path: Path, sae: torch.nn.Module, classes: dict[str, int]) -> Baselines:

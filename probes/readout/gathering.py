@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from probes.readout.generic import GenericDirections
-from probes.readout.kinds import GENERIC, TRAINED
+from probes.readout.kinds import GENERIC
 from probes.readout.linear import LinearProbes
-from probes.readout.pooling import ONSET, onset_weights, weighted_mean
-from probes.readout.tempo import TempoReader
+from probes.readout.pooling import clip_peaks, valid_mean
+from probes.readout.tempo import ONSET, TempoReader
 
 
 class Reading(NamedTuple):
@@ -23,8 +23,8 @@ class Reading(NamedTuple):
 
     pooled: dict[str, dict[str, Tensor]]
     """Class distribution of an item, [B, K] each: the mean over the valid frames, or for an attribute with one value
-    for a clip the softmax of their mean logits, weighted where the readout pools at onsets; NaN for an item without a
-    valid frame. Of the trained and the shuffled probes."""
+    for a clip the softmax of their mean logits, or of the logits of their peaks; NaN for an item without a valid frame.
+    Of the trained and the shuffled probes."""
     classes: dict[str, dict[str, Tensor]]
     """Most probable class of every frame, uint8 [B, F] each (meaningless where masked). Of an attribute with one value
     for a clip it is that of the pooled distribution, in all frames."""
@@ -46,7 +46,7 @@ class Gathering:
     Args:
         probes: The trained ones, whose attributes and classes all kinds of probe have.
         clips: Attributes with one value for a clip.
-        at_onsets: Those of them that are pooled at onsets.
+        by_peaks: Those of them whose probes see peaks.
         sides: Kinds of probe that read.
         keep: Attributes whose distribution of every frame is kept.
         like: The latents.
@@ -56,13 +56,13 @@ class Gathering:
         self,
         probes: LinearProbes,
         clips: Sequence[str],
-        at_onsets: Sequence[str],
+        by_peaks: Sequence[str],
         sides: Sequence[str],
         keep: Sequence[str],
         like: Tensor,
     ) -> None:
         items, frames = self.shape = like.shape[:2]
-        self.probes, self.clips, self.at_onsets = probes, clips, at_onsets
+        self.probes, self.clips, self.by_peaks = probes, clips, by_peaks
         kinds = probes.classes
 
         def empty(dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
@@ -119,19 +119,28 @@ class Gathering:
                     self.distributions[probe]["tempo"] = part
         return shares
 
-    def give_clips_one_value(self, valid: Tensor, generic: GenericDirections | None) -> dict[str, dict[str, Tensor]]:
+    def give_clips_one_value(
+        self, valid: Tensor, on_peaks: Mapping[str, Tensor], generic: GenericDirections | None
+    ) -> dict[str, dict[str, Tensor]]:
         """Give every frame what its clip is read as, for attributes with one value for a clip.
+
+        Args:
+            valid: [B, F] bool, the frames that count.
+            on_peaks: By kind of probe its stacked logits [B, sum of K] on peaks; a kind without them has mean logits.
+            generic: Directions whose readings were added.
 
         Returns:
             Of every kind of probe the class distributions of the items, {name: [B, K]}.
         """
         found: dict[str, dict[str, Tensor]] = {side: {} for side in self.clip_logits}
-        weights = {probe: self._onset_weights(probe, valid) for probe in self.values} if self.at_onsets else {}
-        alike = torch.ones_like(valid, dtype=torch.float32)
         for name in self.clips:
-            own_weights = weights if name in self.at_onsets else dict.fromkeys(self.values, alike)
-            for side, logits in self.clip_logits.items():
-                shares = weighted_mean(logits[name], own_weights[side], valid).softmax(-1)
+            peaked = name in self.by_peaks
+            for side, frames in self.clip_logits.items():
+                if peaked and side in on_peaks:
+                    logits = on_peaks[side][:, self.probes.rows(name)]
+                else:
+                    logits = valid_mean(frames[name], valid)
+                shares = logits.softmax(-1)
                 found[side][name] = shares
                 self.classes[side][name][:] = shares.argmax(-1, keepdim=True).to(torch.uint8)
                 self.values[side][name][:] = (shares @ self.scales[name].to(shares))[:, None]
@@ -141,15 +150,11 @@ class Gathering:
                 if probe in self.clip_logits or generic is None:
                     continue
                 n = int(probe.removeprefix(f"{GENERIC}-")) - 1
-                mean = weighted_mean(own[name][..., None], own_weights[probe], valid)
-                self.values[probe][name] = mean.expand(self.shape)
-                self.classes[probe][name] = generic.cut(name, n, mean).expand(self.shape)
+                readings = own[name][..., None]
+                whole = clip_peaks(torch.clone, readings, valid) if peaked else valid_mean(readings, valid)
+                self.values[probe][name] = whole.expand(self.shape)
+                self.classes[probe][name] = generic.cut(name, n, whole).expand(self.shape)
         return found
-
-    def _onset_weights(self, probe: str, valid: Tensor) -> Tensor:
-        """Weights [B, F] of the frames where they are pooled at onsets: a probe's own, a direction's by the trained."""
-        curves = self.values[probe if probe in self.clip_logits else TRAINED][ONSET]
-        return onset_weights(torch.where(valid, curves, 0))
 
 
 def wide(values: Tensor) -> torch.dtype:

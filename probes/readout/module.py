@@ -16,11 +16,12 @@ from probes.readout.card import model_card
 from probes.readout.files import fingerprint, locate, read_parts, write_readout
 from probes.readout.gathering import Gathering, Reading, pool, wide
 from probes.readout.generic import GenericDirections
+from probes.readout.inputs import sae_inputs
 from probes.readout.kinds import SHUFFLED, TRAINED
 from probes.readout.linear import LinearProbes
 from probes.readout.noise import NoiseAware
-from probes.readout.pooling import ONSET
-from probes.readout.tempo import TempoReader
+from probes.readout.pooling import clip_peaks
+from probes.readout.tempo import ONSET, TempoReader
 from probes.sae import SparseAutoencoder
 from probes.sae.streaming import LinearReader
 from probes.support.devices import in_float32
@@ -55,8 +56,8 @@ class Readout(
         baselines: Probes that do without the trained autoencoder; None likewise.
         noise: Probes that know the noise, for noisy latents; None likewise.
         tempo: Reads tempo from the readings of onsets, as one more attribute, which has no probe; None likewise.
-        at_onsets: Attributes with one value for a clip whose frames are pooled at onsets (`probes.readout.pooling`);
-            those of the others are pooled alike.
+        by_peaks: Attributes with one value for a clip whose probes see the peaks of the features
+            (`probes.readout.pooling`); the others' see their mean.
 
     Attributes:
         attributes: Names of the attributes that have a probe, in order.
@@ -81,7 +82,7 @@ class Readout(
         baselines: Baselines | None = None,
         noise: NoiseAware | None = None,
         tempo: TempoReader | None = None,
-        at_onsets: Sequence[str] = (),
+        by_peaks: Sequence[str] = (),
     ) -> None:
         super().__init__()
         hidden, channels = sae.config.hidden, sae.config.channels
@@ -94,8 +95,8 @@ class Readout(
             raise InputError(f"the covariance of the latents must be {channels} x {channels} finite numbers")
         if tempo is not None and (ONSET not in bins or "tempo" in bins):
             raise InputError("tempo is read from onsets: the probes must read onset, and not tempo")
-        if at_onsets and not (ONSET in bins and all(name in bins and bins[name].grid == "clip" for name in at_onsets)):
-            raise InputError("attributes of clips are pooled at onsets where the probes read them, and onset")
+        if not all(name in bins and bins[name].grid == "clip" for name in by_peaks):
+            raise InputError("peaks are read of attributes that the probes read, with one value for a clip")
         if max(probes.classes.values()) > 256:
             raise InputError("an attribute has more than 256 classes: use fewer bins")
         self.sae = sae
@@ -105,7 +106,7 @@ class Readout(
         self.spaces = tuple(spaces)
         self.attributes = probes.attributes
         self.clips = tuple(name for name, own in self.bins.items() if own.grid == "clip")
-        self.at_onsets = tuple(at_onsets)
+        self.by_peaks = tuple(by_peaks)
         self.ordered = tuple(name for name, own in self.bins.items() if own.ordered)
         self.log_rms = log_rms
         self.report = dict(report or {})
@@ -141,8 +142,8 @@ class Readout(
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Latents [B, F, C], valid frames [B, F] bool or None for all -> class distributions of items {name: [B, K]}.
 
-        Means over the frames; of an attribute with one value for a clip the softmax of the mean logits, weighted where
-        it is pooled at onsets.
+        Means over the frames; of an attribute with one value for a clip the softmax of the mean logits, or of the
+        logits of the peaks.
         """
         return self.read(latents, mask, only_trained=True).pooled[TRAINED]
 
@@ -155,9 +156,19 @@ class Readout(
 
     @torch.no_grad()
     def logits(self, frames: Tensor) -> Tensor:
-        """Latents [N, C] -> stacked logits [N, sum of K] of the trained probes."""
+        """Latents [N, C] -> stacked logits [N, sum of K] of the trained probes, of every frame by itself."""
         x, _ = self._inputs(frames[None], None)
         return torch.cat([self._logits(chunk, len(self.probes.bias)) for _, chunk in self._chunks(x)])
+
+    @torch.no_grad()
+    def clip_logits(self, latents: Tensor) -> Tensor:
+        """Latents [F, C] of one clip -> stacked logits [F, sum of K] of the trained probes.
+
+        As `logits`; those of attributes that see the peaks of the clip are the same in all frames.
+        """
+        x, valid = self._inputs(latents[None], None)
+        logits = self.logits(latents)
+        return self._with_peaks(logits, self._on_peaks(x, valid), torch.zeros_like(logits[:, 0]).long())
 
     @torch.no_grad()
     def read(
@@ -187,7 +198,8 @@ class Readout(
         estimate = x if knowing is None else knowing.inputs.estimate(x, alpha, sigma)
         total = sum(self.probes.classes.values())
         sides = (TRAINED,) if only_trained else (TRAINED, SHUFFLED)
-        gathered = Gathering(self.probes, self.clips, self.at_onsets, (*sides, *baselines), keep, x)
+        gathered = Gathering(self.probes, self.clips, self.by_peaks, (*sides, *baselines), keep, x)
+        on_peaks = self._on_peaks(estimate, valid)
         # Squared error, squared distance to the mean, active features.
         sums = x.new_zeros(len(x), 3, dtype=wide(x))
         rebuilding = slice(2 * total, None)
@@ -197,7 +209,9 @@ class Readout(
                 logits = self._finish(streamed.values[:, : len(sides) * total], streamed.rms)
                 rows = streamed.values[:, rebuilding]
             else:
-                logits = knowing.logits(self._logits(guess, total), chunk, alpha, sigma)[:, : len(sides) * total]
+                items = torch.arange(start, start + len(chunk), device=x.device) // x.shape[1]
+                seen = self._with_peaks(self._logits(guess, total), on_peaks, items)
+                logits = knowing.logits(seen, chunk, alpha, sigma)[:, : len(sides) * total]
                 if not only_trained:
                     streamed = self._reader(chunk, rebuilding, count=True)
                     rows = streamed.values
@@ -217,7 +231,12 @@ class Readout(
             gathered.add_generic(self.generic, estimate)
         count = valid.sum(1, keepdim=True)
         items_of = {side: self.probes.split(pooled / count) for side, pooled in gathered.pooled.items()}
-        for side, shares in gathered.give_clips_one_value(valid, self.generic).items():
+        by_side: dict[str, Tensor] = {}
+        if self.by_peaks:
+            by_side = {side: self.baselines.clip_logits(side, x, valid) for side in baselines if self.baselines}
+            if knowing is None:  # probes that know the noise have seen them
+                by_side |= zip(sides, on_peaks.split(total, 1))
+        for side, shares in gathered.give_clips_one_value(valid, by_side, self.generic).items():
             items_of[side] |= shares
         if self.tempo is not None:
             for side, tempos in gathered.add_tempo(self.tempo, valid).items():
@@ -295,6 +314,20 @@ class Readout(
         else:
             valid = mask.to(x.device, torch.bool).expand(x.shape[:2])
         return x, valid
+
+    def _on_peaks(self, latents: Tensor, valid: Tensor) -> Tensor:
+        """Stacked logits [B, 2 sum of K] of probes and controls on the peaks of items; [B, 0] where none sees them."""
+        if not self.by_peaks:
+            return latents.new_empty(len(latents), 0)
+        seen = clip_peaks(sae_inputs(self.sae, self.log_rms).features, latents, valid)
+        return torch.cat([self.probes(seen), self.controls(seen)], 1)
+
+    def _with_peaks(self, logits: Tensor, on_peaks: Tensor, items: Tensor) -> Tensor:
+        """Stacked logits [N, sum of K] of frames, those of attributes that see peaks being of their items [N]."""
+        for name in self.by_peaks:
+            rows = self.probes.rows(name)
+            logits[:, rows] = on_peaks[items, rows].to(logits)
+        return logits
 
     def _chunks(self, x: Tensor) -> list[tuple[int, Tensor]]:
         return self._reader.chunks(x.reshape(-1, x.shape[-1]))

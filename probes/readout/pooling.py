@@ -1,36 +1,38 @@
-"""How the frames of a clip are pooled for an attribute with one value for a clip: its logits are a weighted mean.
+"""What the probe of an attribute with one value for a clip sees of it: the mean of its frames' inputs, or their peaks.
 
-All frames weigh alike, or each by how near an onset is, as the same kind of probe reads onsets. An attack tells more of
-an instrument than what follows it (`benchmarks.rhythm.pooling`).
+Peaks are the largest value of each input in stretches of a few seconds, mean over the stretches. In them an attack, or
+the few notes of one instrument among others, counts as much as what sounds all the time (`benchmarks.rhythm.pooling`).
+Of a single frame both are its inputs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-ONSET = "onset"
-"""Attribute whose readings weigh the frames, and are the curve that tempo is read from."""
-REST = 0.01
-"""Weight of a frame far from every onset, so that a clip without one is pooled as a whole."""
+STRETCH = 128
+"""About how many frames a stretch has, so that peaks of a longer clip are no higher: 6 s at 21.5 frames a second."""
 
 
-def onset_weights(curves: Tensor, before: Tensor | None = None) -> Tensor:
-    """Weights [..., F] of frames, not normalised: how sure an onset is in each, and in the one before it.
+def peaks(see: Callable[[Tensor], Tensor], latents: Tensor) -> Tensor:
+    """Peaks [D] of the inputs `see(frames)` [n, D] of a clip's latents [F, C], a stretch at a time.
 
-    Args:
-        curves: [..., F] readings of onsets, 0 to 1.
-        before: [..., 1] reading of the frame before the first; None where there is none.
+    NaN for a clip without a frame.
     """
-    earlier = torch.zeros_like(curves[..., :1]) if before is None else before
-    return REST + curves + torch.cat([earlier, curves[..., :-1]], dim=-1)
+    count = max(1, round(len(latents) / STRETCH))
+    if not len(latents):
+        return torch.full_like(see(latents.new_zeros(1, latents.shape[1]))[0], torch.nan)
+    return torch.stack([see(part).amax(0) for part in latents.tensor_split(count)]).mean(0)
 
 
-def weighted_mean(values: Tensor, weights: Tensor, valid: Tensor) -> Tensor:
-    """Mean [B, K] of values [B, F, K] with weights [B, F] over the valid frames, bool [B, F].
+def clip_peaks(see: Callable[[Tensor], Tensor], latents: Tensor, valid: Tensor) -> Tensor:
+    """Peaks [B, D] over the valid frames, bool [B, F], of each item of latents [B, F, C]."""
+    return torch.stack([peaks(see, own[known]) for own, known in zip(latents, valid)])
 
-    NaN for an item without a valid frame.
-    """
-    counted = torch.where(valid, weights, 0).to(values)
-    shares = counted / counted.sum(1, keepdim=True)
-    return (torch.where(valid[..., None], values, 0) * shares[..., None]).sum(1)
+
+def valid_mean(values: Tensor, valid: Tensor) -> Tensor:
+    """Mean [B, K] of values [B, F, K] over the valid frames, bool [B, F]. NaN for an item without one."""
+    kept = torch.where(valid[..., None], values, 0)
+    return kept.sum(1) / valid.sum(1, keepdim=True)

@@ -19,6 +19,8 @@ from probes.attributes.windows import window_slices
 if TYPE_CHECKING:
     from probes.attributes import Bins
 
+ONSET = "onset"
+"""Attribute whose readings are the curve."""
 BEATS = 8
 PER_OCTAVE = 96
 """Tempos that are tried, in equal ratios."""

@@ -12,31 +12,32 @@ from probes.corpus import Corpus
 from probes.corpus.labels import check_enough, clip_labels
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
-from probes.fit.clip_probes import clip_means, fit_softmax
+from probes.fit.clip_probes import clip_inputs, fit_softmax
 from probes.fit.pipeline import fit_bins, fit_probes
-from probes.fit.probe_training import Inputs, ProbeOptions
+from probes.fit.probe_training import ProbeOptions
+from probes.readout.inputs import Inputs
 from probes.readout.kinds import SHUFFLED, TRAINED
 from probes.sae import ReluConfig, make_sae
 
-FAMILIES = len(get_attribute("family").names)
+KEYS = 12  # of 24
 FRAMES, CHANNELS = 20, 16
 SPLITS = ("train",) * 48 + ("val",) * 12 + ("test",) * 12
 
 
-def family_corpus(path: Path) -> Corpus:
-    """Clips whose family is a direction, stronger than the noise over a clip and weaker in a single frame; and a
+def key_corpus(path: Path) -> Corpus:
+    """Clips whose key is a direction, stronger than the noise over a clip and weaker in a single frame; and a
     loudness that is noise."""
     random = np.random.default_rng(0)
     info = {"name": "mini", "spaces": ["mini"], "channels": CHANNELS, "frame_rate": 20.0, "fingerprint": "f00d"}
-    attributes = {"family": get_attribute("family").describe_notated(), "loudness": {"unit": "RMS", "threshold": 0.5}}
+    attributes = {"key": get_attribute("key").describe_notated(), "loudness": {"unit": "RMS", "threshold": 0.5}}
     with CorpusWriter(path, {"space": info, "attributes": attributes, "dtype": "float32"}) as writer:
         for number, split in enumerate(SPLITS):
-            family = number % FAMILIES
+            key = number % KEYS
             latents = random.normal(size=(FRAMES + number % 3, CHANNELS))
-            latents[:, family] += 2.0
+            latents[:, key] += 2.0
             sure = np.ones(len(latents))
             labels = {
-                "family": np.stack([np.full(len(latents), family), sure], 1),
+                "key": np.stack([np.full(len(latents), key), sure], 1),
                 "loudness": np.stack([random.uniform(size=len(latents)), sure], 1),
             }
             labels = {name: values.astype(np.float32) for name, values in labels.items()}
@@ -51,7 +52,7 @@ STEPS: list[tuple[int, int]] = []
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Path, Readout]:
     folder = tmp_path_factory.mktemp("clips")
-    corpus = family_corpus(folder / "corpus")
+    corpus = key_corpus(folder / "corpus")
     mean, std = corpus.statistics()
     sae = make_sae(ReluConfig(channels=CHANNELS, hidden=64, space="mini"))
     sae.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
@@ -66,21 +67,21 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Path, Read
 
 def test_the_report_counts_clips(fitted: tuple[Corpus, Path, Readout]) -> None:
     _, _, readout = fitted
-    family, loudness = (readout.report["probes"][name] for name in ("family", "loudness"))
-    assert family["clips"] == family["files"] == 12
-    assert "frames" not in family
+    key, loudness = (readout.report["probes"][name] for name in ("key", "loudness"))
+    assert key["clips"] == key["files"] == 12
+    assert "frames" not in key
     assert loudness["frames"] > 12 * FRAMES
     # Frames are read far worse than whole clips, so that counting frames would show.
-    assert family["accuracy"] > 0.9
-    assert family["majority"] == pytest.approx(1 / 12)
-    assert family["shuffled"] < 0.5
-    assert {"raw_latents", "untrained_sae"} <= set(family)
-    assert "within_one" not in family
+    assert key["accuracy"] > 0.9
+    assert key["majority"] == pytest.approx(1 / 12)
+    assert key["shuffled"] < 0.5
+    assert {"raw_latents", "untrained_sae"} <= set(key)
+    assert "within_one" not in key
 
 
 def test_progress_counts_the_probes_of_clips_too(fitted: tuple[Corpus, Path, Readout]) -> None:
     done, most = zip(*STEPS)
-    # Fifteen epochs at most, and five probes of the family: trained, shuffled, without the level, and two baselines.
+    # Fifteen epochs at most, and five probes of the key: trained, shuffled, without the level, and two baselines.
     assert set(most) == {20}
     assert list(done) == sorted(set(done))
     assert done[-5:] == (16, 17, 18, 19, 20)
@@ -89,27 +90,27 @@ def test_progress_counts_the_probes_of_clips_too(fitted: tuple[Corpus, Path, Rea
 def test_a_clip_is_read_from_the_mean_logits_of_its_frames(fitted: tuple[Corpus, Path, Readout]) -> None:
     corpus, folder, _ = fitted
     readout = Readout.from_pretrained(folder)
-    assert readout.bins["family"].grid == "clip"
+    assert readout.bins["key"].grid == "clip"
     latents = torch.stack([torch.from_numpy(np.array(corpus.latents(file)[:FRAMES])) for file in corpus.files("test")])
     mask = torch.ones(latents.shape[:2], dtype=torch.bool)
     mask[:, 15:] = False
-    read = readout.read(latents, mask, keep=["family"])
+    read = readout.read(latents, mask, keep=["key"])
     for probe in (TRAINED, SHUFFLED):
-        best = read.pooled[probe]["family"].argmax(-1)
-        assert torch.equal(read.classes[probe]["family"], best[:, None].expand(-1, FRAMES).to(torch.uint8))
-    assert torch.equal(read.distributions[TRAINED]["family"][:, 3], read.pooled[TRAINED]["family"].float())
+        best = read.pooled[probe]["key"].argmax(-1)
+        assert torch.equal(read.classes[probe]["key"], best[:, None].expand(-1, FRAMES).to(torch.uint8))
+    assert torch.equal(read.distributions[TRAINED]["key"][:, 3], read.pooled[TRAINED]["key"].float())
     for probe in read.classes:
-        classes = read.classes[probe]["family"]
+        classes = read.classes[probe]["key"]
         assert torch.equal(classes, classes[:, :1].expand_as(classes))
-        assert "family" not in read.values[probe]  # its classes have no order
+        assert "key" not in read.values[probe]  # its classes have no order
     assert (read.classes[TRAINED]["loudness"] != read.classes[TRAINED]["loudness"][:, :1]).any()
-    whole = readout.frames(latents)["family"]
+    whole = readout.frames(latents)["key"]
     assert torch.equal(whole, whole[:, :1].expand_as(whole))
-    logits = readout.logits(latents.flatten(0, 1))[:, readout.probes.rows("family")].view(*latents.shape[:2], -1)
-    torch.testing.assert_close(readout(latents, mask)["family"], logits[:, :15].mean(1).softmax(-1))
+    logits = readout.logits(latents.flatten(0, 1))[:, readout.probes.rows("key")].view(*latents.shape[:2], -1)
+    torch.testing.assert_close(readout(latents, mask)["key"], logits[:, :15].mean(1).softmax(-1))
     single = logits.argmax(-1)
     truth = torch.arange(12)[:, None]
-    assert (read.classes[TRAINED]["family"][:, :1] == truth).float().mean() > 0.8
+    assert (read.classes[TRAINED]["key"][:, :1] == truth).float().mean() > 0.8
     assert (single == truth).float().mean() < 0.8
 
 
@@ -130,7 +131,7 @@ def test_a_clip_counts_once_however_long_it_is(tmp_path: Path) -> None:
     arrays = [random.normal(size=(8, 4)).astype(np.float32) + 2 * np.eye(4, dtype=np.float32)[k] for k in labels]
     doubled = [np.concatenate([array, array]) if n % 2 else array for n, array in enumerate(arrays)]
     inputs = Inputs(lambda x: x.clone(), 4)
-    means = [clip_means(inputs, own, torch.device("cpu"))[0] for own in (arrays, doubled)]
+    means = [clip_inputs(inputs, own, torch.device("cpu"), by_peaks=False)[0] for own in (arrays, doubled)]
     torch.testing.assert_close(*means)
     probe = fit_softmax((means[0][:40], labels[:40]), (means[0][40:], labels[40:]), 5)
     logits = means[0][40:] @ probe.weight.t() + probe.bias
