@@ -17,7 +17,8 @@ class Player {
   /* Let another sound be heard, made when it is first asked for; nothing where `source` is missing. */
   change(name, source) {
     if (this.current && this.current.dataset.name === name) return;
-    const at = this.current ? this.current.currentTime : this.seconds;
+    // A sound that is still being fetched knows no second yet.
+    if (this.current && this.current.readyState >= 1) this.seconds = this.current.currentTime;
     if (this.current) this.current.pause();
     this.current = source ? this.sounds.get(name) || this.add(name, source) : null;
     const sound = this.current;
@@ -25,7 +26,7 @@ class Player {
     const go = () => {
       if (sound !== this.current) return;
       if (!this.duration) this.duration = sound.duration;
-      sound.currentTime = Math.min(at, Math.max(0, sound.duration - 0.01));
+      sound.currentTime = Math.min(this.seconds, Math.max(0, sound.duration - 0.01));
       this.seconds = sound.currentTime;
       this.place();
       if (this.playing) this.play();
