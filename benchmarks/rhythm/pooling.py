@@ -1,6 +1,6 @@
 """What of a clip's features says what the clip is: their mean, their energy, or their peaks.
 
-    python -m benchmarks.rhythm.pieces --work FOLDER --pieces 9000
+    python -m benchmarks.rhythm.pieces --work FOLDER --pieces 4500
     python -m benchmarks.rhythm.pooling --work FOLDER
 
 Each way has a softmax probe of its own, fitted as `probes.fit.clip_probes` fits those of readouts. It is judged on a
@@ -21,6 +21,7 @@ from probes.corpus import Corpus
 from probes.corpus.labels import class_labels
 from probes.fit.clip_probes import clip_table, fit_softmax
 from probes.readout import Readout
+from probes.readout.pooling import peaks
 
 ATTRIBUTES = ("family", "key", "drums", "voice")
 STRETCHES = (16, 32, 64, 128)
@@ -33,9 +34,7 @@ def pooled(readout: Readout, latents: Tensor) -> Tensor:
     """Features of frames [F, C], pooled in each of `WAYS`: [ways, H]."""
     features = readout.sae.encode(latents)
     found = [features.mean(0), features.square().mean(0).sqrt()]
-    for frames in STRETCHES:
-        parts = features.tensor_split(max(1, round(len(features) / frames)))
-        found.append(torch.stack([part.amax(0) for part in parts]).mean(0))
+    found += [peaks(torch.clone, features, frames) for frames in STRETCHES]
     return torch.stack([*found, features.amax(0)])
 
 

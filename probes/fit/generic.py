@@ -46,13 +46,15 @@ def fit_generic(
         for column, (name, edges) in enumerate(bins.items()):
             known = labels[row : row + len(latents), column] >= 0
             found = read.classes[TRAINED][name][0].cpu().numpy()[known]
-            projected = latents[known] @ directions[column].T
+            projected = latents @ directions[column].T
             if edges.grid == "clip" and len(found):
-                whole = torch.from_numpy(latents @ directions[column].T)
+                whole = torch.from_numpy(projected)
                 pooled = peaks(torch.clone, whole) if name in readout.by_peaks else whole.mean(0)
-                projected, found = pooled.numpy()[None], found[:1]
-            projections[name].append(projected)
-            classes[name].append(found)
+                projections[name].append(pooled.numpy()[None])
+                classes[name].append(found[:1])
+            else:
+                projections[name].append(projected[known])
+                classes[name].append(found)
         row += len(latents)
     return cut_directions(
         directions,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from probes.readout.inputs import raw_inputs, sae_inputs
 from probes.readout.linear import LinearProbes
 from probes.readout.pooling import clip_peaks
 from probes.sae import SparseAutoencoder, make_sae
@@ -47,7 +46,7 @@ class Baselines(nn.Module):
         """Stacked logits [B, K] of these probes on the peaks of latents [B, F, C], frames that count bool [B, F]."""
         sae, random = self._autoencoders
         if kind == "raw":
-            logits: Tensor = self.raw(clip_peaks(raw_inputs(sae).features, latents, valid))
+            logits: Tensor = self.raw(clip_peaks(sae.standardise, latents, valid))
         else:
-            logits = self.untrained(clip_peaks(sae_inputs(random.to(latents), None).features, latents, valid))
+            logits = self.untrained(clip_peaks(random.to(latents).encode, latents, valid))
         return logits
