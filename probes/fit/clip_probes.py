@@ -17,9 +17,9 @@ from torch import Tensor
 
 from probes.corpus.labels import Labels, clip_labels
 from probes.fit.probe_metrics import Predictions, of_clips
-from probes.fit.probe_training import FRAMES, Block
+from probes.fit.probe_training import Block
 from probes.readout.inputs import Inputs
-from probes.readout.pooling import peaks
+from probes.readout.pooling import stretches
 
 PENALTIES = tuple(10 ** (-half / 2) for half in range(-2, 9))
 """Strengths of the penalty on weights of standardised inputs, strongest first."""
@@ -38,23 +38,14 @@ class ClipProbe(NamedTuple):
 class ClipData(NamedTuple):
     """The files of one split."""
 
-    means: Tensor
-    """[files, inputs] mean input over the frames of each."""
-    peaks: Tensor | None
-    """[files, inputs] their peaks; None where no probe sees them."""
+    pooled: Mapping[bool, Tensor]
+    """What probes see of them by whether it is peaks, as `clip_inputs` gives it."""
     labels: Mapping[str, Labels]
     """For each table of labels, [files, attributes], -1 where a file has none."""
 
-    def seen(self, by_peaks: bool) -> Tensor:
-        """What a probe sees of the files, [files, inputs]."""
-        if not by_peaks:
-            return self.means
-        assert self.peaks is not None
-        return self.peaks
-
     def labelled(self, table: str, column: int, by_peaks: bool) -> tuple[Tensor, Tensor]:
         """What it sees of the files that have a label of an attribute, and these labels."""
-        inputs = self.seen(by_peaks)
+        inputs = self.pooled[by_peaks]
         labels = torch.from_numpy(self.labels[table][:, column].astype(np.int64)).to(inputs.device)
         known = labels >= 0
         return inputs[known], labels[known]
@@ -62,26 +53,24 @@ class ClipData(NamedTuple):
 
 @torch.no_grad()
 def clip_inputs(
-    inputs: Inputs, arrays: Sequence[np.ndarray], device: torch.device, by_peaks: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Mean inputs [files, inputs] over the frames of each file, and their peaks.
+    inputs: Inputs, arrays: Sequence[np.ndarray], device: torch.device, ways: Collection[bool]
+) -> dict[bool, Tensor]:
+    """Inputs of each file, [files, inputs], by whether they are the peaks of its frames' inputs or their mean.
 
     Args:
         inputs: What probes see.
         arrays: Latents [frames, C] of each file.
         device: Where to compute.
-        by_peaks: Whether to take peaks; None without.
+        ways: True for peaks, False for means, or both, of which the features are computed once.
     """
-    means = torch.zeros(len(arrays), inputs.width, device=device)
-    highest = torch.zeros_like(means) if by_peaks else None
+    found = {by_peaks: torch.zeros(len(arrays), inputs.width, device=device) for by_peaks in ways}
     for row, array in enumerate(arrays):
-        x = torch.from_numpy(np.array(array, np.float32)).to(device)
-        for part in x.split(FRAMES):
-            means[row] += inputs.features(part).sum(0)
-        if highest is not None:
-            highest[row] = peaks(inputs.features, x)
-        means[row] /= len(array)
-    return means, highest
+        parts = stretches(torch.from_numpy(np.array(array, np.float32)).to(device))
+        for part in parts:
+            features = inputs.features(part)
+            for by_peaks, pooled in found.items():
+                pooled[row] += features.amax(0) / len(parts) if by_peaks else features.sum(0) / len(array)
+    return found
 
 
 def clip_table(labels: Labels, lengths: Sequence[int]) -> Labels:
@@ -111,7 +100,7 @@ def fit_blocks(
         on_probe: Called after each probe.
     """
     found = {}
-    body = train.means.shape[1] - levels
+    body = next(iter(train.pooled.values())).shape[1] - levels
     for block in blocks:
         seen = slice(None) if block.level else slice(body)
         for column, (name, count) in enumerate(classes.items()):
@@ -131,7 +120,7 @@ def predict_clips(
     """Predictions of true labels by the probe of each block and attribute."""
     found = {}
     for (block, name), probe in probes.items():
-        inputs = test.seen(name in by_peaks)
+        inputs = test.pooled[name in by_peaks]
         logits = inputs[:, : probe.weight.shape[1]] @ probe.weight.t() + probe.bias
         shares = logits.double().softmax(-1).cpu().numpy()
         found[block, name] = of_clips(test.labels["labels"][:, attributes.index(name)].astype(np.int64), shares)

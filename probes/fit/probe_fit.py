@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -106,8 +106,9 @@ def fit_linear_probes(
     if clips:
         steps = itertools.count(begun + 1)
         fitted: dict[tuple[str, str], ClipProbe] = {}
+        ways = {name in by_peaks for name in clips}
         for inputs, blocks in kinds:
-            data = clip_data(inputs, arrays, tables, [list(bins).index(name) for name in clips], device, bool(by_peaks))
+            data = clip_data(inputs, arrays, tables, [list(bins).index(name) for name in clips], device, ways)
             counts = {name: classes[name] for name in clips}
             pair = data["train"], data["val"]
             one = fit_blocks(*pair, blocks, counts, inputs.levels, by_peaks, lambda: tell(next(steps)))
@@ -154,14 +155,17 @@ def clip_data(
     tables: Mapping[str, Mapping[str, Labels]],
     columns: Sequence[int],
     device: torch.device,
-    by_peaks: bool,
+    ways: Collection[bool],
 ) -> dict[str, ClipData]:
-    """What clip probes see of the files of each split, with the labels of the attributes in these columns."""
+    """What clip probes see of the files of each split, with the labels of the attributes in these columns.
+
+    `ways` are those of `clip_inputs`.
+    """
     found, picked = {}, of_columns(tables, columns)
     for split, own in arrays.items():
         lengths = [len(array) for array in own]
         by_name = {name: clip_table(table, lengths) for name, table in picked[split].items()}
-        found[split] = ClipData(*clip_inputs(inputs, own, device, by_peaks), by_name)
+        found[split] = ClipData(clip_inputs(inputs, own, device, ways), by_name)
     return found
 
 

@@ -72,10 +72,13 @@ class GenericDirections(nn.Module):
 
 
 def draw_directions(covariance: np.ndarray, attributes: Sequence[str], count: int, seed: int) -> np.ndarray:
-    """Directions [attributes, count, C] from a normal distribution with the covariance [C, C] of the latents."""
-    random = np.random.default_rng(seed)
+    """Directions [attributes, count, C] from a normal distribution with the covariance [C, C] of the latents.
+
+    Those of an attribute are seeded by its name too: in readouts that are joined each attribute has its own.
+    """
     values, axes = np.linalg.eigh(np.asarray(covariance, dtype=np.float64))
-    drawn = random.standard_normal((len(attributes), count, len(values)))
+    shape = count, len(values)
+    drawn = np.stack([np.random.default_rng([seed, *name.encode()]).standard_normal(shape) for name in attributes])
     return (drawn * np.sqrt(np.maximum(values, 0))) @ axes.T
 
 

@@ -16,15 +16,19 @@ STRETCH = 128
 """About how many frames a stretch has, so that peaks of a longer clip are no higher: 6 s at 21.5 frames a second."""
 
 
+def stretches(latents: Tensor, stretch: int = STRETCH) -> tuple[Tensor, ...]:
+    """Latents [F, C] in parts of equal length, about `stretch` frames each; one part at least."""
+    return latents.tensor_split(max(1, round(len(latents) / stretch)))
+
+
 def peaks(see: Callable[[Tensor], Tensor], latents: Tensor, stretch: int = STRETCH) -> Tensor:
     """Peaks [D] of the inputs `see(frames)` [n, D] of a clip's latents [F, C], about `stretch` frames at a time.
 
     NaN for a clip without a frame.
     """
-    count = max(1, round(len(latents) / stretch))
     if not len(latents):
         return torch.full_like(see(latents.new_zeros(1, latents.shape[1]))[0], torch.nan)
-    return torch.stack([see(part).amax(0) for part in latents.tensor_split(count)]).mean(0)
+    return torch.stack([see(part).amax(0) for part in stretches(latents, stretch)]).mean(0)
 
 
 def clip_peaks(see: Callable[[Tensor], Tensor], latents: Tensor, valid: Tensor) -> Tensor:

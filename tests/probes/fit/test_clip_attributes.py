@@ -114,6 +114,28 @@ def test_a_clip_is_read_from_the_mean_logits_of_its_frames(fitted: tuple[Corpus,
     assert (single == truth).float().mean() < 0.8
 
 
+def test_an_attribute_fitted_alone_is_what_it_is_beside_others(
+    fitted: tuple[Corpus, Path, Readout], tmp_path: Path
+) -> None:
+    """So that readouts whose attributes were learned from different pieces can be joined."""
+    corpus, _, both = fitted
+    options = ProbeOptions(epochs=15, batch=100, learning_rate=0.02)
+    alone = fit_probes(corpus, both.sae, tmp_path, {"key": both.bins["key"]}, options)
+    assert alone.attributes == ("key",)
+    rows = both.probes.rows("key")
+    for mine, theirs in ((alone.probes, both.probes), (alone.controls, both.controls)):
+        torch.testing.assert_close(mine.weight, theirs.weight[rows], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(mine.bias, theirs.bias[rows], rtol=1e-3, atol=1e-4)
+    reports = [one.report["probes"]["key"] for one in (alone, both)]
+    for figure in ("accuracy", "calibration_error", "shuffled", "margin"):
+        assert reports[0][figure] == pytest.approx(reports[1][figure], abs=1e-4)
+    assert alone.generic is not None
+    assert both.generic is not None
+    directions = dict(zip(both.generic.attributes, both.generic.directions))
+    assert torch.equal(alone.generic.directions[0], directions["key"])
+    assert not torch.allclose(directions["key"], directions["loudness"])
+
+
 def test_labels_of_clips() -> None:
     labels = np.array([3, 3, -1, 5, 5, 5, -1, -1], np.int16)
     assert clip_labels(labels, [3, 3, 2]).tolist() == [3, 5, -1]
@@ -131,7 +153,7 @@ def test_a_clip_counts_once_however_long_it_is(tmp_path: Path) -> None:
     arrays = [random.normal(size=(8, 4)).astype(np.float32) + 2 * np.eye(4, dtype=np.float32)[k] for k in labels]
     doubled = [np.concatenate([array, array]) if n % 2 else array for n, array in enumerate(arrays)]
     inputs = Inputs(lambda x: x.clone(), 4)
-    means = [clip_inputs(inputs, own, torch.device("cpu"), by_peaks=False)[0] for own in (arrays, doubled)]
+    means = [clip_inputs(inputs, own, torch.device("cpu"), {False})[False] for own in (arrays, doubled)]
     torch.testing.assert_close(*means)
     probe = fit_softmax((means[0][:40], labels[:40]), (means[0][40:], labels[40:]), 5)
     logits = means[0][40:] @ probe.weight.t() + probe.bias

@@ -234,9 +234,13 @@ def test_peaks_lie_between_the_mean_and_the_largest(length: int, seed: int) -> N
 
 def test_a_long_file_is_seen_as_one() -> None:
     long = np.random.default_rng(0).normal(size=(FRAMES + 3, 4)).astype(np.float32)
-    means, highest = clip_inputs(Inputs(torch.clone, 4), [long, long[:7]], torch.device("cpu"), by_peaks=True)
-    assert highest is not None
+    inputs, arrays, cpu = Inputs(torch.clone, 4), [long, long[:7]], torch.device("cpu")
+    seen = clip_inputs(inputs, arrays, cpu, {False, True})
+    means, highest = seen[False], seen[True]
     np.testing.assert_allclose(means[0], long.mean(0), atol=1e-5)
     np.testing.assert_allclose(highest[0], np.mean([part.max(0) for part in np.array_split(long, 32)], 0), atol=1e-5)
     np.testing.assert_allclose(highest[1], long[:7].max(0), atol=1e-6)
-    assert clip_inputs(Inputs(torch.clone, 4), [long], torch.device("cpu"), by_peaks=False)[1] is None
+    for by_peaks in (False, True):
+        alone = clip_inputs(inputs, arrays, cpu, {by_peaks})
+        assert list(alone) == [by_peaks]
+        assert torch.equal(alone[by_peaks], seen[by_peaks])
