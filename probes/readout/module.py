@@ -23,7 +23,7 @@ from probes.readout.noise import NoiseAware
 from probes.readout.pooling import clip_peaks
 from probes.readout.tempo import ONSET, TempoReader
 from probes.sae import SparseAutoencoder
-from probes.sae.streaming import LinearReader
+from probes.sae.streaming import LinearReader, Streamed
 from probes.support.devices import in_float32
 from probes.support.hub import fetch_files
 
@@ -119,6 +119,7 @@ class Readout(
         rows = [probes.weight, controls.weight]
         stacked = torch.cat([*(weight[:, :hidden] for weight in rows), sae.dictionary.t()])
         self._reader = LinearReader(sae, stacked)
+        self._rebuilding = slice(2 * len(probes.bias), None)
         level = torch.cat([weight[:, hidden:].sum(1) for weight in rows])
         self.register_buffer("_level", level.detach().clone(), persistent=False)
         bias = torch.cat([probes.bias, controls.bias])
@@ -194,39 +195,28 @@ class Readout(
         """
         x, valid = self._inputs(latents, mask)
         knowing = self.noise if noise is not None else None
-        alpha, sigma = noise or (1.0, 0.0)
-        estimate = x if knowing is None else knowing.inputs.estimate(x, alpha, sigma)
-        total = sum(self.probes.classes.values())
-        sides = (TRAINED,) if only_trained else (TRAINED, SHUFFLED)
+        shares = noise or (1.0, 0.0)
+        estimate = x if knowing is None else knowing.inputs.estimate(x, *shares)
+        total, sides = len(self.probes.bias), (TRAINED,) if only_trained else (TRAINED, SHUFFLED)
         gathered = Gathering(self.probes, self.clips, self.by_peaks, (*sides, *baselines), keep, x)
         on_peaks = self._on_peaks(estimate, valid)
         # Squared error, squared distance to the mean, active features.
         sums = x.new_zeros(len(x), 3, dtype=wide(x))
-        rebuilding = slice(2 * total, None)
         for (start, chunk), (_, guess) in zip(self._chunks(x), self._chunks(estimate)):
             if knowing is None:
-                streamed = self._reader(chunk, total if only_trained else None, count=not only_trained)
-                logits = self._finish(streamed.values[:, : len(sides) * total], streamed.rms)
-                rows = streamed.values[:, rebuilding]
+                logits, rebuilding = self._read_clean(chunk, only_trained)
             else:
                 items = torch.arange(start, start + len(chunk), device=x.device) // x.shape[1]
                 seen = self._with_peaks(self._logits(guess, total), on_peaks, items)
-                logits = knowing.logits(seen, chunk, alpha, sigma)[:, : len(sides) * total]
-                if not only_trained:
-                    streamed = self._reader(chunk, rebuilding, count=True)
-                    rows = streamed.values
-            for side, part in zip(sides, logits.chunk(len(sides), dim=1)):
+                logits = knowing.logits(seen, chunk, *shares)
+                rebuilding = None if only_trained else self._reader(chunk, self._rebuilding, count=True)
+            for side, part in zip(sides, logits.split(total, dim=1)):
                 gathered.add(side, part, valid, start)
             for side in baselines:
                 assert self.baselines is not None
                 gathered.add(side, self.baselines.logits(side, chunk), valid, start)
-            if only_trained:
-                continue
-            rebuilt = self.sae.restore(rows + self.sae.decoder_bias)
-            error = (rebuilt - chunk).to(sums).square().sum(1)
-            spread = (chunk - self.sae.mean).to(sums).square().sum(1)
-            assert streamed.active is not None
-            pool(sums, torch.stack([error, spread, streamed.active], 1), valid, start)
+            if rebuilding is not None:
+                pool(sums, self._rebuilt(chunk, rebuilding), valid, start)
         if self.generic is not None and not only_trained:
             gathered.add_generic(self.generic, estimate)
         count = valid.sum(1, keepdim=True)
@@ -236,8 +226,8 @@ class Readout(
             by_side = {side: self.baselines.clip_logits(side, x, valid) for side in baselines if self.baselines}
             if knowing is None:  # probes that know the noise have seen them
                 by_side |= zip(sides, on_peaks.split(total, 1))
-        for side, shares in gathered.give_clips_one_value(valid, by_side, self.generic).items():
-            items_of[side] |= shares
+        for side, of_clips in gathered.give_clips_one_value(valid, by_side, self.generic).items():
+            items_of[side] |= of_clips
         if self.tempo is not None:
             for side, tempos in gathered.add_tempo(self.tempo, valid).items():
                 items_of[side]["tempo"] = (tempos * valid[..., None]).sum(1) / count
@@ -314,6 +304,23 @@ class Readout(
         else:
             valid = mask.to(x.device, torch.bool).expand(x.shape[:2])
         return x, valid
+
+    def _read_clean(self, chunk: Tensor, only_trained: bool) -> tuple[Tensor, Streamed | None]:
+        """Stacked logits of the probes, and of the controls where they are wanted too with what rebuilds latents."""
+        if only_trained:
+            return self._logits(chunk, len(self.probes.bias)), None
+        streamed = self._reader(chunk, count=True)
+        logits = self._finish(streamed.values[:, : self._rebuilding.start], streamed.rms)
+        return logits, streamed._replace(values=streamed.values[:, self._rebuilding])
+
+    def _rebuilt(self, chunk: Tensor, streamed: Streamed) -> Tensor:
+        """[N, 3] of latents [N, C]: squared error of the autoencoder, squared distance to the mean, active features."""
+        wanted = wide(chunk)
+        rebuilt = self.sae.restore(streamed.values + self.sae.decoder_bias)
+        error = (rebuilt - chunk).to(wanted).square().sum(1)
+        spread = (chunk - self.sae.mean).to(wanted).square().sum(1)
+        assert streamed.active is not None
+        return torch.stack([error, spread, streamed.active], 1)
 
     def _on_peaks(self, latents: Tensor, valid: Tensor) -> Tensor:
         """Stacked logits [B, 2 sum of K] of probes and controls on the peaks of items; [B, 0] where none sees them."""
