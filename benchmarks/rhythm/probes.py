@@ -1,18 +1,15 @@
 """What the probes of rhythm, harmony and instruments are worth on held-out pieces.
 
-    python -m benchmarks.rhythm.pieces --work FOLDER --pieces 18000
-    python -m benchmarks.mini_training.music --work FOLDER --out FOLDER/joined
-    python -m benchmarks.rhythm.probes --work FOLDER
+    python -m benchmarks.rhythm.probes --work FOLDER --larger LARGER
 
-The figures go to FOLDER/figures.json. Beside the accuracies that `trace fit probes` reports stand those that music is
-judged by: F1 of onsets at 50 ms (peaks of the onset probability, threshold chosen on the validation pieces), tempo
-within 4 %, octave-folded, over windows and over clips as a whole, key by MIREX's score. Pitch is that of the shipped
-readout, against the notes of frames in which one sounds alone. The place in the beat has a probe of its own, which no
-readout brings.
+The folders are those of `benchmarks.mini_training.music`. The figures go to FOLDER/figures.json. Beside the accuracies
+that `trace fit probes` reports stand those that music is judged by: F1 of onsets at 50 ms (peaks of the onset
+probability, threshold chosen on the validation pieces), tempo within 4 %, octave-folded, over windows and over clips as
+a whole, key by MIREX's score. Pitch is that of the shipped readout, against the notes of frames in which one sounds
+alone. The place in the beat has a probe of its own, which no readout brings.
 """
 
 import argparse
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -27,6 +24,7 @@ from benchmarks.rhythm.labels import mirex_key, onset_f1
 from benchmarks.rhythm.pieces import FIRST_SEEDS, SECONDS, TEXTURES, texture_of
 from probes.attributes.chord import NONE
 from probes.attributes.onset import score_onsets
+from probes.attributes.score import Score
 from probes.attributes.tempo import near
 from probes.corpus import Corpus
 from probes.corpus.folder import CorpusFile
@@ -83,7 +81,7 @@ def mean_interval(values: np.ndarray) -> list[float]:
 
 def tempo_hits(readout: Readout, pieces: Sequence[tuple[CorpusFile, Any]], kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Of each piece the share of windows within 4 %, octaves apart, and whether the class of their mean is."""
-    bins, wanted = readout.bins["tempo"], [score_example(seed_of(file), SECONDS).tempo for file, _ in pieces]
+    bins, wanted = readout.bins["tempo"], [score(file).tempo for file, _ in pieces]
     by_frame = [bins.values_at(reading.values[kind]["tempo"][0].numpy()) for _, reading in pieces]
     of_clip = np.array([bins.centers[int(reading.pooled[kind]["tempo"][0].argmax())] for _, reading in pieces])
     # Windows are equally long to a frame, so that frames weigh them alike.
@@ -91,32 +89,46 @@ def tempo_hits(readout: Readout, pieces: Sequence[tuple[CorpusFile, Any]], kind:
     return windows, near(of_clip, np.array(wanted, dtype=float)).astype(float)
 
 
-def figures(readout: Readout, corpus: Corpus) -> dict[str, Any]:
-    """The figures that music is judged by, for every kind of probe."""
-    rate = corpus.frame_rate
+def figures(folder: Path) -> dict[str, Any]:
+    """What the readout of a folder was reported to be worth, and the figures of every kind of its probes."""
+    corpus, readout = Corpus.open(folder / "corpus"), Readout.from_pretrained(folder / "readout")
     val, test = read(readout, corpus, "val"), read(readout, corpus, "test")
-    scores = {file.name: score_example(seed_of(file), SECONDS) for file, _ in itertools.chain(val, test)}
-    starts = {"val": [score_onsets(scores[file.name]) for file, _ in val]}
-    starts["test"] = [score_onsets(scores[file.name]) for file, _ in test]
-    result: dict[str, Any] = {}
+    by_kind: dict[str, Any] = {}
     for kind in KINDS:
-        by_threshold = [mean_f1(onset_curves(val, kind), starts["val"], t, rate).mean() for t in THRESHOLDS]
-        best = float(THRESHOLDS[int(np.argmax(by_threshold))])
-        curves = onset_curves(test, kind)
-        f1 = mean_f1(curves, starts["test"], best, rate)
         clips = {name: clip_hits(readout, corpus, test, kind, name) for name in readout.clips}
-        clips["tempo"], of_clips = tempo_hits(readout, test, kind)
-        keys = [(int(reading.classes[kind]["key"][0, 0]), scores[file.name].key) for file, reading in test]
-        result[kind] = {
-            "onset F1": [float(f1.mean()), *mean_interval(f1), best],
-            "key MIREX": float(np.mean([mirex_key(one, key[0] + 12 * key[1]) for one, key in keys if key])),
-            "tempo, windows": [float(clips["tempo"].mean()), *mean_interval(clips["tempo"])],
-            "tempo, clips": [float(of_clips.mean()), *mean_interval(of_clips)],
-            "chord": chord_figure(readout, corpus, test, kind),
-            "by texture": {name: by_texture(hits, test) for name, hits in clips.items()},
-            "as composed": {name: as_composed(hits, test) for name, hits in clips.items()},
-        }
-    return result
+        found: dict[str, Any] = {}
+        if readout.tempo is not None:
+            clips["tempo"], of_clips = tempo_hits(readout, test, kind)
+            found["tempo, windows"] = [float(clips["tempo"].mean()), *mean_interval(clips["tempo"])]
+            found["tempo, clips"] = [float(of_clips.mean()), *mean_interval(of_clips)]
+        if "onset" in readout.attributes:
+            found["onset F1"] = onset_figure(val, test, kind, corpus.frame_rate)
+        if "chord" in readout.attributes:
+            found["chord"] = chord_figure(readout, corpus, test, kind)
+        if "key" in readout.attributes:
+            keys = [(int(reading.classes[kind]["key"][0, 0]), score(file).key) for file, reading in test]
+            found["key MIREX"] = float(np.mean([mirex_key(one, key[0] + 12 * key[1]) for one, key in keys if key]))
+        found["by texture"] = {name: by_texture(hits, test) for name, hits in clips.items()}
+        found["as composed"] = {name: as_composed(hits, test) for name, hits in clips.items()}
+        by_kind[kind] = found
+    files = {split: len(corpus.files(split)) for split in ("train", "val", "test")}
+    return {"files": files, "probes": readout.report["probes"], "music": by_kind}
+
+
+def score(file: CorpusFile) -> Score:
+    """The notes of a piece."""
+    return score_example(seed_of(file), SECONDS)
+
+
+def onset_figure(
+    val: Sequence[tuple[CorpusFile, Any]], test: Sequence[tuple[CorpusFile, Any]], kind: str, rate: float
+) -> list[float]:
+    """F1 of onsets on test pieces, its interval, and the threshold that is the best on validation pieces."""
+    starts, checked = ([score_onsets(score(file)) for file, _ in pieces] for pieces in (test, val))
+    curves = onset_curves(val, kind)
+    best = float(max(THRESHOLDS, key=lambda threshold: mean_f1(curves, checked, threshold, rate).mean()))
+    f1 = mean_f1(onset_curves(test, kind), starts, best, rate)
+    return [float(f1.mean()), *mean_interval(f1), best]
 
 
 def chord_figure(readout: Readout, corpus: Corpus, pieces: Sequence[tuple[CorpusFile, Any]], kind: str) -> list[float]:
@@ -190,18 +202,17 @@ def pitch_figures(corpus: Corpus) -> dict[str, list[float]]:
 def main() -> None:
     """Fit and judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="folder of the pieces and the probes on them")
+    parser.add_argument("--larger", type=Path, required=True, help="folder of the larger set and the probes on it")
     options = parser.parse_args()
     corpus = Corpus.open(options.work / "corpus")
     place = options.work / "beat"
     if not (place / "config.json").exists():
         # One pass is enough to see whether a frame says where in the beat it lies.
         fit_probes(corpus, open_sae("mini"), place, fit_bins(corpus, ("beat",)), replace(PROBES, epochs=1))
-    readout, beat = (Readout.from_pretrained(options.work / name) for name in ("readout", "beat"))
-    files = {split: len(corpus.files(split)) for split in ("train", "val", "test")}
-    probes = readout.report["probes"] | beat.report["probes"]
-    content = {"files": files, "probes": probes, "music": figures(readout, corpus)}
-    write_json(options.work / "figures.json", content | {"pitch": pitch_figures(corpus)})
+    beat = Readout.from_pretrained(place).report["probes"]
+    parts = {"of the set": figures(options.work), "of the larger set": figures(options.larger)}
+    write_json(options.work / "figures.json", parts | {"beat": beat, "pitch": pitch_figures(corpus)})
 
 
 if __name__ == "__main__":

@@ -28,8 +28,6 @@ class Attribute:
         names: Names of the classes of an attribute whose values are class numbers.
         grid: "frame", "window" or "clip": one value for each frame, for each window (`probes.attributes.windows`) or
             for a whole clip, the same in all its frames.
-        by_peaks: Whether the probe of an attribute with one value for a clip sees the peaks of its frames' inputs and
-            not their mean (`probes.readout.pooling`).
         threshold: Frames measured with less confidence are masked.
         measurable: Whether it can be measured on audio.
         notated: Whether a score can say it, so that `of_score` gives exact values.
@@ -41,7 +39,6 @@ class Attribute:
     count: ClassVar[int] = 20
     names: ClassVar[tuple[str, ...]] = ()
     grid: ClassVar[str] = "frame"
-    by_peaks: ClassVar[bool] = False
     threshold: float = 0.5
     measurable: ClassVar[bool] = True
     notated: ClassVar[bool] = False

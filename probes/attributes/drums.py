@@ -14,7 +14,6 @@ class Drums(Attribute):
     scales = ("names",)
     names = ("no drums", "drums")
     grid = "clip"
-    by_peaks = True
     measurable = False
     notated = True
 

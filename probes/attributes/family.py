@@ -16,7 +16,6 @@ class Family(Attribute):
         "keyboard", "mallet", "organ", "guitar", "bass", "bowed", "plucked", "voice", "brass", "reed", "flute", "synth",
     )  # fmt: skip
     grid = "clip"
-    by_peaks = True
     measurable = False
     notated = True
 

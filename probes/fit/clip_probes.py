@@ -1,14 +1,13 @@
-"""Probes of attributes with one value for a clip: softmax regression on the mean of a clip's inputs, or on their peaks.
+"""Probes of attributes with one value for a clip: softmax regression on what is taken together of its frames' inputs.
 
-A probe is linear, so that its logits on the mean input are the mean of its logits over the frames. Those of some
-attributes see peaks instead (`probes.readout.pooling`). A clip counts once, however long it is.
-There are few of them, so the loss has a ridge penalty, which makes its minimum a single one; how strong it is is chosen
-on the val split, whose clips are then learned from too.
+That is their peaks (`probes.readout.pooling`); for probes that know the noise, which are told what is read in peaks, it
+is their mean. A clip counts once, however long it is. There are few of them, so the loss has a ridge penalty, which
+makes its minimum a single one; how strong it is is chosen on the val split, whose clips are then learned from too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ from probes.corpus.labels import Labels, clip_labels
 from probes.fit.probe_metrics import Predictions, of_clips
 from probes.fit.probe_training import Block
 from probes.readout.inputs import Inputs
-from probes.readout.pooling import stretches
+from probes.readout.pooling import peaks, stretches
 
 PENALTIES = tuple(10 ** (-half / 2) for half in range(-2, 9))
 """Strengths of the penalty on weights of standardised inputs, strongest first."""
@@ -38,38 +37,41 @@ class ClipProbe(NamedTuple):
 class ClipData(NamedTuple):
     """The files of one split."""
 
-    pooled: Mapping[bool, Tensor]
-    """What probes see of them by whether it is peaks, as `clip_inputs` gives it."""
+    inputs: Tensor
+    """[files, inputs] what probes see of each."""
     labels: Mapping[str, Labels]
     """For each table of labels, [files, attributes], -1 where a file has none."""
 
-    def labelled(self, table: str, column: int, by_peaks: bool) -> tuple[Tensor, Tensor]:
-        """What it sees of the files that have a label of an attribute, and these labels."""
-        inputs = self.pooled[by_peaks]
-        labels = torch.from_numpy(self.labels[table][:, column].astype(np.int64)).to(inputs.device)
+    def labelled(self, table: str, column: int) -> tuple[Tensor, Tensor]:
+        """Inputs of the files that have a label of an attribute, and these labels."""
+        labels = torch.from_numpy(self.labels[table][:, column].astype(np.int64)).to(self.inputs.device)
         known = labels >= 0
-        return inputs[known], labels[known]
+        return self.inputs[known], labels[known]
+
+
+Pool = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
+"""From what is seen of frames, a function [n, C] -> [n, D], and latents [F, C] of a clip: what is taken of it [D]."""
+
+
+def mean(see: Callable[[Tensor], Tensor], latents: Tensor) -> Tensor:
+    """Mean [D] of the inputs `see(frames)` [n, D] of latents [F, C]."""
+    total: Tensor = sum(see(part).sum(0) for part in stretches(latents))  # type: ignore[assignment]
+    return total / len(latents)
 
 
 @torch.no_grad()
-def clip_inputs(
-    inputs: Inputs, arrays: Sequence[np.ndarray], device: torch.device, ways: Collection[bool]
-) -> dict[bool, Tensor]:
-    """Inputs of each file, [files, inputs], by whether they are the peaks of its frames' inputs or their mean.
+def clip_inputs(inputs: Inputs, arrays: Sequence[np.ndarray], device: torch.device, pool: Pool = peaks) -> Tensor:
+    """What is taken together of the inputs of each file's frames, [files, inputs].
 
     Args:
-        inputs: What probes see.
+        inputs: What probes see of frames.
         arrays: Latents [frames, C] of each file.
         device: Where to compute.
-        ways: True for peaks, False for means, or both, of which the features are computed once.
+        pool: How the frames are taken together.
     """
-    found = {by_peaks: torch.zeros(len(arrays), inputs.width, device=device) for by_peaks in ways}
+    found = torch.empty(len(arrays), inputs.width, device=device)
     for row, array in enumerate(arrays):
-        parts = stretches(torch.from_numpy(np.array(array, np.float32)).to(device))
-        for part in parts:
-            features = inputs.features(part)
-            for by_peaks, pooled in found.items():
-                pooled[row] += features.amax(0) / len(parts) if by_peaks else features.sum(0) / len(array)
+        found[row] = pool(inputs.features, torch.from_numpy(np.array(array, np.float32)).to(device))
     return found
 
 
@@ -85,7 +87,6 @@ def fit_blocks(
     blocks: Sequence[Block],
     classes: Mapping[str, int],
     levels: int,
-    by_peaks: Collection[str] = (),
     on_probe: Callable[[], None] = lambda: None,
 ) -> dict[tuple[str, str], ClipProbe]:
     """The probe of every block and attribute.
@@ -96,15 +97,14 @@ def fit_blocks(
         blocks: Which table each learns, and whether it sees the last `levels` inputs.
         classes: Number of classes of each attribute, in the order of the labels' columns.
         levels: Number of inputs at the end that not every block sees.
-        by_peaks: Attributes whose probes see peaks.
         on_probe: Called after each probe.
     """
     found = {}
-    body = next(iter(train.pooled.values())).shape[1] - levels
+    body = train.inputs.shape[1] - levels
     for block in blocks:
         seen = slice(None) if block.level else slice(body)
         for column, (name, count) in enumerate(classes.items()):
-            learned, checked = (data.labelled(block.table, column, name in by_peaks) for data in (train, val))
+            learned, checked = (data.labelled(block.table, column) for data in (train, val))
             learned, checked = ((x[:, seen], y) for x, y in (learned, checked))
             found[block.name, name] = fit_softmax(learned, checked, count)
             on_probe()
@@ -115,13 +115,11 @@ def predict_clips(
     test: ClipData,
     probes: Mapping[tuple[str, str], ClipProbe],
     attributes: Sequence[str],
-    by_peaks: Collection[str] = (),
 ) -> dict[tuple[str, str], Predictions]:
     """Predictions of true labels by the probe of each block and attribute."""
     found = {}
     for (block, name), probe in probes.items():
-        inputs = test.pooled[name in by_peaks]
-        logits = inputs[:, : probe.weight.shape[1]] @ probe.weight.t() + probe.bias
+        logits = test.inputs[:, : probe.weight.shape[1]] @ probe.weight.t() + probe.bias
         shares = logits.double().softmax(-1).cpu().numpy()
         found[block, name] = of_clips(test.labels["labels"][:, attributes.index(name)].astype(np.int64), shares)
     return found

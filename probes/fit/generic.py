@@ -25,8 +25,7 @@ def fit_generic(
 ) -> GenericDirections:
     """Draw and cut `count` directions for each attribute over the frames of the train split that have its label.
 
-    An attribute with one value for a clip is cut over clips, at the mean projections of their frames, or at their peaks
-    where its probe sees these.
+    An attribute with one value for a clip is cut over clips, at the peaks of their frames' projections.
 
     Args:
         corpus: The one the readout was trained on.
@@ -48,9 +47,7 @@ def fit_generic(
             found = read.classes[TRAINED][name][0].cpu().numpy()[known]
             projected = latents @ directions[column].T
             if edges.grid == "clip" and len(found):
-                whole = torch.from_numpy(projected)
-                pooled = peaks(torch.clone, whole) if name in readout.by_peaks else whole.mean(0)
-                projections[name].append(pooled.numpy()[None])
+                projections[name].append(peaks(torch.clone, torch.from_numpy(projected)).numpy()[None])
                 classes[name].append(found[:1])
             else:
                 projections[name].append(projected[known])

@@ -15,7 +15,7 @@ from probes.corpus.labels import Labels, check_enough, class_labels
 from probes.corpus.noising import noised, straight_shares
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
-from probes.fit.clip_probes import ClipProbe, fit_blocks, predict_clips
+from probes.fit.clip_probes import ClipProbe, fit_blocks, mean, predict_clips
 from probes.fit.probe_fit import (
     SAMPLE,
     clip_data,
@@ -151,7 +151,7 @@ def train_level(
         by_block = {"probes": joined(trainer, kept), "controls": trainer.probes("controls")}
     clips: dict[tuple[str, str], ClipProbe] = {}
     if readout.clips:
-        data = clip_data(seen, arrays, tables, [names.index(name) for name in readout.clips], device, {False})
+        data = clip_data(seen, arrays, tables, [names.index(name) for name in readout.clips], device, mean)
         blocks = [Block("probes"), Block("controls", "shuffled")]
         counts = {name: classes[name] for name in readout.clips}
         clips = fit_blocks(data["train"], data["val"], blocks, counts, seen.levels)

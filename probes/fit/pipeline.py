@@ -243,7 +243,6 @@ def fit_probes(
         *(sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), probed, spaces, fitted.log_rms, report, covariance),
         baselines=fitted.baselines,
         tempo=tempo,
-        by_peaks=fitted.by_peaks,
     )
     if tempo is not None:
         readout.report["probes"]["tempo"] = score_tempo(corpus, readout)

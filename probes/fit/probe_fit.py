@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from probes.attributes import get_attribute
 from probes.corpus import Corpus
 from probes.corpus.labels import Labels, check_enough, class_labels, clip_labels, shuffled_labels
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
-from probes.fit.clip_probes import ClipData, ClipProbe, clip_inputs, clip_table, fit_blocks, predict_clips
+from probes.fit.clip_probes import ClipData, ClipProbe, Pool, clip_inputs, clip_table, fit_blocks, predict_clips
 from probes.fit.probe_metrics import Predictions, accuracy, score
 from probes.fit.probe_training import FRAMES, Block, ProbeOptions, ProbeTrainer
 from probes.readout.baselines import Baselines
 from probes.readout.inputs import Inputs, raw_inputs, sae_inputs
 from probes.readout.linear import LinearProbes
+from probes.readout.pooling import peaks
 from probes.sae import SparseAutoencoder, make_sae
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ class FittedProbes(NamedTuple):
     log_rms: tuple[float, float] | None
     baselines: Baselines | None
     """Probes on raw latents and on an untrained autoencoder, where the options ask for baselines."""
-    by_peaks: tuple[str, ...]
-    """Attributes with one value for a clip whose probes see peaks."""
     report: dict[str, dict[str, Any]]
     """Per attribute: the figures of `probe_metrics.score` on the test split, and the baselines' accuracies."""
 
@@ -67,7 +65,6 @@ def fit_linear_probes(
     labels = {split: class_labels(corpus, split, bins) for split in ("train", "val", "test")}
     check_enough(labels["train"], bins, [file.frames for file in corpus.files("train")])
     frames, clips = ([name for name in bins if (bins[name].grid == "clip") == whole] for whole in (False, True))
-    by_peaks = tuple(name for name in clips if get_attribute(name).by_peaks)
     sampler = FrameSampler.of_corpus(corpus, "train", options.batch, options.seed)
     sample = torch.cat([sampler.at(step)[0] for step in range(min(SAMPLE, sampler.batches_per_epoch))]).to(device)
     log_rms = level_statistics(sae, sample)
@@ -106,13 +103,12 @@ def fit_linear_probes(
     if clips:
         steps = itertools.count(begun + 1)
         fitted: dict[tuple[str, str], ClipProbe] = {}
-        ways = {name in by_peaks for name in clips}
         for inputs, blocks in kinds:
-            data = clip_data(inputs, arrays, tables, [list(bins).index(name) for name in clips], device, ways)
+            data = clip_data(inputs, arrays, tables, [list(bins).index(name) for name in clips], device)
             counts = {name: classes[name] for name in clips}
             pair = data["train"], data["val"]
-            one = fit_blocks(*pair, blocks, counts, inputs.levels, by_peaks, lambda: tell(next(steps)))
-            found |= predict_clips(data["test"], one, clips, by_peaks)
+            one = fit_blocks(*pair, blocks, counts, inputs.levels, lambda: tell(next(steps)))
+            found |= predict_clips(data["test"], one, clips)
             fitted |= one
         names = [block.name for _, blocks in kinds for block in blocks]
         probes = {block: with_clips(classes, probes.get(block), fitted, block) for block in names}
@@ -131,7 +127,7 @@ def fit_linear_probes(
     if options.baselines:
         raw, untrained = probes["raw_latents"].cpu(), probes["untrained_sae"].cpu()
         baselines = Baselines(sae.cpu(), raw, untrained, options.seed + 1)
-    return FittedProbes(probes["probes"], probes["controls"], used, baselines, by_peaks, report)
+    return FittedProbes(probes["probes"], probes["controls"], used, baselines, report)
 
 
 def label_tables(corpus: Corpus, labels: Mapping[str, Labels], seed: int) -> dict[str, dict[str, Labels]]:
@@ -155,17 +151,17 @@ def clip_data(
     tables: Mapping[str, Mapping[str, Labels]],
     columns: Sequence[int],
     device: torch.device,
-    ways: Collection[bool],
+    pool: Pool = peaks,
 ) -> dict[str, ClipData]:
     """What clip probes see of the files of each split, with the labels of the attributes in these columns.
 
-    `ways` are those of `clip_inputs`.
+    `pool` is that of `clip_inputs`.
     """
     found, picked = {}, of_columns(tables, columns)
     for split, own in arrays.items():
         lengths = [len(array) for array in own]
         by_name = {name: clip_table(table, lengths) for name, table in picked[split].items()}
-        found[split] = ClipData(clip_inputs(inputs, own, device, ways), by_name)
+        found[split] = ClipData(clip_inputs(inputs, own, device, pool), by_name)
     return found
 
 

@@ -111,7 +111,7 @@ def _classes(readout: Readout, name: str) -> str:
     bins = readout.bins[name]
     way = ", read from the onset probe's readings over seconds" if bins.grid == "window" else ""
     if bins.grid == "clip":
-        way = f", one for a clip, from the {'peaks' if name in readout.by_peaks else 'mean'} of its frames"
+        way = ", one for a clip, from the peaks of its frames"
     return f"{len(bins)} classes, from {bins.label(0)} to {bins.label(len(bins) - 1)}{way}"
 
 

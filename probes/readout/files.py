@@ -36,10 +36,12 @@ FIELDS: Fields = {
     "sae": dict,
     "report": (dict, Null, Missing),
     "tempo": (dict, Missing),
-    "by_peaks": (list, Missing),
+    "clips": (str, Missing),
 }
 TEMPO_FIELDS: Fields = {"bins": dict, "frame_rate": float}
 MOST_CLASSES = 256
+POOLED = "peaks"
+"""What the probes of attributes with one value for a clip see, in config.json."""
 EXTRAS = ("covariance", "generic", "baselines", "noise")
 """What a readout may bring in files of its own; those of version 0.1.0 have a covariance at most."""
 FIELDS_OF_0_1 = {"lam": 0.05, "penalty": "pre_norm", "k": 32, "bandwidth": 0.1, "eps": 1e-8}
@@ -74,7 +76,7 @@ def describe(readout: Readout) -> dict[str, Any]:
         "log_rms": list(readout.log_rms) if readout.log_rms else None,
         "sae": readout.sae.config.to_dict(),
         **({} if readout.tempo is None else {"tempo": readout.tempo.to_dict()}),
-        **({"by_peaks": list(readout.by_peaks)} if readout.by_peaks else {}),
+        **({"clips": POOLED} if readout.clips else {}),
     } | {name: True for name in EXTRAS if getattr(readout, name) is not None}
 
 
@@ -182,7 +184,6 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         "baselines": baselines,
         "noise": noise,
         "tempo": read_tempo(config_path, config["tempo"]) if "tempo" in config else None,
-        "by_peaks": config.get("by_peaks", ()),
     }
 
 
@@ -206,10 +207,11 @@ def check_config(path: Path, config: dict[str, Any]) -> None:
     if level is not None and len(level) != 2:
         raise InputError(f"{path}, log_rms: it must be a mean and a standard deviation")
     require_each(f"{path}, spaces", config["spaces"], str)
-    require_each(f"{path}, by_peaks", config.get("by_peaks", []), str)
-    if "at_onsets" in config:
+    require_each(f"{path}, attributes", config["attributes"], dict)
+    of_clips = [name for name, own in config["attributes"].items() if own.get("grid") == "clip"]
+    if of_clips and config.get("clips") != POOLED:
         raise InputError(
-            f"{path} is of a version that was never released, which pooled at onsets: fit the readout anew"
+            f"{path} is of a version that was never released, whose probes of clips saw no peaks: fit the readout anew"
         )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from probes.readout.generic import GenericDirections
 from probes.readout.kinds import GENERIC
 from probes.readout.linear import LinearProbes
-from probes.readout.pooling import clip_peaks, valid_mean
+from probes.readout.pooling import clip_peaks
 from probes.readout.tempo import ONSET, TempoReader
 
 
@@ -23,7 +23,7 @@ class Reading(NamedTuple):
 
     pooled: dict[str, dict[str, Tensor]]
     """Class distribution of an item, [B, K] each: the mean over the valid frames, or for an attribute with one value
-    for a clip the softmax of their mean logits, or of the logits of their peaks; NaN for an item without a valid frame.
+    for a clip the softmax of the logits of its peaks; NaN for an item without a valid frame.
     Of the trained and the shuffled probes."""
     classes: dict[str, dict[str, Tensor]]
     """Most probable class of every frame, uint8 [B, F] each (meaningless where masked). Of an attribute with one value
@@ -46,7 +46,6 @@ class Gathering:
     Args:
         probes: The trained ones, whose attributes and classes all kinds of probe have.
         clips: Attributes with one value for a clip.
-        by_peaks: Those of them whose probes see peaks.
         sides: Kinds of probe that read.
         keep: Attributes whose distribution of every frame is kept.
         like: The latents.
@@ -56,23 +55,19 @@ class Gathering:
         self,
         probes: LinearProbes,
         clips: Sequence[str],
-        by_peaks: Sequence[str],
         sides: Sequence[str],
         keep: Sequence[str],
         like: Tensor,
     ) -> None:
         items, frames = self.shape = like.shape[:2]
-        self.probes, self.clips, self.by_peaks = probes, clips, by_peaks
+        self.probes, self.clips, self.sides = probes, clips, sides
         kinds = probes.classes
 
         def empty(dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
             return {side: {name: like.new_empty(items, frames, dtype=dtype) for name in kinds} for side in sides}
 
         self.pooled = {side: like.new_zeros(items, sum(kinds.values()), dtype=wide(like)) for side in sides}
-        self.clip_logits = {
-            side: {name: like.new_empty(items, frames, kinds[name], dtype=wide(like)) for name in clips}
-            for side in sides
-        }
+        self.logits = {side: torch.zeros_like(sums) for side, sums in self.pooled.items()}
         self.classes, self.values = empty(torch.uint8), empty(torch.float32)
         self.distributions = {
             side: {
@@ -89,14 +84,14 @@ class Gathering:
         stacked = logits.to(wide(logits))
         shares = self.probes.probabilities(stacked)
         pool(self.pooled[side], shares, valid, start)
+        if self.clips:
+            pool(self.logits[side], stacked, valid, start)
         for name, own in self.probes.split(shares).items():
             self.values[side][name].view(-1)[part] = own @ self.scales[name].to(own)
             if name in self.distributions[side]:
                 self.distributions[side][name].flatten(0, 1)[part] = own
         for name, own in self.probes.split(stacked).items():
             self.classes[side][name].view(-1)[part] = own.argmax(-1).to(torch.uint8)
-            if name in self.clip_logits[side]:
-                self.clip_logits[side][name].flatten(0, 1)[part] = own
 
     def add_generic(self, generic: GenericDirections, x: Tensor) -> None:
         """Add what the generic directions read in latents [B, F, C]."""
@@ -126,32 +121,30 @@ class Gathering:
 
         Args:
             valid: [B, F] bool, the frames that count.
-            on_peaks: By kind of probe its stacked logits [B, sum of K] on peaks; a kind without them has mean logits.
+            on_peaks: By kind of probe its stacked logits [B, sum of K] on peaks. Without them, as for probes that know
+                the noise, the mean of a kind's logits over the frames counts.
             generic: Directions whose readings were added.
 
         Returns:
             Of every kind of probe the class distributions of the items, {name: [B, K]}.
         """
-        found: dict[str, dict[str, Tensor]] = {side: {} for side in self.clip_logits}
+        found: dict[str, dict[str, Tensor]] = {side: {} for side in self.sides}
+        count = valid.sum(1, keepdim=True)
         for name in self.clips:
-            peaked = name in self.by_peaks
-            for side, frames in self.clip_logits.items():
-                if peaked and side in on_peaks:
-                    logits = on_peaks[side][:, self.probes.rows(name)]
-                else:
-                    logits = valid_mean(frames[name], valid)
-                shares = logits.softmax(-1)
+            for side in self.sides:
+                logits = on_peaks[side] if side in on_peaks else self.logits[side] / count
+                shares = logits[:, self.probes.rows(name)].softmax(-1)
                 found[side][name] = shares
                 self.classes[side][name][:] = shares.argmax(-1, keepdim=True).to(torch.uint8)
                 self.values[side][name][:] = (shares @ self.scales[name].to(shares))[:, None]
                 if name in self.distributions[side]:
                     self.distributions[side][name][:] = shares[:, None]
             for probe, own in self.values.items():
-                if probe in self.clip_logits or generic is None:
+                if probe in self.sides or generic is None:
                     continue
                 n = int(probe.removeprefix(f"{GENERIC}-")) - 1
                 readings = own[name][..., None]
-                whole = clip_peaks(torch.clone, readings, valid) if peaked else valid_mean(readings, valid)
+                whole = clip_peaks(torch.clone, readings, valid)
                 self.values[probe][name] = whole.expand(self.shape)
                 self.classes[probe][name] = generic.cut(name, n, whole).expand(self.shape)
         return found

@@ -55,7 +55,6 @@ def join_readouts(readouts: Sequence[Readout]) -> Readout:
         join_directions(readouts),
         noise=join_noise(readouts, classes),
         tempo=next((readout.tempo for readout in readouts if readout.tempo is not None), None),
-        by_peaks=[name for readout in readouts for name in readout.by_peaks],
     )
 
 

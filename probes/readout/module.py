@@ -56,13 +56,11 @@ class Readout(
         baselines: Probes that do without the trained autoencoder; None likewise.
         noise: Probes that know the noise, for noisy latents; None likewise.
         tempo: Reads tempo from the readings of onsets, as one more attribute, which has no probe; None likewise.
-        by_peaks: Attributes with one value for a clip whose probes see the peaks of the features
-            (`probes.readout.pooling`); the others' see their mean.
 
     Attributes:
         attributes: Names of the attributes that have a probe, in order.
         bins: Classes of every attribute that is read.
-        clips: Attributes with one value for a clip.
+        clips: Attributes with one value for a clip, whose probes see peaks of the features (`probes.readout.pooling`).
         ordered: Attributes whose classes are a scale.
     """
 
@@ -82,7 +80,6 @@ class Readout(
         baselines: Baselines | None = None,
         noise: NoiseAware | None = None,
         tempo: TempoReader | None = None,
-        by_peaks: Sequence[str] = (),
     ) -> None:
         super().__init__()
         hidden, channels = sae.config.hidden, sae.config.channels
@@ -95,8 +92,6 @@ class Readout(
             raise InputError(f"the covariance of the latents must be {channels} x {channels} finite numbers")
         if tempo is not None and (ONSET not in bins or "tempo" in bins):
             raise InputError("tempo is read from onsets: the probes must read onset, and not tempo")
-        if not all(name in bins and bins[name].grid == "clip" for name in by_peaks):
-            raise InputError("peaks are read of attributes that the probes read, with one value for a clip")
         if max(probes.classes.values()) > 256:
             raise InputError("an attribute has more than 256 classes: use fewer bins")
         self.sae = sae
@@ -106,7 +101,6 @@ class Readout(
         self.spaces = tuple(spaces)
         self.attributes = probes.attributes
         self.clips = tuple(name for name, own in self.bins.items() if own.grid == "clip")
-        self.by_peaks = tuple(by_peaks)
         self.ordered = tuple(name for name, own in self.bins.items() if own.ordered)
         self.log_rms = log_rms
         self.report = dict(report or {})
@@ -143,8 +137,7 @@ class Readout(
     def forward(self, latents: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Latents [B, F, C], valid frames [B, F] bool or None for all -> class distributions of items {name: [B, K]}.
 
-        Means over the frames; of an attribute with one value for a clip the softmax of the mean logits, or of the
-        logits of the peaks.
+        Means over the frames; of an attribute with one value for a clip the softmax of the logits of its peaks.
         """
         return self.read(latents, mask, only_trained=True).pooled[TRAINED]
 
@@ -165,7 +158,7 @@ class Readout(
     def clip_logits(self, latents: Tensor) -> Tensor:
         """Latents [F, C] of one clip -> stacked logits [F, sum of K] of the trained probes.
 
-        As `logits`; those of attributes that see the peaks of the clip are the same in all frames.
+        As `logits`; those of attributes with one value for a clip are those of its peaks, in all frames.
         """
         x, valid = self._inputs(latents[None], None)
         logits = self.logits(latents)
@@ -198,7 +191,7 @@ class Readout(
         shares = noise or (1.0, 0.0)
         estimate = x if knowing is None else knowing.inputs.estimate(x, *shares)
         total, sides = len(self.probes.bias), (TRAINED,) if only_trained else (TRAINED, SHUFFLED)
-        gathered = Gathering(self.probes, self.clips, self.by_peaks, (*sides, *baselines), keep, x)
+        gathered = Gathering(self.probes, self.clips, (*sides, *baselines), keep, x)
         on_peaks = self._on_peaks(estimate, valid)
         # Squared error, squared distance to the mean, active features.
         sums = x.new_zeros(len(x), 3, dtype=wide(x))
@@ -222,7 +215,7 @@ class Readout(
         count = valid.sum(1, keepdim=True)
         items_of = {side: self.probes.split(pooled / count) for side, pooled in gathered.pooled.items()}
         by_side: dict[str, Tensor] = {}
-        if self.by_peaks:
+        if self.clips:
             by_side = {side: self.baselines.clip_logits(side, x, valid) for side in baselines if self.baselines}
             if knowing is None:  # probes that know the noise have seen them
                 by_side |= zip(sides, on_peaks.split(total, 1))
@@ -324,14 +317,14 @@ class Readout(
 
     def _on_peaks(self, latents: Tensor, valid: Tensor) -> Tensor:
         """Stacked logits [B, 2 sum of K] of probes and controls on the peaks of items; [B, 0] where none sees them."""
-        if not self.by_peaks:
+        if not self.clips:
             return latents.new_empty(len(latents), 0)
         seen = clip_peaks(sae_inputs(self.sae, self.log_rms).features, latents, valid)
         return torch.cat([self.probes(seen), self.controls(seen)], 1)
 
     def _with_peaks(self, logits: Tensor, on_peaks: Tensor, items: Tensor) -> Tensor:
-        """Stacked logits [N, sum of K] of frames, those of attributes that see peaks being of their items [N]."""
-        for name in self.by_peaks:
+        """Stacked logits [N, sum of K] of frames, those of attributes of clips being of their items [N]."""
+        for name in self.clips:
             rows = self.probes.rows(name)
             logits[:, rows] = on_peaks[items, rows].to(logits)
         return logits

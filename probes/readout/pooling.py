@@ -1,8 +1,8 @@
-"""What the probe of an attribute with one value for a clip sees of it: the mean of its frames' inputs, or their peaks.
+"""What the probe of an attribute with one value for a clip sees of it: the peaks of its frames' inputs.
 
-Peaks are the largest value of each input in stretches of a few seconds, mean over the stretches. In them an attack, or
+They are the largest value of each input in stretches of a few seconds, mean over the stretches. In them an attack, or
 the few notes of one instrument among others, counts as much as what sounds all the time (`benchmarks.rhythm.pooling`).
-Of a single frame both are its inputs.
+Those of a single frame are its inputs.
 """
 
 from __future__ import annotations
@@ -34,9 +34,3 @@ def peaks(see: Callable[[Tensor], Tensor], latents: Tensor, stretch: int = STRET
 def clip_peaks(see: Callable[[Tensor], Tensor], latents: Tensor, valid: Tensor) -> Tensor:
     """Peaks [B, D] over the valid frames, bool [B, F], of each item of latents [B, F, C]."""
     return torch.stack([peaks(see, own[known]) for own, known in zip(latents, valid)])
-
-
-def valid_mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean [B, K] of values [B, F, K] over the valid frames, bool [B, F]. NaN for an item without one."""
-    kept = torch.where(valid[..., None], values, 0)
-    return kept.sum(1) / valid.sum(1, keepdim=True)

@@ -12,10 +12,10 @@ from probes.corpus import Corpus
 from probes.corpus.labels import check_enough, clip_labels
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
-from probes.fit.clip_probes import clip_inputs, fit_softmax
+from probes.fit.clip_probes import clip_inputs, fit_softmax, mean
 from probes.fit.pipeline import fit_bins, fit_probes
 from probes.fit.probe_training import ProbeOptions
-from probes.readout.inputs import Inputs
+from probes.readout.inputs import Inputs, sae_inputs
 from probes.readout.kinds import SHUFFLED, TRAINED
 from probes.sae import ReluConfig, make_sae
 
@@ -87,7 +87,7 @@ def test_progress_counts_the_probes_of_clips_too(fitted: tuple[Corpus, Path, Rea
     assert done[-5:] == (16, 17, 18, 19, 20)
 
 
-def test_a_clip_is_read_from_the_mean_logits_of_its_frames(fitted: tuple[Corpus, Path, Readout]) -> None:
+def test_a_clip_is_read_from_the_peaks_of_its_frames(fitted: tuple[Corpus, Path, Readout]) -> None:
     corpus, folder, _ = fitted
     readout = Readout.from_pretrained(folder)
     assert readout.bins["key"].grid == "clip"
@@ -106,9 +106,11 @@ def test_a_clip_is_read_from_the_mean_logits_of_its_frames(fitted: tuple[Corpus,
     assert (read.classes[TRAINED]["loudness"] != read.classes[TRAINED]["loudness"][:, :1]).any()
     whole = readout.frames(latents)["key"]
     assert torch.equal(whole, whole[:, :1].expand_as(whole))
-    logits = readout.logits(latents.flatten(0, 1))[:, readout.probes.rows("key")].view(*latents.shape[:2], -1)
-    torch.testing.assert_close(readout(latents, mask)["key"], logits[:, :15].mean(1).softmax(-1))
-    single = logits.argmax(-1)
+    rows = readout.probes.rows("key")
+    features = sae_inputs(readout.sae, readout.log_rms).features(latents[:, :15].flatten(0, 1))
+    highest = features.view(len(latents), 15, -1).amax(1)
+    torch.testing.assert_close(readout(latents, mask)["key"], readout.probes(highest)[:, rows].softmax(-1))
+    single = readout.logits(latents.flatten(0, 1))[:, rows].view(*latents.shape[:2], -1).argmax(-1)
     truth = torch.arange(12)[:, None]
     assert (read.classes[TRAINED]["key"][:, :1] == truth).float().mean() > 0.8
     assert (single == truth).float().mean() < 0.8
@@ -153,7 +155,7 @@ def test_a_clip_counts_once_however_long_it_is(tmp_path: Path) -> None:
     arrays = [random.normal(size=(8, 4)).astype(np.float32) + 2 * np.eye(4, dtype=np.float32)[k] for k in labels]
     doubled = [np.concatenate([array, array]) if n % 2 else array for n, array in enumerate(arrays)]
     inputs = Inputs(lambda x: x.clone(), 4)
-    means = [clip_inputs(inputs, own, torch.device("cpu"), {False})[False] for own in (arrays, doubled)]
+    means = [clip_inputs(inputs, own, torch.device("cpu"), mean) for own in (arrays, doubled)]
     torch.testing.assert_close(*means)
     probe = fit_softmax((means[0][:40], labels[:40]), (means[0][40:], labels[40:]), 5)
     logits = means[0][40:] @ probe.weight.t() + probe.bias

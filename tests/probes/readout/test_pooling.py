@@ -1,4 +1,4 @@
-"""Attributes of clips whose probes see peaks: of clips that tell their family for a moment and mislead all the time."""
+"""Probes of clips see peaks: of clips that tell their family for a moment and mislead all the time."""
 
 import json
 from pathlib import Path
@@ -17,10 +17,10 @@ from probes.corpus import Corpus
 from probes.corpus.noising import noised, straight_shares
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
-from probes.fit.clip_probes import clip_inputs
+from probes.fit.clip_probes import clip_inputs, fit_softmax, mean
 from probes.fit.pipeline import fit_bins, fit_probes
 from probes.fit.probe_training import FRAMES, ProbeOptions
-from probes.readout.inputs import Inputs
+from probes.readout.inputs import Inputs, sae_inputs
 from probes.readout.joining import join_readouts
 from probes.readout.kinds import RAW, SHUFFLED, TRAINED, UNTRAINED
 from probes.readout.pooling import STRETCH, clip_peaks, peaks
@@ -72,11 +72,9 @@ def clips(corpus: Corpus, split: str) -> Tensor:
     return torch.stack([torch.from_numpy(np.array(corpus.latents(file)[:LENGTH])) for file in corpus.files(split)])
 
 
-def test_a_family_that_sounds_for_a_moment_is_read(
-    fitted: tuple[Corpus, Path, Readout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_family_that_sounds_for_a_moment_is_read(fitted: tuple[Corpus, Path, Readout]) -> None:
     corpus, folder, readout = fitted
-    assert readout.by_peaks == ("family",)
+    assert readout.clips == ("family",)
     found = readout.report["probes"]["family"]
     assert found["accuracy"] > 0.8
     assert found["raw_latents"] > 0.8
@@ -85,10 +83,15 @@ def test_a_family_that_sounds_for_a_moment_is_read(
         "family: 12 classes, from keyboard to synth, one for a clip, from the peaks of its frames"
         in (folder / "README.md").read_text()
     )
-    monkeypatch.setattr(type(get_attribute("family")), "by_peaks", False)
-    mean = fit(corpus, tmp_path / "mean", ("family",))
-    assert mean.by_peaks == ()
-    assert mean.report["probes"]["family"]["accuracy"] < 0.6
+    inputs = sae_inputs(readout.sae, readout.log_rms)
+    seen, families = [], []
+    for split in ("train", "val", "test"):
+        arrays = [corpus.latents(file) for file in corpus.files(split)]
+        seen.append(clip_inputs(inputs, arrays, torch.device("cpu"), mean))
+        families.append(torch.tensor([int(corpus.labels(file, "family")[0][0]) for file in corpus.files(split)]))
+    probe = fit_softmax((seen[0], families[0]), (seen[1], families[1]), FAMILIES)
+    of_mean = (seen[2] @ probe.weight.t() + probe.bias).argmax(1)
+    assert (of_mean == families[2]).float().mean() < 0.6
 
 
 def test_a_clip_is_read_from_the_peaks_of_its_features(fitted: tuple[Corpus, Path, Readout]) -> None:
@@ -176,24 +179,18 @@ def test_noisy_states_are_read_alike_alone_and_together(fitted: tuple[Corpus, Pa
 
 
 def test_a_saved_readout_keeps_what_its_probes_see(fitted: tuple[Corpus, Path, Readout], tmp_path: Path) -> None:
-    corpus, _, readout = fitted
+    _, _, readout = fitted
     readout.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     assert Readout.from_pretrained(tmp_path).fingerprint() == readout.fingerprint()
-    for damage in (["tempo"], ["onset"], [3], "family"):
-        (tmp_path / "config.json").write_text(json.dumps(config | {"by_peaks": damage}))
-        with pytest.raises(InputError, match=r"by_peaks|peaks are read"):
+    assert config.pop("clips") == "peaks"
+    for other in ({}, {"clips": "means"}, {"by_peaks": ["family"]}):
+        (tmp_path / "config.json").write_text(json.dumps(config | other))
+        with pytest.raises(InputError, match="saw no peaks: fit the readout anew"):
             Readout.from_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(config | {"at_onsets": ["family"]}))
-    with pytest.raises(InputError, match="fit the readout anew"):
+    (tmp_path / "config.json").write_text(json.dumps(config | {"clips": ["family"]}))
+    with pytest.raises(InputError, match="clips"):
         Readout.from_pretrained(tmp_path)
-    config.pop("by_peaks")
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    plain = Readout.from_pretrained(tmp_path)
-    assert plain.fingerprint() != readout.fingerprint()
-    latents = clips(corpus, "test")
-    logits = plain.logits(latents.flatten(0, 1))[:, plain.probes.rows("family")].view(*latents.shape[:2], -1)
-    torch.testing.assert_close(plain(latents)["family"], logits.mean(1).softmax(-1))
 
 
 def test_joined_readouts_see_what_they_did(fitted: tuple[Corpus, Path, Readout]) -> None:
@@ -204,7 +201,7 @@ def test_joined_readouts_see_what_they_did(fitted: tuple[Corpus, Path, Readout])
     pitch = Readout(readout.sae, three.probes, three.controls, three.bins, ("mini",), three.log_rms)
     whole.generic = None
     joined = join_readouts([pitch, whole])
-    assert joined.by_peaks == ("family",)
+    assert joined.clips == ("family",)
     torch.testing.assert_close(joined(latents)["family"], whole(latents)["family"])
 
 
@@ -234,13 +231,8 @@ def test_peaks_lie_between_the_mean_and_the_largest(length: int, seed: int) -> N
 
 def test_a_long_file_is_seen_as_one() -> None:
     long = np.random.default_rng(0).normal(size=(FRAMES + 3, 4)).astype(np.float32)
-    inputs, arrays, cpu = Inputs(torch.clone, 4), [long, long[:7]], torch.device("cpu")
-    seen = clip_inputs(inputs, arrays, cpu, {False, True})
-    means, highest = seen[False], seen[True]
+    arguments = Inputs(torch.clone, 4), [long, long[:7]], torch.device("cpu")
+    means, highest = clip_inputs(*arguments, mean), clip_inputs(*arguments)
     np.testing.assert_allclose(means[0], long.mean(0), atol=1e-5)
     np.testing.assert_allclose(highest[0], np.mean([part.max(0) for part in np.array_split(long, 32)], 0), atol=1e-5)
     np.testing.assert_allclose(highest[1], long[:7].max(0), atol=1e-6)
-    for by_peaks in (False, True):
-        alone = clip_inputs(inputs, arrays, cpu, {by_peaks})
-        assert list(alone) == [by_peaks]
-        assert torch.equal(alone[by_peaks], seen[by_peaks])
