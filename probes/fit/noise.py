@@ -102,6 +102,7 @@ def fit_noise(
             for split in ("train", "val", "test")
         }
         probes, controls, found = train_level(readout, splits, tables, options, epochs)
+        epochs(options.epochs, options.epochs)  # without an attribute of frames, or stopped early, fewer were told
         fitted[level] = probes, controls
         rows.append(
             {

@@ -122,8 +122,13 @@ def test_an_attribute_fitted_alone_is_what_it_is_beside_others(
     """So that readouts whose attributes were learned from different pieces can be joined."""
     corpus, _, both = fitted
     options = ProbeOptions(epochs=15, batch=100, learning_rate=0.02)
-    alone = fit_probes(corpus, both.sae, tmp_path, {"key": both.bins["key"]}, options)
+    told = []
+    bins = {"key": both.bins["key"]}
+    alone = fit_probes(
+        corpus, both.sae, tmp_path, bins, options, progress=lambda *step: told.append(step), levels=[4.0]
+    )
     assert alone.attributes == ("key",)
+    assert told[-1] == ("probes of noise", 15, 15)
     rows = both.probes.rows("key")
     for mine, theirs in ((alone.probes, both.probes), (alone.controls, both.controls)):
         torch.testing.assert_close(mine.weight, theirs.weight[rows], rtol=1e-3, atol=1e-5)
