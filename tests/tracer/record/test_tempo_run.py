@@ -40,7 +40,8 @@ def test_tables_have_its_measures_and_its_nulls(run: Run) -> None:
             mine = table[table["attribute"] == "tempo"]
             assert len(mine) == 6
             assert mine["n"].iloc[-1] == 3
-        assert run.progress("endpoint", measure)["mean"].iloc[-1] == 1
+            if probe == TRAINED:
+                assert mine["mean"].iloc[-1] == 1
 
 
 def test_it_is_measured_on_what_is_heard(run: Run) -> None:
