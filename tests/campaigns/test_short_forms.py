@@ -14,7 +14,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes() -> None:
     report = Report("kill", 3)
     kill.run(report, kills=1, terms=1, interrupts=1, seed=3, names=("fit probes",))
     assert report.findings == []
-    assert report.counts["fit probes: rounds"] == 3
+    assert report.counts["fit probes: rounds"] >= 3  # more on a busy machine, where a signal may find a command done
 
 
 def test_damaged_text_is_read_or_refused() -> None:
