@@ -2,7 +2,7 @@
 
     python -m benchmarks.rhythm.pieces --work FOLDER --pieces 18000
     cp -r FOLDER LARGER
-    python -m benchmarks.rhythm.pieces --work LARGER --pieces 18000 --training 45000
+    python -m benchmarks.rhythm.pieces --work LARGER --pieces 18000 --training 32000
     python -m benchmarks.mini_training.music --work FOLDER --larger LARGER
 
 Probes on the autoencoder of the shipped readout, with labels from the notes, of clean latents and of noisy ones, joined

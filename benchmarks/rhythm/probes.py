@@ -115,6 +115,7 @@ def figures(folder: Path) -> dict[str, Any]:
     return {"files": files, "probes": readout.report["probes"], "music": by_kind}
 
 
+@cache
 def score(file: CorpusFile) -> Score:
     """The notes of a piece."""
     return score_example(seed_of(file), SECONDS)

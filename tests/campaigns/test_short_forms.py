@@ -14,7 +14,10 @@ def test_a_killed_training_goes_on_to_the_same_bytes() -> None:
     report = Report("kill", 3)
     kill.run(report, kills=1, terms=1, interrupts=1, seed=3, names=("fit probes",))
     assert report.findings == []
-    assert report.counts["fit probes: rounds"] >= 3  # more on a busy machine, where a signal may find a command done
+    counts = {name.removeprefix("fit probes: "): number for name, number in report.counts.items()}
+    assert [counts[name] for name in ("SIGKILL", "SIGTERM", "SIGINT")] == [1, 1, 1]
+    # On a busy machine a signal may come too early or too late; another round is made for it.
+    assert counts["rounds"] == 3 + counts.get("too early", 0) + counts.get("ended before the signal", 0)
 
 
 def test_damaged_text_is_read_or_refused() -> None:
