@@ -36,12 +36,16 @@ class BatchSize:
                 ends processes of the CPU instead of telling them.
             device: Device that is computed on.
             most: Clips that the generator takes at once; None is any number.
-            clips: Clips that there are for this process.
+            clips: Clips that there are.
         """
         if asked != AUTO:
             return cls(min(int(asked), most or int(asked)))
         size = LARGEST if device.startswith("cuda") else USUAL
         return cls(max(1, min(size, most or size, clips)), halving=True)
+
+    def dealt(self, clips: int, processes: int) -> int:
+        """Clips of a batch when some clips are dealt to processes; where `halving`, at most the share of one."""
+        return min(self.size, -(-clips // processes)) if self.halving else self.size
 
     def run(self, items: Sequence[Item], work: Callable[[Sequence[Item]], Result]) -> Iterator[tuple[int, Result]]:
         """How many items were done, and what was made of them, for one batch after the other.

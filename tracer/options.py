@@ -107,6 +107,8 @@ class SessionOptions(PromptOptions):
         typed=list[str],
         shown="",
     )
+    seeds = 1
+    """Clips of each prompt; an option of those runs that make several."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -71,7 +71,7 @@ class Session:
             generator.default_steps if options.steps is None else options.steps,
             seconds,
             guidance,
-            BatchSize.of(options.batch_size, device, generator.max_batch, len(prompts)),
+            BatchSize.of(options.batch_size, device, generator.max_batch, len(prompts) * options.seeds),
             pitch_tracker,
             device,
         )

@@ -149,8 +149,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         store = RunStore.open(
             folder, identity, session.prompts, about, frames=options.frames, clean=workers.is_main_process
         )
-    clips = -(-len(session.prompts) * options.seeds // workers.num_processes)
-    together = min(session.batch_size.size, clips) if session.batch_size.halving else session.batch_size.size
+    together = session.batch_size.dealt(len(session.prompts) * options.seeds, workers.num_processes)
     pending = store.pending_batches(together, workers.process_index, workers.num_processes)
     trace_batches(session, options, edits, store, pending, progress_bar and workers.is_main_process)
     workers.wait_for_everyone()

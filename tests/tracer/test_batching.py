@@ -76,3 +76,9 @@ def test_where_it_begins(asked: int | str, device: str, most: int | None, clips:
     batch = BatchSize.of(asked, device, most, clips)
     assert batch.size == size
     assert batch.halving == (asked == "auto")
+
+
+def test_a_process_is_dealt_at_most_its_share() -> None:
+    assert BatchSize(32, halving=True).dealt(33, processes=2) == 17
+    assert BatchSize(32, halving=True).dealt(500, processes=2) == 32
+    assert BatchSize(32).dealt(33, processes=2) == 32

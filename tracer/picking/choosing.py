@@ -131,7 +131,8 @@ def pick(options: PickOptions, progress_bar: bool = True) -> PickResult | None:
     } | tracker_identity(session.pitch_tracker)  # fmt: skip
     with workers.main_process_first():
         open_run(folder, "pick.json", about)
-    work = Work(session, workers, folder, goals, at, options.seeds, options.keep)
+    together = session.batch_size.dealt(options.seeds, workers.num_processes)
+    work = Work(session, workers, folder, goals, at, options.seeds, options.keep, together)
     total = len(session.prompts) * options.seeds
     with reporting(progress_bar and workers.is_main_process) as report:
         for number, prompt in enumerate(session.prompts):

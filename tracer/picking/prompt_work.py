@@ -36,6 +36,8 @@ class Work:
     at: At
     seeds: int
     keep: int
+    together: int
+    """Takes of a batch that is dealt out; the same for all processes, whatever one has halved its batches to."""
 
     def pick_prompt(self, prompt: Prompt, report: Report, done: int, total: int) -> None:
         """Read the takes of a prompt, and finish the best; nothing where that was done before.
@@ -55,8 +57,10 @@ class Work:
         chosen = [int(row["seed"]) for row in by_distance(self.rows(prompt))[: self.keep]]
         ranks = {seed: rank for rank, seed in enumerate(chosen, 1)}
         mine = chosen[self.workers.process_index :: self.workers.num_processes]
-        for start in range(0, len(mine), self.session.batch_size.size):
-            self.finish(prompt, {seed: ranks[seed] for seed in mine[start : start + self.session.batch_size.size]})
+        for _ in self.session.batch_size.run(
+            mine, lambda part: self.finish(prompt, {seed: ranks[seed] for seed in part})
+        ):
+            pass
         self.workers.wait_for_everyone()
         report("takes", done + self.seeds, total)
         if self.workers.is_main_process:
@@ -66,12 +70,10 @@ class Work:
         """The seeds of the batches that are dealt to this process, without those that were read before."""
         read = {int(row["seed"]) for row in self.rows(prompt)}
         self.workers.wait_for_everyone()  # nobody writes rows before all know what is there
-        size = self.session.batch_size.size
-        starts = range(0, self.seeds, size)[self.workers.process_index :: self.workers.num_processes]
-        batches = (
-            [seed for seed in range(start, min(start + size, self.seeds)) if seed not in read] for start in starts
-        )
-        return [batch for batch in batches if batch]
+        starts = range(0, self.seeds, self.together)[self.workers.process_index :: self.workers.num_processes]
+        batches = (range(start, min(start + self.together, self.seeds)) for start in starts)
+        unread = ([seed for seed in batch if seed not in read] for batch in batches)
+        return [batch for batch in unread if batch]
 
     def read_batch(self, prompt: Prompt, batch: Sequence[int]) -> None:
         """Read some takes at the deciding state, and write what they read as; the states of the best are kept."""

@@ -1,7 +1,7 @@
 """Takes that are chosen early: the right ones, the same ones, whatever happens on the way."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
 from support.pipelines import save
 from support.readout import tiny_readout
 from support.steering_toys import SineGenerator, linear_readout
+from torch import Tensor
 
 from probes.errors import InputError
 from tracer.clips import MEASURED
@@ -152,6 +154,55 @@ def test_takes_that_are_dealt_out_to_processes_are_those_of_one(
     assert first is not None
     pd.testing.assert_frame_equal(alone.takes, first.takes, rtol=1e-4)
     pd.testing.assert_frame_equal(alone.kept, first.kept, rtol=1e-4, atol=1e-3)
+
+
+class SmallMemory(SineGenerator):
+    """Holds so many clips at once while it generates, and while it decodes."""
+
+    def __init__(self, generated: int, decoded: int) -> None:
+        super().__init__()
+        self.generated, self.decoded = generated, decoded
+
+    def generate(self, captions: Sequence[str], seeds: Sequence[int], **rest: Any) -> Tensor:
+        if len(captions) > self.generated:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        return super().generate(captions, seeds, **rest)
+
+    def decode(self, latents: Tensor) -> np.ndarray:
+        if len(latents) > self.decoded:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        return super().decode(latents)
+
+
+def test_every_take_is_read_where_one_process_has_less_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    barrier, mine = threading.Barrier(2), threading.local()
+    given: dict[str, Any] = {
+        "wants": ["loudness=0.1"], "seeds": 16, "keep": 4, "at": "4", "batch_size": "auto", "readout": linear_readout(),
+        "pitch_tracker": "tiny", "progress_bar": False,
+    }  # fmt: skip
+    alone = run_pick(SineGenerator(), ["a", "b"], out=tmp_path / "alone", **given)
+    monkeypatch.setattr(choosing, "join_launch", lambda device: (mine.place, "cpu"))
+    generators = [SmallMemory(generated=2, decoded=1), SineGenerator()]
+
+    def process(index: int) -> PickResult | None:
+        mine.place = Place(index, barrier)
+        return run_pick(generators[index], ["a", "b"], out=tmp_path / "both", **given)
+
+    with ThreadPoolExecutor(2) as pool:
+        both, _ = pool.map(process, range(2))
+    assert alone is not None
+    assert both is not None
+    pd.testing.assert_frame_equal(alone.takes, both.takes, rtol=1e-4)
+    pd.testing.assert_frame_equal(alone.kept, both.kept, rtol=1e-4, atol=1e-3)
+
+
+def test_kept_takes_are_finished_in_halves_where_memory_runs_out(tmp_path: Path) -> None:
+    found = run_pick(
+        SmallMemory(generated=4, decoded=1), ["a", "b"], wants=["loudness=0.1"], seeds=4, keep=2, at="4",
+        batch_size="auto", readout=linear_readout(), pitch_tracker="tiny", progress_bar=False, out=tmp_path / "out",
+    )  # fmt: skip
+    assert found is not None
+    assert len(found.kept) == 4
 
 
 def test_a_diffusers_pipeline_is_read_through_the_same_hooks(tmp_path: Path) -> None:
