@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from probes.errors import InputError
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 LAUNCH = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """Variables that a launcher sets for each process."""
+LONGEST_WAIT = timedelta(days=7)
+"""How long a process waits for one that has more to do. The usual ten minutes (NCCL) or half an hour (gloo) would end
+it in the midst of the other's work."""
 
 
 def join_launch(device: str = "auto") -> tuple[PartialState, str]:
@@ -28,7 +32,7 @@ def join_launch(device: str = "auto") -> tuple[PartialState, str]:
     check_launch()
     from accelerate import PartialState
 
-    workers = PartialState(cpu=place == "cpu")
+    workers = PartialState(cpu=place == "cpu", timeout=LONGEST_WAIT)
     return workers, str(workers.device) if device in ("auto", "cuda") else place
 
 

@@ -1,7 +1,9 @@
 """What surrounds a run: folders, devices, launchers, damaged files of tensors."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from probes.errors import InputError
 from probes.support.devices import pick_device
 from probes.support.paths import result_folder
 from probes.support.tensors import fingerprint, read_safetensors, read_torch
-from probes.support.workers import check_launch
+from probes.support.workers import check_launch, join_launch
 
 
 def test_folders_for_results_are_checked_without_making_them(tmp_path: Path) -> None:
@@ -44,6 +46,36 @@ def test_left_over_variables_of_a_launch_are_named(monkeypatch: pytest.MonkeyPat
     for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "0")
     check_launch()
+
+
+def test_processes_of_a_launch_wait_for_the_one_that_has_most_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelerate import PartialState
+
+    class Joined(Exception):
+        pass
+
+    def join(**options: Any) -> None:
+        assert options["timeout"] > timedelta(days=1)
+        raise Joined
+
+    monkeypatch.setattr(PartialState, "_shared_state", {})  # as in a process that has not joined any
+    monkeypatch.setattr(torch.distributed, "init_process_group", join)
+    for name, value in {"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "1")
+    with pytest.raises(Joined):
+        join_launch("cpu")
+
+
+def test_a_process_without_a_launch_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelerate import PartialState
+
+    monkeypatch.setattr(PartialState, "_shared_state", {})
+    for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    workers, place = join_launch("cpu")
+    assert (workers.num_processes, workers.is_main_process, place) == (1, True, "cpu")
 
 
 def test_what_lies_in_the_place_of_weights_is_told(tmp_path: Path) -> None:
