@@ -20,6 +20,9 @@ from tracer.steering.spec import parse_edit
 if TYPE_CHECKING:
     from tracer.session import Session
 
+_generating = threading.Lock()
+"""Held by the take that is being generated: hooks act on whatever goes through their sampler."""
+
 
 @dataclass
 class Take:
@@ -31,10 +34,15 @@ class Take:
     """The finished sound [channels, samples]; None until then."""
 
 
+class Left(Exception):
+    """Ends a sampling that nobody waits for any more."""
+
+
 def make_take(session: Session, caption: str, seed: int, edits: Sequence[str] = ()) -> Iterator[Take]:
     """Generate a caption from a seed, and yield the take after every state and when it is finished.
 
-    It is the clip that `trace --seed` makes of that caption as its first prompt.
+    It is the clip that `trace --seed` makes of that caption as its first prompt. One take is generated at a time.
+    Closing the iterator ends the take at its next state, and waits for that.
 
     Args:
         session: Generator and readout.
@@ -51,30 +59,40 @@ def make_take(session: Session, caption: str, seed: int, edits: Sequence[str] = 
     own = replace(session, seed=seed, prompts=[prompt])
     found: queue.Queue[Mapping[str, float] | np.ndarray | BaseException] = queue.Queue()
 
+    left = threading.Event()
+
     def watch(event: Event) -> None:
+        if left.is_set():
+            raise Left
         assert event.endpoint is not None
         found.put(mean_readings(session, event.endpoint))
 
     def work() -> None:
         try:
-            latents = own.generate([prompt], acting, watch)
-            audio, _ = own.listen([prompt], latents, [])
+            with _generating:
+                latents = own.generate([prompt], acting, watch)
+                audio, _ = own.listen([prompt], latents, [])
             found.put(audio[0][:, : round(own.seconds * own.generator.sample_rate)])
         except BaseException as error:  # handed to whoever waits for the take
             found.put(error)
 
-    threading.Thread(target=work, daemon=True).start()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
     take = Take({name: [] for name in session.readout.attributes})
-    while take.audio is None:
-        item = found.get()
-        if isinstance(item, BaseException):
-            raise item
-        if isinstance(item, np.ndarray):
-            take.audio = item
-        else:
-            for name, value in item.items():
-                take.curves[name].append(value)
-        yield take
+    try:
+        while take.audio is None:
+            item = found.get()
+            if isinstance(item, BaseException):
+                raise item
+            if isinstance(item, np.ndarray):
+                take.audio = item
+            else:
+                for name, value in item.items():
+                    take.curves[name].append(value)
+            yield take
+    finally:
+        left.set()
+        thread.join()
 
 
 def mean_readings(session: Session, latents: torch.Tensor) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import shlex
 import socket
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from support.command_line import parsed
 
+from hooks import attached
 from probes.errors import InputError
 from tracer import trace
 from tracer.exploring.takes import Take, edit_texts, make_take, repeating_command
@@ -62,6 +64,27 @@ def test_a_dose_moves_its_reading_and_no_dose_changes_nothing(session: Session) 
     assert brighter.curves["timbre"][-1] > plain.curves["timbre"][-1] + 0.5
     assert edit_texts({"timbre": 0.0, "pitch": 0.0}, (0.0, 1.0), hold=True) == []
     np.testing.assert_array_equal(plain.audio, finished(session, []).audio)
+
+
+def test_a_take_that_is_left_has_no_part_in_the_next_one(session: Session) -> None:
+    plain = finished(session, [])
+    left = make_take(session, CAPTION, 4, edit_texts({"loudness": 3.0}, (0.0, 1.0), hold=False))
+    next(left)
+    left.close()  # its page is gone
+    assert attached(session.generator.sampler) == []
+    again = finished(session, [])
+    assert again.curves == plain.curves
+    np.testing.assert_array_equal(again.audio, plain.audio)
+
+
+def test_two_takes_at_once_are_those_of_one_after_the_other(session: Session) -> None:
+    edits = edit_texts({"timbre": 2.0}, (0.0, 1.0), hold=False)
+    alone = [finished(session, []), finished(session, edits)]
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda acting: finished(session, acting), ([], edits)))
+    for one, other in zip(alone, both):
+        assert one.curves == other.curves
+        np.testing.assert_array_equal(one.audio, other.audio)
 
 
 def test_edits_are_what_the_sliders_say() -> None:
