@@ -1,6 +1,7 @@
 """One trace, end to end: prompts -> generator with hooks -> readout -> run folder."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,14 +147,14 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         identity["state_probes"] = f"noise-aware {session.readout.noise.fingerprint()}"
     with workers.main_process_first():
         # What cannot work was refused before the folder exists.
-        store = RunStore.open(
-            folder, identity, session.prompts, about, frames=options.frames, clean=workers.is_main_process
-        )
-    together = session.batch_size.dealt(len(session.prompts) * options.seeds, workers.num_processes)
-    pending = store.pending_batches(together, workers.process_index, workers.num_processes)
-    trace_batches(session, options, edits, store, pending, progress_bar and workers.is_main_process)
-    workers.wait_for_everyone()
-    return finish_run(folder) if workers.is_main_process else None
+        main = workers.is_main_process
+        store = RunStore.open(folder, identity, session.prompts, about, frames=options.frames, clean=main, lock=main)
+    with closing(store):
+        together = session.batch_size.dealt(len(session.prompts) * options.seeds, workers.num_processes)
+        pending = store.pending_batches(together, workers.process_index, workers.num_processes)
+        trace_batches(session, options, edits, store, pending, progress_bar and main)
+        workers.wait_for_everyone()
+        return finish_run(folder) if main else None
 
 
 def run_folder(options: TraceOptions, model: str) -> Path:

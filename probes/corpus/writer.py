@@ -11,13 +11,8 @@ import numpy as np
 from probes.corpus.folder import Corpus
 from probes.corpus.index import FORMAT, checksum, read_config, read_index, shard_folder
 from probes.errors import InputError
-from probes.support.files import plain_errors, write_json
+from probes.support.files import lock_file, plain_errors, write_json
 from probes.support.identity import require_same
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock: there, two runs on one folder are not noticed
-    fcntl = None  # type: ignore[assignment]
 
 SHARD_BYTES = 256 * 2**20
 
@@ -173,13 +168,11 @@ class CorpusWriter:
             self.finished.append(changed)
 
     def _lock(self) -> None:
-        if fcntl is None:
-            return
         try:
-            fcntl.flock(self._index, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            lock_file(self._index, f"another process is writing the corpus {self.path}: wait for it")
+        except InputError:
             self._index.close()
-            raise InputError(f"another process is writing the corpus {self.path}: wait for it") from error
+            raise
 
     def _open_shard(self) -> None:
         folder = shard_folder(self.path, self._shard)

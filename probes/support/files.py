@@ -13,9 +13,14 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from probes.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock: there, two commands on one folder are not noticed
+    fcntl = None  # type: ignore[assignment]
 
 
 class Missing:
@@ -173,6 +178,28 @@ def require_each(place: Path | str, values: Mapping[str, Any] | list[Any], kind:
     """Check that every value of a JSON object or list is of a type, as `require_fields` does."""
     named = {str(number): value for number, value in enumerate(values, 1)} if isinstance(values, list) else values
     require_fields(place, named, dict.fromkeys(named, kind))
+
+
+def lock_file(file: IO[Any], told: str) -> None:
+    """Keep an open file for this process until it closes it or ends, in whatever way.
+
+    Where the system or the disk has no such lock, nothing is done.
+
+    Args:
+        file: The file, open for writing, which a shared disk asks for.
+        told: What an error says.
+
+    Raises:
+        InputError: Another process, or another opening of the file in this one, has it.
+    """
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(told) from error
+    except OSError:
+        pass
 
 
 _OURS = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")

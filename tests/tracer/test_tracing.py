@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from support.strangers import COMMAND, write_strangers
 from probes.errors import InputError, OutOfMemory
 from tracer import Run, trace
 from tracer.prompts import load_prompts
+from tracer.record.store import RunStore
 
 ROOT = Path(__file__).parents[2]
 
@@ -308,6 +310,17 @@ def test_a_run_goes_on_with_another_batch_size_and_path(traced: Callable[..., Ru
     first = traced(tmp_path / "run", batch_size=3)
     again = traced(tmp_path / "." / "run", batch_size=1, device="cpu")
     assert again.n == first.n
+
+
+def test_a_folder_that_another_command_writes_is_left_alone(traced: Callable[..., Run], tmp_path: Path) -> None:
+    run = traced(tmp_path / "run")
+    options, frames = run.options, run.reader.frames
+    before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
+    with closing(RunStore.open(run.path, options, run.prompts, frames=frames, clean=False, lock=True)):
+        with pytest.raises(InputError, match=r"^another trace command is writing [^\n]*$"):
+            traced(tmp_path / "run")
+        assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before
+    assert traced(tmp_path / "run").n == run.n
 
 
 def test_a_clip_that_was_changed_is_made_again_and_one_that_was_removed_is_not(

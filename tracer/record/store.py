@@ -10,7 +10,8 @@
 
 Every file is written beside its place and moved there when it is whole, so that a process killed at any moment leaves
 finished clips and nothing half-finished. A clip is one prompt with one of the run's seeds; clips are counted prompt by
-prompt, so that clip number = prompt * seeds + seed. Several processes may write into one folder: each its own shards.
+prompt, so that clip number = prompt * seeds + seed. The processes of one launch write into one folder, each its own
+shards; a second command is refused while the first has run.json locked.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,11 @@ from probes.support.files import (
     Fields,
     Missing,
     file_checksum,
+    lock_file,
     parse_json,
     plain_errors,
     require_fields,
+    sweep_temporary,
     sync_folder,
     write_json,
     write_whole,
@@ -74,12 +78,15 @@ _READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, Ty
 class RunStore:
     """A run folder that is being written; make one with `open`."""
 
-    def __init__(self, path: Path, seeds: int, frames: bool, done: np.ndarray, run: str) -> None:
+    def __init__(
+        self, path: Path, seeds: int, frames: bool, done: np.ndarray, run: str, held: ExitStack | None = None
+    ) -> None:
         self.path = path
         self._frames = frames
         self._done = done
         self._seeds = seeds
         self._run = run
+        self._held = held
 
     @classmethod
     def open(
@@ -90,6 +97,7 @@ class RunStore:
         about: Mapping[str, Any] | None = None,
         frames: bool = True,
         clean: bool = True,
+        lock: bool = False,
     ) -> RunStore:
         """Create the folder, or continue it when it was made with the same options and prompts.
 
@@ -102,9 +110,11 @@ class RunStore:
             frames: Keep the class of every frame (needed for agreement).
             clean: Check every shard, put damaged ones aside with a warning, and remove what a killed process left.
                 Of several processes, one does this before the others open the folder with `clean=False`.
+            lock: Keep other commands, which do the same, from the folder until `close`.
 
         Raises:
-            InputError: the folder cannot be written, holds something else, or was made with other options.
+            InputError: the folder cannot be written, holds something else, was made with other options, or another
+                command has it locked.
         """
         folder = Path(path)
         header = {
@@ -115,21 +125,30 @@ class RunStore:
             "checksums": True,
         }
         header = json.loads(json.dumps(header, default=str))
-        with plain_errors(folder):
-            _create(folder, header)
-            _require_same(folder, header)
-            for name in ("shards", "frames") if frames else ("shards",):
-                (folder / name).mkdir(exist_ok=True)
-            if not _holds(folder / "prompts.csv", prompts):
-                _write_prompts(folder / "prompts.csv", prompts)
-            there = _read_header(folder)
-            run = run_identity(there)
-            if clean:
-                _clean(folder, frames, run, there["checksums"])
-        reader = RunReader(folder)
-        done = np.zeros(reader.planned, dtype=bool)
-        done[reader.indices] = True
-        return cls(folder, reader.seeds, frames, done, run)
+        with ExitStack() as held:
+            with plain_errors(folder):
+                _create(folder, header)
+                _require_same(folder, header)
+                if lock:
+                    told = f"another trace command is writing {folder}: wait for it, or choose another --out"
+                    lock_file(held.enter_context(open(folder / "run.json", "r+b")), told)
+                for name in ("shards", "frames") if frames else ("shards",):
+                    (folder / name).mkdir(exist_ok=True)
+                if not _holds(folder / "prompts.csv", prompts):
+                    _write_prompts(folder / "prompts.csv", prompts)
+                there = _read_header(folder)
+                run = run_identity(there)
+                if clean:
+                    _clean(folder, frames, run, there["checksums"])
+            reader = RunReader(folder)
+            done = np.zeros(reader.planned, dtype=bool)
+            done[reader.indices] = True
+            return cls(folder, reader.seeds, frames, done, run, held.pop_all())
+
+    def close(self) -> None:
+        """Let other commands have the folder."""
+        if self._held is not None:
+            self._held.close()
 
     def pending_batches(self, batch_size: int, process: int = 0, processes: int = 1) -> list[list[int]]:
         """The batches of clip numbers that this process has still to trace.
@@ -347,8 +366,7 @@ def run_identity(header: Mapping[str, Any]) -> str:
 
 def _clean(folder: Path, frames: bool, run: str, checked: bool) -> None:
     kinds = ("shards", "frames") if frames else ("shards",)
-    for leftover in (path for kind in kinds for path in (folder / kind).glob(".*.tmp")):
-        leftover.unlink(missing_ok=True)
+    sweep_temporary(folder)
     removed: list[str] = []
     for name in sorted(_shard_names(folder, frames)):
         try:

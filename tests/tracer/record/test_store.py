@@ -160,8 +160,12 @@ def test_killed_and_started_again(tmp_path):
 
 def test_what_a_killed_process_leaves_is_removed(tmp_path):
     folder = planted.write(tmp_path / "run", 2, batch=2)
-    half = folder / "shards" / ".0000002-0000003.parquet.99.tmp"
+    gone = run_python("")
+    gone.communicate()
+    half = folder / "shards" / f".0000002-0000003.parquet.{gone.pid}.tmp"
     half.write_bytes(b"PAR1 half")
+    live = half.with_name(f".0000004-0000005.parquet.{os.getpid()}.tmp")
+    live.write_bytes(b"PAR1 half")
     widow = folder / "frames" / "0000002-0000003.parquet"
     widow.write_bytes((folder / "frames" / "0000000-0000001.parquet").read_bytes())
     assert RunReader(folder).indices.tolist() == [0, 1]
@@ -170,6 +174,38 @@ def test_what_a_killed_process_leaves_is_removed(tmp_path):
     open_run(folder, 2)
     assert not half.exists()
     assert not widow.exists()
+    assert live.exists()
+
+
+HOLDER = """
+    import sys
+    from support import planted
+    from tracer.record.store import RunStore
+    store = RunStore.open(sys.argv[1], planted.OPTIONS, planted.prompts(8), lock=True)
+    store.append([planted.trace(0)])
+    print("written", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_command_is_refused_while_the_first_writes_and_not_after_it_was_killed(tmp_path):
+    folder = tmp_path / "run"
+    process = run_python(HOLDER, folder, stdin=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == "written\n"
+        with pytest.raises(InputError, match=r"^another trace command is writing .*run: wait for it[^\n]*$"):
+            open_run(folder, lock=True)
+        assert RunReader(folder).indices.tolist() == [0]
+        open_run(folder, clean=False).append([planted.trace(7)])  # another process of the same launch
+    finally:
+        process.kill()
+        process.communicate()
+    store = open_run(folder, lock=True)
+    assert store.done == 2
+    with pytest.raises(InputError, match="another trace command"):
+        open_run(folder, lock=True)
+    store.close()
+    open_run(folder, lock=True).close()
 
 
 def test_other_options_are_refused_by_name(tmp_path):
