@@ -2,13 +2,13 @@
 
 import math
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from probes.spaces.base import Space, in_pieces
-from probes.spaces.oobleck.waveform_vae import commit, load_part
+from probes.spaces.oobleck.waveform_vae import commit, full_precision, load_part, name_of
 
 FFT, MEL_HOP, MEL_BANDS, HIGHEST = 1024, 160, 64, 8000
 VOCODER_CONTEXT = 64
@@ -43,9 +43,23 @@ class AudioLDMSpace(Space):
     ) -> None:
         super().__init__(weights, device)
         self.weights = weights or self.repo
-        self.vae = load_part(self.weights, "AutoencoderKL", "vae", revision).to(self.device)
-        self.vocoder = load_part(self.weights, "SpeechT5HifiGan", "vocoder", revision).to(self.device)
+        self._take(
+            load_part(self.weights, "AutoencoderKL", "vae", revision).to(self.device),
+            load_part(self.weights, "SpeechT5HifiGan", "vocoder", revision).to(self.device),
+        )
         self.revision = commit(self.weights, "vae", revision)
+
+    @classmethod
+    def of_pipeline(cls, pipeline: Any) -> Self:
+        """The space of a loaded pipeline of diffusers: its own VAE and vocoder, in float32, where they are."""
+        space = cls.__new__(cls)
+        Space.__init__(space, device=pipeline.vae.device)
+        space.weights = name_of(pipeline)
+        space._take(full_precision(pipeline.vae), full_precision(pipeline.vocoder))
+        return space
+
+    def _take(self, vae: Any, vocoder: Any) -> None:
+        self.vae, self.vocoder = vae, vocoder
         self.sample_rate, self.bands = self.vocoder.config.sampling_rate, self.vocoder.config.model_in_dim
         self.down = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.hop = MEL_HOP * self.down

@@ -87,7 +87,7 @@ class Generator(ABC):
 
     @cached_property
     def codec(self) -> "Space":
-        """The codec of its latent space, loaded when it is first asked for."""
+        """The codec of its latent space, loaded when it is first asked for: the released one, or its own."""
         from probes.spaces import load_space
 
         return load_space(self.space)

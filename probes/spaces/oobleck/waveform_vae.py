@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -43,8 +43,20 @@ class WaveformVaeSpace(Space):
         self.weights = weights or self.repo
         if local(self.weights) is None:
             self.weights, revision = pinned(self.weights, revision)
-        self.vae = load_part(self.weights, self.architecture, subfolder, revision).to(self.device)
+        self._take(load_part(self.weights, self.architecture, subfolder, revision).to(self.device))
         self.revision = commit(self.weights, subfolder, revision)
+
+    @classmethod
+    def of_pipeline(cls, pipeline: Any) -> Self:
+        """The space of a loaded pipeline of diffusers: its own autoencoder, in float32, where it is."""
+        space = cls.__new__(cls)
+        Space.__init__(space, device=pipeline.vae.device)
+        space.weights = name_of(pipeline)
+        space._take(full_precision(pipeline.vae))
+        return space
+
+    def _take(self, vae: Any) -> None:
+        self.vae = vae
         self.channels, self.sample_rate, self.audio_channels, self.hop = self._shape()
         self.mean, self.std = self._statistics()
 
@@ -130,6 +142,20 @@ def load_part(weights: str, architecture: str, subfolder: str, revision: str | N
         what = "; ".join(f"{kind.split('_')[0]} {few(sorted(map(str, keys)))}" for kind, keys in wrong.items())
         raise InputError(f"{weights} does not fit {architecture}: {what}")
     return model.eval()
+
+
+def full_precision(model: Any) -> Any:
+    """A model of diffusers or transformers that is loaded already, in float32: itself, or a copy where it is not."""
+    if model.dtype == torch.float32:
+        return model
+    copied = type(model).from_config(model.config) if hasattr(model, "from_config") else type(model)(model.config)
+    copied.load_state_dict(model.state_dict())
+    return copied.to(model.device, torch.float32).eval()
+
+
+def name_of(pipeline: Any) -> str:
+    """Where a loaded pipeline came from: a path, a hub id, or its class where it was built in memory."""
+    return str(pipeline.name_or_path or type(pipeline).__name__)
 
 
 def commit(weights: str, subfolder: str, revision: str | None) -> str | None:

@@ -14,7 +14,9 @@ from torch import Tensor
 import tracer.generators.pipelines.stable_audio as stable_audio_module
 from hooks import Edit, Event, capture, steer
 from probes.errors import InputError
+from probes.spaces import load_space
 from tracer.generators import load_generator
+from tracer.generators.pipelines.audioldm import AudioLDMGenerator
 from tracer.generators.pipelines.base import PipelineGenerator
 
 
@@ -105,6 +107,31 @@ def test_stable_audio_states_have_unit_variance_and_padding_is_masked(load: Any)
     assert all(
         event.mask is not None and event.mask.sum() == frames and event.mask[0, :frames].all() for event in events
     )
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_codec_is_the_pipelines_own(name: str, dtype: str, tmp_path: Path) -> None:
+    folder = save(name, tmp_path)
+    model = load_generator(name, folder, "cpu", dtype)
+    audio = 0.3 * torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
+    latents, saved = model.codec.encode(audio), load_space(name, folder).encode(audio)
+    tolerance = 1e-5 if dtype == "float32" else 0.05 * float(saved.std())
+    torch.testing.assert_close(latents, saved, rtol=0, atol=tolerance)
+    codec = model.codec
+    assert (codec.channels, codec.sample_rate, codec.weights) == (model.channels, model.sample_rate, folder)
+    assert codec.frame_rate == pytest.approx(model.frame_rate)
+    assert codec.decode(latents).shape[-1] == latents.shape[1] * codec.hop
+    assert model.decode(latents).shape[-1] >= audio.shape[-1]  # the pipeline's own precision is as it was
+
+
+def test_the_codec_of_a_pipeline_that_was_built_in_memory_needs_no_folder() -> None:
+    pipeline = BUILDERS["audioldm"]()
+    codec = AudioLDMGenerator(pipeline).codec
+    audio = torch.randn(1, 6400, generator=torch.Generator().manual_seed(0))
+    before = codec.encode(audio)
+    pipeline.vae.register_to_config(scaling_factor=2 * pipeline.vae.config.scaling_factor)
+    torch.testing.assert_close(AudioLDMGenerator(pipeline).codec.encode(audio), 2 * before)
 
 
 def test_stable_audio_noise_is_seeded_under_hooks(load: Any) -> None:

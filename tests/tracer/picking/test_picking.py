@@ -229,6 +229,19 @@ def test_the_reading_of_a_recording_is_a_goal(pick: Callable[..., PickResult], t
     assert len(pick(tmp_path / "other", wants=[], like=tmp_path / "high_rate.wav", seeds=2, keep=1).kept) == 1
 
 
+def test_a_recording_is_read_through_the_autoencoder_of_a_pipeline(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "like.wav", 0.1 * np.sin(2 * np.pi * 440 * np.arange(22050) / 22050), 22050)
+    audio = load_generator("stable-audio", weights=save("stable-audio", tmp_path / "weights"))
+    readout = tiny_readout(channels=audio.channels, spaces=(audio.space,))
+    found = run_pick(
+        audio, ["slow piano"], like=tmp_path / "like.wav", seeds=2, keep=1, at="1", steps=3, seconds=0.4,
+        readout=readout, out=tmp_path / "out", pitch_tracker="tiny", progress_bar=False,
+    )  # fmt: skip
+    assert found is not None
+    assert len(found.kept) == 1
+    assert np.isfinite(found.takes["distance"]).all()
+
+
 def test_what_cannot_work_is_one_line(pick: Callable[..., PickResult], tmp_path: Path) -> None:
     soundfile.write(tmp_path / "silent.wav", np.zeros(22050), 22050)
     soundfile.write(tmp_path / "short.wav", np.ones(100) * 0.1, 22050)

@@ -2,7 +2,8 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from probes.errors import InputError
 from probes.support.tensors import fingerprint
 from tracer.generators.base import Generator
+
+if TYPE_CHECKING:
+    from probes.spaces.base import Space
 
 
 class PipelineGenerator(Generator):
@@ -31,6 +35,15 @@ class PipelineGenerator(Generator):
         scheduler = self.sampler.scheduler
         settings = (type(self.sampler).__name__, type(scheduler).__name__, sorted(map(str, scheduler.config.items())))
         return fingerprint(modules, (*settings, str(self.sampler.dtype)))
+
+    @cached_property
+    def codec(self) -> "Space":
+        """The pipeline's own autoencoder as a codec, in float32."""
+        from probes.spaces import space_class
+
+        space: Any = space_class(self.space)
+        codec: Space = space.of_pipeline(self.sampler)
+        return codec
 
     def is_guided(self, guidance: float) -> bool:
         """Whether the pipeline evaluates a null branch: a scale of 1 is no guidance in diffusers' convention."""
