@@ -107,10 +107,15 @@ class Endings:
 
 
 class Contrasts:
-    """Compares the clips of one prompt with their own ends and with those of the others."""
+    """Compares the clips of one prompt with their own ends and with those of the others.
 
-    def __init__(self, endings: Endings) -> None:
-        self.endings = endings
+    Args:
+        endings: How all songs of the run end.
+        alone: The run has one prompt: its agreement is the uncorrected share, with a chance of 0.
+    """
+
+    def __init__(self, endings: Endings, alone: bool = False) -> None:
+        self.endings, self.alone = endings, alone
         self.groups = endings.groups()
         self.merged = {
             curve: classes.merged(self._groups(curve, classes.counts.shape[1]))
@@ -140,12 +145,19 @@ class Contrasts:
                 if curve not in clip.classes:
                     continue
                 classes, valid = clip.classes[curve], clip.valid[curve]
-                yield number, Contrast(curve, "agreement", *class_contrast(classes, valid, [rest]))
+                yield number, Contrast(curve, "agreement", *self._shares(classes, valid, rest))
                 if groups is not None and merged is not None:
-                    found = class_contrast(groups[classes], valid, [merged])
+                    found = self._shares(groups[classes], valid, merged)
                     yield number, Contrast(curve, "agreement_matched", *found)
             if self.endings.curves[curve]:
                 yield from self._closeness(curve, home, clips)
+
+    def _shares(self, classes: np.ndarray, valid: np.ndarray, rest: Classes) -> np.ndarray:
+        """Share of a clip's frames that have their own final class, and those of the others [2, states]."""
+        if not self.alone:
+            return class_contrast(classes, valid, [rest])
+        own = class_contrast(classes, valid, [])[0]
+        return np.stack([own, 0 * own])
 
     def _closeness(self, curve: Curve, home: Curve, clips: Sequence[PromptTrace]) -> Iterator[tuple[int, Contrast]]:
         for scale, measure in CLOSENESS.items():
@@ -187,7 +199,7 @@ class Gathered:
 
     def __init__(self, reader: RunReader, endings: Endings, first: PromptTrace) -> None:
         self.t, self.logsnr = first.t, first.logsnr
-        self.contrasts = Contrasts(endings)
+        self.contrasts = Contrasts(endings, alone=reader.finished == 1)
         views = sorted(first.fvu)
         means = [Row(c.attribute, c.view, c.probe, m) for c in first.pooled for m in POOLED_MEASURES]
         means += [Row(c.attribute, c.view, kind(c.probe), "own") for c in endings.curves]

@@ -336,7 +336,8 @@ def _variance_rows(settling: dict[Row, dict[tuple[int, int], np.ndarray]]) -> It
         pairs = np.array([[clips[p, seed] for seed in range(seeds)] for p in prompts])
         part, whole = parts_of(row.measure, pairs[:, :, 0], pairs[:, :, 1])
         # Over the mean whole: a clip of its own would be divided by next to nothing where it is like the others.
-        points = settled_between(ratio(part, np.broadcast_to(np.nanmean(whole, axis=(0, 1)), part.shape)))
+        mean = ratio(np.nansum(whole, axis=(0, 1)), (~np.isnan(whole)).sum(axis=(0, 1)))
+        points = settled_between(ratio(part, np.broadcast_to(mean, part.shape)))
         known = points[np.isfinite(points).all(axis=1)]
         yield row.attribute, row.view, row.measure, *split_variance(known), len(known), seeds
 

@@ -12,12 +12,13 @@ import pytest
 from support import planted
 
 from probes.errors import InputError
+from tracer.commands.run_tables import print_run
 from tracer.curves import Curve
 from tracer.measures import agreement, closeness
 from tracer.measures.progress import Bootstrap, interval, l1, paper, settled
 from tracer.record.shards import PromptTrace
 from tracer.results import compute_progress
-from tracer.run import Run
+from tracer.run import Run, finish_run
 
 PROMPTS = 16
 FILES = ("progress.csv", "settled.csv", "verdicts.csv", "commitment.npz")
@@ -196,6 +197,52 @@ def test_one_prompt_says_that_it_is_uncorrected(tmp_path):
     table = results.progress.set_index(["attribute", "view", "probe", "measure"])
     agreement_, own = (table.xs(measure, level="measure")["mean"] for measure in ("agreement", "own"))
     pd.testing.assert_series_equal(agreement_, own)
+
+
+def unvoiced_where(folder, prompts, seeds, unvoiced, knows="prompt"):
+    """A run of pitch of which some clips, (prompt, seed), have no voiced frame."""
+    store = planted.RunStore.open(folder, {**planted.OPTIONS, "seeds": seeds}, planted.prompts(prompts), frames=True)
+    made = list(seeded(prompts, seeds, knows))
+    for clip in made:
+        if unvoiced(clip.prompt, clip.seed):
+            clip.valid[Curve("endpoint", "trained", "pitch")][:] = False
+    store.append(made)
+    return Path(folder)
+
+
+def test_a_clip_without_a_voiced_mate_has_no_parts(tmp_path):
+    tables = [
+        Run(unvoiced_where(tmp_path / name, 40, 2, unvoiced)).parts(measure="agreement").set_index(["index", "part"])
+        for name, unvoiced in (("half", lambda p, s: p % 2 and s), ("even", lambda p, s: p % 2))
+    ]
+    half, even = tables
+    assert set(half["n"]) == {20}
+    # The voiced prompts are the same; the lone clips of the others are songs to compare with, and no more.
+    np.testing.assert_allclose(half["mean"], even["mean"], atol=0.1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_voiced_prompt_of_several_has_no_agreement(tmp_path, capsys):
+    folder = unvoiced_where(tmp_path / "run", 4, 2, lambda prompt, seed: prompt > 0)
+    run = finish_run(folder)
+    for measure in ("agreement", "agreement_matched", "closeness"):
+        table = run.progress(measure=measure)
+        assert table["mean"].isna().all()
+        assert (table["n"] == 0).all()
+        assert run.settled(measure=measure).empty
+    assert run.parts(measure="agreement")["mean"].isna().all()
+    assert run.results.variance["mean"].isna().all()
+    print_run(run, as_json=False)
+    assert "nan" not in capsys.readouterr().out
+
+
+def test_one_prompt_of_several_seeds_has_no_parts(tmp_path):
+    folder = unvoiced_where(tmp_path / "run", 1, 2, lambda prompt, seed: False)
+    with pytest.warns(UserWarning, match="one prompt"):
+        run = finish_run(folder)
+    assert run.progress()["mean"].iloc[-1] == 1
+    for measure in ("agreement", "closeness"):
+        assert run.parts(measure=measure)["mean"].isna().all()
 
 
 def test_songs_of_different_lengths(tmp_path):

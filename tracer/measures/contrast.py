@@ -32,18 +32,18 @@ def agreement(classes: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] 
         valid: Frames that count, bool [frames] for each prompt; None counts all. A prompt without one counts nowhere.
 
     Returns:
-        float64 [states]. NaN where all songs end alike, so that there is nothing to tell. A single prompt has no others
-        to be compared with: its uncorrected share is returned.
+        float64 [states]. NaN where all songs end alike, so that there is nothing to tell, and where no two prompts have
+        a valid frame in common. A single prompt has no others to be compared with: its uncorrected share is returned.
 
     Raises:
         ValueError: no prompts, or prompts of different numbers of states.
     """
     masks = _masks(classes, valid)
+    if len(masks) == 1:
+        return class_contrast(classes[0], masks[0], [])[0]
     endings = [(np.asarray(read)[-1], mask) for read, mask in zip(classes, masks)]
     finals = Classes(endings)
     pairs = [class_contrast(read, end[1], [finals.without([end])]) for read, end in zip(classes, endings)]
-    if len(pairs) == 1:
-        return pairs[0][0]
     own, other = np.moveaxis(np.stack(pairs), 1, 0)
     return pooled(*agreement_parts(own, other))
 
@@ -88,19 +88,17 @@ def class_contrast(classes: np.ndarray, counted: np.ndarray, levels: Sequence[Cl
     Args:
         classes: uint8 [states, frames].
         counted: Frames that count, bool [frames].
-        levels: Endings of other songs. Frames count in which each level has one; a level without any song has share 0.
+        levels: Endings of other songs. Frames count in which each level has one.
 
     Returns:
         float64 [1 + levels, states]: own share, then that of each level; NaN without a frame to compare.
     """
     classes = np.asarray(classes)
-    known = [level for level in levels if level.counts.sum()]
-    frames = _shared(counted, [level.present(classes.shape[1]) for level in known])
+    frames = _shared(counted, [level.present(classes.shape[1]) for level in levels])
     if not len(frames):
         return np.full((1 + len(levels), len(classes)), np.nan)
     own = (classes[:, frames] == classes[-1, frames]).mean(axis=1)
-    nothing = np.zeros(len(classes))
-    return np.stack([own, *(level.share(classes, frames) if level in known else nothing for level in levels)])
+    return np.stack([own, *(level.share(classes, frames) for level in levels)])
 
 
 def reading_contrast(reading: np.ndarray, counted: np.ndarray, levels: Sequence[Readings]) -> np.ndarray:

@@ -110,6 +110,15 @@ def test_one_prompt_and_songs_that_end_alike() -> None:
     assert np.isnan(closeness([song.astype(float) for song in same])).all()
 
 
+def test_no_chance_is_made_up_where_one_prompt_has_valid_frames() -> None:
+    random = np.random.default_rng(4)
+    songs = [random.integers(0, 2, (3, 50)).astype(np.uint8) for _ in range(4)]
+    masks = [np.full(50, song == 0) for song in range(4)]
+    assert np.isnan(agreement(songs, masks)).all()
+    masks[1][:20] = True
+    assert agreement(songs, masks) == pytest.approx(agreement([song[:, :20] for song in songs[:2]]))
+
+
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="each prompt"):
         agreement([])
