@@ -1,5 +1,6 @@
 """Attributes whose classes have no order, such as chords: agreement says when they settle, closeness nothing."""
 
+import base64
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from probes.readout.linear import LinearProbes
 from tracer import Run, trace
 from tracer.commands.run_tables import print_comparison, print_run
 from tracer.comparing import compare_runs
+from tracer.curves import Curve
 from tracer.page.songs_page import readings, settled_states
 
 CLASSES = {"loudness": 20, "chord": 25, "key": 24}
@@ -66,7 +68,13 @@ def test_tables_and_figures_say_so(run: Run, tmp_path: Path, capsys: pytest.Capt
 
 def test_a_page_shows_their_classes(run: Run) -> None:
     trace_of = run.reader.trace(0)
-    assert set(readings(trace_of, run)["read"]["endpoint"]) == set(CLASSES)
+    read = readings(trace_of, run)["read"]["endpoint"]
+    assert set(read) == set(CLASSES)
+    for name in ("chord", "key"):
+        classes = trace_of.classes[Curve("endpoint", "trained", name)]
+        assert classes.max() > 3
+        shown = np.frombuffer(base64.b64decode(read[name]["readings"]), "<u2").reshape(classes.shape) / 64
+        np.testing.assert_array_equal(shown, classes)
     assert any("chord" in states for states in settled_states(run).values())
 
 

@@ -99,7 +99,7 @@ def readings(trace: PromptTrace, run: Run) -> dict[str, Any]:
     for curve, classes in trace.classes.items():
         if curve.probe != TRAINED:
             continue
-        values = trace.values.get(curve, classes)
+        values = trace.values.get(curve, classes).astype(np.float64)
         frames = values.shape[1]
         steps = np.clip(np.round(values * STEP), 0, 2**16 - 1).astype("<u2")
         own = {"readings": packed(steps), "valid": packed(trace.valid[curve].astype(np.uint8))}
