@@ -27,15 +27,19 @@ def tiny_readout(
     architecture: str = "relu",
     log_rms: bool = False,
     covariance: torch.Tensor | None = None,
+    named: Sequence[str] = (),
 ) -> Readout:
-    """A readout of pitch (66), loudness (20) and timbre (20) with random weights; the same for the same seed."""
+    """A readout of pitch (66), loudness (20) and timbre (20) with random weights; the same for the same seed.
+
+    `named` adds attributes whose classes have names, such as chord.
+    """
     generator = torch.Generator().manual_seed(seed)
     config = config_of(architecture, channels=channels, hidden=hidden, space=spaces[0], k=min(8, hidden))
     sae = make_sae(config, seed)
     sae.set_statistics(torch.randn(channels, generator=generator), torch.rand(channels, generator=generator) + 0.5)
     with torch.no_grad():
         sae.encoder_bias.copy_(torch.randn(hidden, generator=generator) * 0.2)
-    bins = tiny_bins()
+    bins = tiny_bins() | {name: get_attribute(name).fit_bins(np.empty(0)) for name in named}
     both = [LinearProbes({name: len(edges) for name, edges in bins.items()}, hidden + log_rms) for _ in range(2)]
     for probes in both:
         probes.weight.data = torch.randn(probes.weight.shape, generator=generator) * 0.3

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.errors import InputError
-from tracer.exploring.takes import Take, edit_texts, make_take, repeating_command
+from tracer.exploring.takes import Take, edit_texts, make_take, ordered_attributes, repeating_command
 from tracer.figures.palette import Drawing, figure_style, looks
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def build_app(session: Session) -> Any:
         InputError: gradio is not installed.
     """
     gr = import_gradio()
-    names = session.readout.attributes
+    names = ordered_attributes(session)
     with gr.Blocks(title="trace explore", analytics_enabled=False) as app:
         gr.Markdown(
             f"# trace explore\nPlain and steered take of the same prompt and seed, by **{session.generator.name}**."
@@ -45,7 +45,7 @@ def build_app(session: Session) -> Any:
         with gr.Row():
             start = gr.Slider(0, 1, value=0.0, step=0.05, label="from flow time")
             stop = gr.Slider(0, 1, value=0.5, step=0.05, label="to flow time")
-            hold = gr.Checkbox(True, label="hold the attributes at 0")
+            hold = gr.Checkbox(True, label="hold all other attributes")
         button = gr.Button("Generate", variant="primary")
         with gr.Row():
             plain = gr.Audio(label="plain", interactive=False)
@@ -57,7 +57,8 @@ def build_app(session: Session) -> Any:
             caption: str, seed: float, start: float, stop: float, hold: bool, *doses: float
         ) -> Iterator[tuple[Any, Any, Any, str]]:
             try:
-                edits = edit_texts(dict(zip(names, doses)), (start, stop), hold)
+                unmoved = dict.fromkeys(session.readout.attributes, 0.0)
+                edits = edit_texts(unmoved | dict(zip(names, doses)), (start, stop), hold)
                 shown = repeating_command(session, caption, int(seed), edits)
                 for takes in both_takes(session, caption, int(seed), edits):
                     plain_sound, steered_sound = (sound(session, take) for take in takes)
@@ -111,7 +112,7 @@ def pixels(figure: Drawing) -> np.ndarray:
 @figure_style()
 def draw_takes(session: Session, takes: tuple[Take, Take]) -> Drawing:
     """Draw the curves of a plain and a steered take, a panel for each attribute."""
-    names = session.readout.attributes
+    names = ordered_attributes(session)
     figure = Drawing(3.0 * len(names), 2.4)
     for panel, (name, look) in zip(figure.subplots(1, len(names), squeeze=False)[0], looks(names).items()):
         bins = session.readout.bins[name]

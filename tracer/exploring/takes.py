@@ -29,7 +29,8 @@ class Take:
     """A generation as far as it is."""
 
     curves: dict[str, list[float]] = field(default_factory=dict)
-    """For each attribute, the mean reading of the clean estimate at every state so far, as a class."""
+    """For each attribute whose classes have an order, the mean reading of the clean estimate at every state so far, as
+    a class."""
     audio: np.ndarray | None = None
     """The finished sound [channels, samples]; None until then."""
 
@@ -78,7 +79,7 @@ def make_take(session: Session, caption: str, seed: int, edits: Sequence[str] = 
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    take = Take({name: [] for name in session.readout.attributes})
+    take = Take({name: [] for name in ordered_attributes(session)})
     try:
         while take.audio is None:
             item = found.get()
@@ -95,10 +96,18 @@ def make_take(session: Session, caption: str, seed: int, edits: Sequence[str] = 
         thread.join()
 
 
+def ordered_attributes(session: Session) -> list[str]:
+    """The attributes that an edit can move up or down: those with a probe whose classes have an order."""
+    return [name for name in session.readout.attributes if name in session.readout.ordered]
+
+
 def mean_readings(session: Session, latents: torch.Tensor) -> dict[str, float]:
-    """Mean reading of each attribute, as a class, of latents [1, F, C]."""
+    """Mean reading of each attribute whose classes have an order, as a class, of latents [1, F, C]."""
     shares = session.readout(latents)
-    return {name: float((p[0] * torch.arange(p.shape[1]).to(p)).sum()) for name, p in shares.items()}
+    return {
+        name: float((shares[name][0] * torch.arange(shares[name].shape[1]).to(shares[name])).sum())
+        for name in ordered_attributes(session)
+    }
 
 
 def edit_texts(doses: Mapping[str, float], window: tuple[float, float], hold: bool) -> list[str]:

@@ -97,6 +97,11 @@ def resolve_target(spec: EditSpec, readout: Readout) -> int | str:
     """Class index, or "+" / "-", of the edit's target in the readout's bins; InputError when there is none."""
     require_attribute(spec, readout)
     if spec.target in ("+", "-"):
+        if spec.attribute not in readout.ordered:
+            raise InputError(
+                f"the classes of {spec.attribute} have no order for {spec.target} to go along: name one of them, such "
+                f"as {spec.attribute}={readout.bins[spec.attribute].label(0)}"
+            )
         return spec.target
     return int(readout.bins[spec.attribute].parse(spec.target))
 

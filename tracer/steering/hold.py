@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from probes.readout import Readout
-from tracer.steering.readings import UNORDERED, Features, Raise, expected_class, values, wanted_readings
+from tracer.steering.readings import Features, Raise, expected_class, no_scale, values, wanted_readings
 
 CHUNK = 512
 """Frames at a time: a few [CHUNK, hidden] arrays are held."""
@@ -56,8 +56,8 @@ def pull(
         x: latents [B, F, C].
         start: displacement [B, F, C] to begin with.
         raised: this reading is to move from where it is at x.
-        hold: the readings of these attributes are to be those of x. Of pitch and chroma, whose classes are no scale,
-            also the log probability of the class that is most probable at x.
+        hold: the readings of these attributes are to be those of x. Of pitch, and of attributes whose classes have no
+            order, also the log probability of the class that is most probable at x.
         goal: [B, F]; the raised reading is to move by the share `raised.amount` of the way to this, in each frame.
 
     Returns:
@@ -81,7 +81,7 @@ def _solve(
 ) -> Tensor:
     """`pull` for frames [N, C]; those that have landed are left out of further steps."""
     before = Features(readout, frames)
-    found = {name: before.logits(name).argmax(-1) for name in hold if name in UNORDERED}
+    found = {name: before.logits(name).argmax(-1) for name in no_scale(readout, hold)}
     wanted = values(wanted_readings(raised, hold, found), before)
     amount = torch.zeros(len(frames)).to(frames)  # by which the raised reading is to move, with its sign
     if raised is not None:
@@ -141,7 +141,8 @@ class Realised(NamedTuple):
     wanted: float
     """Change that was asked for."""
     held: dict[str, Tensor]
-    """Attribute -> [N] absolute change of its expected class, in classes; empty where nothing is held."""
+    """Attribute -> [N] absolute change of its expected class, in classes, or where its classes have no order 1 in the
+    frames whose class is another one; empty where nothing is held."""
 
     @property
     def held_most(self) -> Tensor:
@@ -156,7 +157,11 @@ def realised(readout: Readout, x: Tensor, moved: Tensor, raised: Raise, hold: Se
     parts = []
     for frames, displaced in zip(x.flatten(0, 1).split(CHUNK), moved.flatten(0, 1).split(CHUNK)):
         before, after = Features(readout, frames), Features(readout, frames + displaced)
-        parts.append(values(readings, after) - values(readings, before))
+        moves = values(readings, after) - values(readings, before)
+        for place, name in enumerate(hold, 1):
+            if name not in readout.ordered:
+                moves[:, place] = (after.logits(name).argmax(-1) != before.logits(name).argmax(-1)).to(moves)
+        parts.append(moves)
     change, *kept = torch.cat(parts).unbind(1)
     sign = -1 if raised.target == "-" else 1
     return Realised(sign * change, raised.amount, {name: own.abs() for name, own in zip(hold, kept)})

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from probes.readout import Readout
 
-UNORDERED = ("pitch", "chroma")
-
 
 class Raise(NamedTuple):
     """A reading that is to rise."""
@@ -38,13 +36,17 @@ class Reading:
     """-> [N, K]"""
 
 
+def no_scale(readout: Readout, attributes: Sequence[str]) -> list[str]:
+    """Those of some attributes whose classes are no scale: pitch, and all whose classes have no order."""
+    return [name for name in attributes if name == "pitch" or name not in readout.ordered]
+
+
 def wanted_readings(raised: Raise | None, hold: Sequence[str], found: Mapping[str, Tensor]) -> list[Reading]:
     """Readings to raise, then readings to hold.
 
     Args:
         raised: The reading to raise; None raises nothing.
-        hold: Attributes whose expected class is held; of pitch and chroma, whose classes are no scale, also the log
-            probability of the class that was found.
+        hold: Attributes whose expected class is held; of those in `found` also the log probability of that class.
         found: Most probable class of every frame [N] before the edit, of the attributes that are no scale.
     """
     readings = []
@@ -55,7 +57,7 @@ def wanted_readings(raised: Raise | None, hold: Sequence[str], found: Mapping[st
         )
     for name in hold:
         readings.append(expected_class(name))
-        if name in UNORDERED:
+        if name in found:
             readings.append(log_probability(name, found[name]))
     return readings
 

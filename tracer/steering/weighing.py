@@ -23,7 +23,8 @@ class Weighed:
     Each note has t (flow time), ratio (||dx|| / ||x||, mean over the batch), and for the closed form over the frames of
     the batch: wanted (change of the reading that was asked for), change, change_low and change_high (what came of it:
     median, 5 and 95 %), held and held_high (largest change of a held attribute's expected class: median and 95 %), and
-    of each held attribute held_ATTRIBUTE_high (change of its expected class: 95 %).
+    of each held attribute held_ATTRIBUTE_high (change of its expected class: 95 %). Of an attribute whose classes have
+    no order, a frame of another class has changed by 1.
     """
 
     displace: Displacement

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.command_line import parsed
+from support.readout import tiny_readout
 
 from hooks import attached
 from probes.errors import InputError
@@ -92,6 +93,26 @@ def test_edits_are_what_the_sliders_say() -> None:
     first, second = parse_edit(down), parse_edit(up)
     assert (first.attribute, first.target, first.alpha, first.hold) == ("pitch", "-", 1.5, ("loudness",))
     assert (second.attribute, second.target, second.start, second.stop) == ("timbre", "+", 0.25, 0.75)
+
+
+def test_attributes_without_an_order_are_held_and_have_no_slider() -> None:
+    pytest.importorskip("gradio", reason="gradio is not installed (the explore extra)")
+    from tracer.exploring.app import build_app
+
+    readout = tiny_readout(named=["chord", "drums"])
+    session = Session.open(SessionOptions(prompts=[CAPTION], steps=3, seconds=1.0, readout=readout), "cpu")
+    app = build_app(session)
+    labels = [block.label for block in app.blocks.values() if type(block).__name__ == "Slider"]
+    moved = ["pitch", "loudness", "timbre", "drums"]
+    assert [label.partition(",")[0] for label in labels[:4]] == moved
+    assert not any("chord" in label for label in labels)
+    (generate,) = (fn.fn for fn in app.fns.values() if fn.fn is not None)
+    doses = [1.0 if name == "timbre" else 0.0 for name in moved]
+    *_, (_, steered, _, command) = generate(CAPTION, 3, 0.0, 1.0, True, *doses)
+    assert steered is not None
+    assert "hold=pitch+loudness+chord+drums" in command
+    *_, take = make_take(session, CAPTION, 3)
+    assert list(take.curves) == moved
 
 
 @pytest.mark.parametrize(

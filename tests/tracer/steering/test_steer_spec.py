@@ -98,6 +98,18 @@ def test_a_wrong_edit_is_refused_in_one_line(text, says):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("target", ["+", "-"])
+@pytest.mark.parametrize("form", ["closed", "centred"])
+def test_classes_without_an_order_have_no_direction(target, form):
+    readout = tiny_readout(named=["chord", "drums"])
+    with pytest.raises(InputError) as refused:
+        edits_from_specs([f"chord={target},vector={form}"], readout)
+    said = str(refused.value)
+    assert said == f"the classes of chord have no order for {target} to go along: name one of them, such as chord=C"
+    named = [said.rpartition(" ")[2], f"drums={target}", "drums=drums", "loudness=+,hold=chord"]
+    assert len(edits_from_specs(named, readout)) == len(named)
+
+
 def test_null_branch_without_guidance_is_refused():
     with pytest.raises(InputError, match="needs guidance"):
         edits_from_specs(["pitch=C5,branch=null"], tiny_readout(), guided=False)

@@ -120,6 +120,26 @@ def test_closed_form_moves_the_reading_and_holds_the_others(target, log_rms, kno
         assert drift.abs().median() < 0.15 * loose.abs().median()
 
 
+def test_the_class_itself_is_held_where_classes_have_no_order():
+    readout = tiny_readout(named=["chord", "drums"])
+    x = latents(frames=200)
+
+    def changed(change: Tensor) -> float:
+        before, after = (Features(readout, at.flatten(0, 1)).logits("chord").argmax(-1) for at in (x, x + change))
+        return float((before != after).float().mean())
+
+    free = displacement(parse_edit("loudness=+,alpha=5"), readout)(x)
+    edit = displacement(parse_edit("loudness=+,alpha=5,hold=chord+drums"), readout)
+    held = edit(x)
+    assert changed(free) > 0.2
+    assert changed(held) < 0.05
+    assert isinstance(edit, ClosedDisplacement)
+    for change in (free, held):
+        assert float(edit.realised(x, change).held["chord"].mean()) == pytest.approx(changed(change))
+    rise = class_of(readout, x + held, "loudness") - class_of(readout, x, "loudness")
+    assert float(rise.median()) == pytest.approx(5, abs=0.1)
+
+
 def test_closed_form_towards_a_class_raises_its_odds():
     readout, x = tiny_readout(), latents()
     p = readout.frames(x)["pitch"][..., 12].flatten()
