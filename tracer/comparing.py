@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +48,8 @@ class Comparison:
     the rows of a kind and view), verdict ("earlier", "later" or "not told apart"), paired (whether both saw the same
     prompts with the same seeds, which are then drawn together) and n (number of prompts)."""
     orders: pd.DataFrame
-    """A row per view and run with its attributes in the order in which they settle: "a < b" where a pair is told apart,
-    "a ~ b" where it is not."""
+    """A row per view and run with its attributes in the order in which they settle: "a < b" where a is told to settle
+    earlier, "a ~ b" where the two are not told apart."""
     left_out: tuple[str, ...] = ()
     """Attributes whose classes have no order: they have no closeness, by which the others are compared."""
 
@@ -211,20 +211,23 @@ def songs_of(run: Run) -> dict[tuple[str, str], dict[int, np.ndarray]]:
     return found
 
 
-def attribute_pairs(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+def attribute_pairs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Rows of `Comparison.pairs` for the attributes of each run, over the prompts in which both have a value."""
-    for name, run in zip(run_names(runs), runs):
-        songs, axes = songs_of(run), run_axes(run)
-        for view in sorted(run.views):
-            held = [attribute for attribute in run.attributes if (view, attribute) in songs]
-            keys, found = [], []
-            for first, second in combinations(held, 2):
-                both = [songs[view, attribute] for attribute in (first, second)]
-                shared = sorted(both[0].keys() & both[1].keys())
-                drawn = paired.draw([_song(prompts, shared, run) for prompts in both], paired=True)
-                keys.append(("attributes", view, name, first, second, True, len(shared)))
-                found.append((drawn, (axes, axes)))
-            yield from pair_rows(keys, found)
+    names = run_names(runs)
+    songs, axes = [songs_of(run) for run in runs], [run_axes(run) for run in runs]
+    rows: list[dict[str, Any]] = []
+    for view in ("endpoint", "state"):
+        keys, found = [], []
+        held = [[name for name in run.attributes if (view, name) in own] for run, own in zip(runs, songs)]
+        places = [(k, *pair) for k, attributes in enumerate(held) for pair in combinations(attributes, 2)]
+        for k, first, second in places:
+            both = [songs[k][view, attribute] for attribute in (first, second)]
+            shared = sorted(both[0].keys() & both[1].keys())
+            own = [_song(prompts, shared, runs[k]) for prompts in both]
+            found.append((paired.draw(own, paired=True, pairs=len(places)), (axes[k], axes[k])))
+            keys.append(("attributes", view, names[k], first, second, True, len(shared)))
+        rows += pair_rows(keys, found)
+    return sorted(rows, key=lambda row: names.index(row["of"]))
 
 
 def run_pairs(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
@@ -233,16 +236,19 @@ def run_pairs(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     songs, axes = [songs_of(run) for run in runs], [run_axes(run) for run in runs]
     for view in ("endpoint", "state"):
         keys, found = [], []
-        for attribute in dict.fromkeys(name for run in runs for name in run.attributes):
-            for one, two in combinations(range(len(runs)), 2):
-                if not all((view, attribute) in songs[k] for k in (one, two)):
-                    continue
-                mine = [songs[k][view, attribute] for k in (one, two)]
-                shared = shared_prompts(runs[one], runs[two], mine)
-                orders = [shared, shared] if shared else [sorted(prompts) for prompts in mine]
-                both = [_song(prompts, order, runs[k]) for prompts, order, k in zip(mine, orders, (one, two))]
-                keys.append(("runs", view, attribute, names[one], names[two], bool(shared), min(map(len, orders))))
-                found.append((paired.draw(both, paired=bool(shared)), (axes[one], axes[two])))
+        places = [
+            (attribute, one, two)
+            for attribute in dict.fromkeys(name for run in runs for name in run.attributes)
+            for one, two in combinations(range(len(runs)), 2)
+            if all((view, attribute) in songs[k] for k in (one, two))
+        ]
+        for attribute, one, two in places:
+            mine = [songs[k][view, attribute] for k in (one, two)]
+            shared = shared_prompts(runs[one], runs[two], mine)
+            orders = [shared, shared] if shared else [sorted(prompts) for prompts in mine]
+            both = [_song(prompts, order, runs[k]) for prompts, order, k in zip(mine, orders, (one, two))]
+            keys.append(("runs", view, attribute, names[one], names[two], bool(shared), min(map(len, orders))))
+            found.append((paired.draw(both, paired=bool(shared), pairs=len(places)), (axes[one], axes[two])))
         yield from pair_rows(keys, found)
 
 
@@ -287,19 +293,29 @@ def _song(prompts: dict[int, np.ndarray], order: Sequence[int], run: Run) -> pai
 
 
 def order_rows(rows: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """Rows of `Comparison.orders`, from those of `Comparison.settled` and `Comparison.pairs`."""
-    told = {
-        (row["view"], row["of"], frozenset((row["first"], row["second"])))
-        for row in pairs
-        if row["kind"] == "attributes" and row["verdict"] != paired.WORDS[2]
-    }
+    """Rows of `Comparison.orders`, from those of `Comparison.settled` and `Comparison.pairs`.
+
+    Attributes that settle at the same state stand as the differences of their pairs say, which know more than whole
+    states. "<" stands where the verdict says that the first is earlier.
+    """
+    differences, told = {}, set()
+    for row in pairs:
+        if row["kind"] == "attributes":
+            for (first, second), sign, word in zip(permutations((row["first"], row["second"])), (1, -1), paired.WORDS):
+                differences[row["view"], row["of"], first, second] = sign * row["difference"]
+                if row["verdict"] == word:
+                    told.add((row["view"], row["of"], first, second))
     orders = []
     trained = [row for row in rows if row["probe"] == TRAINED]
     for view, run in dict.fromkeys((row["view"], row["run"]) for row in trained):
-        mine = sorted((row for row in trained if (row["view"], row["run"]) == (view, run)), key=lambda row: row["t"])
-        order = mine[0]["attribute"]
-        for before, after in pairwise(mine):
-            apart = (view, run, frozenset((before["attribute"], after["attribute"]))) in told
-            order += f" {'<' if apart else '~'} {after['attribute']}"
+        times = {row["attribute"]: row["t"] for row in trained if (row["view"], row["run"]) == (view, run)}
+        behind = {
+            name: np.nansum([differences.get((view, run, name, other), 0) for other in times if times[other] == t])
+            for name, t in times.items()
+        }
+        places = sorted(((t, behind[name], name) for name, t in times.items()), key=lambda place: place[:2])
+        order = places[0][2]
+        for (_, _, before), (_, _, after) in pairwise(places):
+            order += f" {'<' if (view, run, before, after) in told else '~'} {after}"
         orders.append({"view": view, "run": run, "order": order})
     return orders

@@ -7,7 +7,7 @@ import pytest
 from support.planted import write
 
 from probes.errors import InputError
-from tracer.comparing import Comparison, compare_runs
+from tracer.comparing import Comparison, compare_runs, order_rows
 from tracer.run import Run
 
 
@@ -42,6 +42,34 @@ def test_the_planted_order_is_told(compared: Comparison) -> None:
     orders = compared.orders.set_index(["view", "run"])["order"]
     assert orders["endpoint", "first"] == orders["endpoint", "second"] == "pitch < timbre < loudness"
     assert "endpoint, first: pitch < timbre < loudness" in repr(compared)
+
+
+@pytest.mark.parametrize(
+    ("times", "verdict", "order"),
+    [
+        ((0.5, 0.5), "later", "timbre < pitch"),
+        ((0.5, 0.5), "not told apart", "timbre ~ pitch"),
+        ((0.4, 0.5), "later", "pitch ~ timbre"),  # by other prompts than the pair shares
+        ((0.6, 0.5), "later", "timbre < pitch"),
+    ],
+)
+def test_an_order_is_told_in_the_direction_of_its_verdict(times: tuple[float, ...], verdict: str, order: str) -> None:
+    rows = [
+        {"view": "endpoint", "run": "first", "attribute": attribute, "probe": "trained", "t": t}
+        for attribute, t in zip(("pitch", "timbre"), times, strict=True)
+    ]
+    pair = {"kind": "attributes", "view": "endpoint", "of": "first", "first": "pitch", "second": "timbre"}
+    (found,) = order_rows(rows, [pair | {"difference": 0.012, "verdict": verdict}])
+    assert found["order"] == order
+
+
+def test_pairs_of_attributes_are_corrected_over_all_runs(folders: list[Path], compared: Comparison) -> None:
+    several = compare_runs(folders)
+    for result, rows in ((compared, 6), (several, 9)):
+        table = result.pairs[(result.pairs["kind"] == "attributes") & (result.pairs["view"] == "endpoint")]
+        assert len(table) == rows
+        # The smallest p that 2,000 replicates can give, times the rows.
+        assert table["p"].min() == pytest.approx(rows * 2 / 2001)
 
 
 def test_runs_of_the_same_model_are_told_apart(folders: list[Path]) -> None:

@@ -12,6 +12,8 @@ from tracer.measures.progress import THRESHOLD, settled_between
 from tracer.measures.verdicts import LEVEL, holm
 
 REPLICATES = 2000
+PER_PAIR = 100
+"""Replicates for each pair that is corrected for, at least: the smallest p that they can give is to survive that."""
 WORDS = ("earlier", "later", "not told apart")
 
 
@@ -43,19 +45,21 @@ class Drawn(NamedTuple):
     replicates: np.ndarray
 
 
-def draw(songs: Sequence[Song], paired: bool, seed: int = 0) -> list[Drawn]:
+def draw(songs: Sequence[Song], paired: bool, seed: int = 0, pairs: int = 1) -> list[Drawn]:
     """Settled points of several curves in bootstrap replicates over prompts.
 
     Args:
         songs: The curves.
         paired: All have the same prompts in the same order, which are drawn together; else each draws its own.
         seed: Seed of the draws.
+        pairs: Number of pairs that will be corrected for.
     """
+    replicates = max(REPLICATES, PER_PAIR * pairs)
     random = np.random.default_rng(seed)
     drawn, shared = [], None
     for song in songs:
         if shared is None or not paired:
-            shared = random.integers(0, song.prompts, (REPLICATES, song.prompts))
+            shared = random.integers(0, song.prompts, (replicates, song.prompts))
         whole = song.settled(np.arange(song.prompts)[None])[0]
         drawn.append(Drawn(float(whole), song.settled(shared)))
     return drawn

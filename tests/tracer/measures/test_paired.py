@@ -42,6 +42,12 @@ def test_a_planted_order_is_told_with_its_distance():
     assert on_time.difference == pytest.approx(found.difference / (STATES - 1))
 
 
+def test_what_is_plain_is_told_among_many_pairs():
+    pairs = 60
+    found = compare(*draw([song(1, 8, 20, prompts=8), song(2, 11, 20, prompts=8)], paired=True, pairs=pairs))
+    assert verdicts([found] * pairs)[0][1] == "earlier"
+
+
 def test_the_same_prompts_say_more_than_others():
     one, two = song(1, 10, 20, prompts=10), song(1, 10.3, 20, prompts=10)
     widths = [np.ptp([found.low, found.high]) for found in (compare(*draw([one, two], p)) for p in (True, False))]
