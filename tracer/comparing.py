@@ -34,8 +34,8 @@ class Comparison:
     """A row per view, attribute, run (its name here) and probe (trained or shuffled).
 
     Columns: measure (closeness, or what a run without classes per frame has in its place), index, low and high (state
-    and 95 % interval), states (index of the last one), t, t_low and t_high (flow time), logsnr, logsnr_low and
-    logsnr_high, n (number of prompts).
+    and 95 % interval, NaN over one prompt), states (index of the last one), t, t_low and t_high (flow time), logsnr,
+    logsnr_low and logsnr_high, n (number of prompts).
 
     logsnr = 2 ln(t / (1 - t)) is the axis on which models with different samplers can be compared. It is infinite where
     an attribute is settled at the last state only."""

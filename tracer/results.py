@@ -6,7 +6,7 @@
   for Eq. 4 the mean share of excluded classes. low and high are the 95 % bootstrap interval over prompts, and of the
   generic directions the lowest and the highest one. Rows of attribute `sae` hold the autoencoder's `fvu` and `l0`.
 - `settled.csv`: attribute, view, probe, measure, threshold; index, low and high (state index and its 95 % bootstrap
-  interval over prompts), and the same three as flow time.
+  interval over prompts, which one prompt has not), and the same three as flow time.
 - `verdicts.csv`: for each attribute, view and measure whether it settles earlier than, like, or later than its nulls,
   with the difference in states and its 95 % interval.
 - `parts.csv`, in a run of several seeds: what of agreement and closeness the prompt alone says, what is constant over
@@ -83,6 +83,11 @@ def whole_numbers(columns: tuple[str, ...]) -> set[str]:
     """The columns of a table that hold whole numbers; low and high of settled points are states."""
     states = {"low", "high"} if "t_low" in columns else set()
     return {"index", "n", "prompts", "seeds", *states} & set(columns)
+
+
+def with_interval(index: float, low: float, high: float) -> str:
+    """A settled point and its interval, "6 (4-7)", or "6 (-)" over one prompt."""
+    return f"{index:g} (-)" if np.isnan(low) else f"{index:g} ({low:g}-{high:g})"
 
 
 CHECKSUMS = "checksums.json"
@@ -285,8 +290,9 @@ def _settled_rows(curves: _Curves) -> Iterator[tuple[Any, ...]]:
             continue
         for threshold in THRESHOLDS:
             at = int(settled(mean, threshold))
-            low, high = interval(drawn, threshold)
-            yield *row, threshold, at, low, high, *(float(t[i]) for i in (at, low, high)), int(curves.n[row].min())
+            n = int(curves.n[row].min())
+            ends = interval(drawn, threshold) if n > 1 else (np.nan, np.nan)
+            yield *row, threshold, at, *ends, *(np.nan if np.isnan(i) else float(t[int(i)]) for i in (at, *ends)), n
 
 
 def _verdict_rows(curves: _Curves) -> Iterator[tuple[Any, ...]]:

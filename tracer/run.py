@@ -17,7 +17,7 @@ from tracer.measures.committing import CommitmentMap
 from tracer.measures.progress import THRESHOLD, THRESHOLDS
 from tracer.prompts import Prompt
 from tracer.record.store import RunReader
-from tracer.results import Results, compute_progress, is_computed, load_results
+from tracer.results import Results, compute_progress, is_computed, load_results, with_interval
 from tracer.truth_files import write_truth
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Run:
             cells = []
             for view in self.views:
                 found = table.loc[(attribute, view)] if (attribute, view) in table.index else None
-                cells.append("-" if found is None else f"{found['index']:g} ({found['low']:g}-{found['high']:g})")
+                cells.append("-" if found is None else with_interval(*found[["index", "low", "high"]]))
             lines.append(f"  {attribute:12}" + "".join(f"{cell:16}" for cell in cells))
         return [line.rstrip() for line in lines]
 
@@ -147,7 +147,7 @@ class Run:
 
         Returns:
             A row per attribute and view with columns attribute, view, index, low, high (95 % bootstrap interval over
-            prompts), t, t_low, t_high, n.
+            prompts; NaN over one), t, t_low, t_high, n.
 
         Raises:
             InputError: The run has no such view, measure or probe, or the table no such threshold.

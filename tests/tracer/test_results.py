@@ -199,6 +199,18 @@ def test_one_prompt_says_that_it_is_uncorrected(tmp_path):
     pd.testing.assert_series_equal(agreement_, own)
 
 
+def test_one_prompt_has_no_intervals(tmp_path):
+    folder = planted.write(tmp_path / "run", 1)
+    with pytest.warns(UserWarning, match="one prompt"):
+        computed = compute_progress(folder)
+    read = Run(folder)
+    pd.testing.assert_frame_equal(computed.settled, read.results.settled, check_exact=True)
+    assert computed.settled[["index", "t"]].notna().all(axis=None)
+    assert computed.settled[["low", "high", "t_low", "t_high"]].isna().all(axis=None)
+    at = read.settled(measure="l1").set_index(["attribute", "view"]).loc[("pitch", "state"), "index"]
+    assert f"{at} (-)" in repr(read)
+
+
 def unvoiced_where(folder, prompts, seeds, unvoiced, knows="prompt"):
     """A run of pitch of which some clips, (prompt, seed), have no voiced frame."""
     store = planted.RunStore.open(folder, {**planted.OPTIONS, "seeds": seeds}, planted.prompts(prompts), frames=True)

@@ -15,6 +15,7 @@ from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED
 from tracer.measures.progress import THRESHOLD
 from tracer.measures.truth import against_audio
 from tracer.record.settling import stop_summary
+from tracer.results import with_interval
 from tracer.truth_files import load_validity
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def run_json(run: Run) -> dict[str, Any]:
 
     A run with ground truth has the rows of `against_audio` and of `validity.csv` too.
     """
-    content: dict[str, Any] = {"run": str(run.path), "n": run.n, "threshold": THRESHOLD, "settled": run.summary()}
+    content: dict[str, Any] = {"run": str(run.path), "n": run.n, "threshold": THRESHOLD}
+    content["settled"] = finite(run.summary())
     stops = stop_summary(run.path)
     content |= {} if stops is None else {"stopped": stops}
     rows = against_audio(run.results.progress)
@@ -109,7 +111,8 @@ def settled_columns(run: Run) -> list[Column]:
             names.cells.append(f"  {row['attribute']}")
             for key, column in columns.items():
                 found = row.get(key)
-                column.cells.append("-" if found is None else f"{found['index']} ({found['low']}-{found['high']})")
+                point = None if found is None else with_interval(found["index"], found["low"], found["high"])
+                column.cells.append(point or "-")
             found = next((row[key] for key in shown if key in row), None)
             times.cells.append("-" if found is None else f"{found['t']:.2f}")
     first, *rest = columns.values()
@@ -248,9 +251,12 @@ def comparison_columns(result: Comparison) -> list[Column]:
             for column in columns:
                 column.cells.append(f"{row['attribute']}, {row['view']}" if column is names else "")
         names.cells.append(f"  {row['run']}")
-        state.cells.append(f"{row['index']} ({row['low']}-{row['high']}) of {row['states']}")
-        time.cells.append(f"{row['t']:.2f} ({row['t_low']:.2f}-{row['t_high']:.2f})")
-        logsnr.cells.append(f"{signed(row['logsnr'])} ({signed(row['logsnr_low'])} to {signed(row['logsnr_high'])})")
+        state.cells.append(f"{with_interval(row['index'], row['low'], row['high'])} of {row['states']}")
+        alone = math.isnan(row["low"])
+        times = "-" if alone else f"{row['t_low']:.2f}-{row['t_high']:.2f}"
+        time.cells.append(f"{row['t']:.2f} ({times})")
+        ratios = "-" if alone else f"{signed(row['logsnr_low'])} to {signed(row['logsnr_high'])}"
+        logsnr.cells.append(f"{signed(row['logsnr'])} ({ratios})")
         own = controls.get((row["view"], row["attribute"], row["run"]))
         control.cells.append("-" if own is None else f"{own['t']:.2f}")
     return list(columns)

@@ -43,6 +43,25 @@ def test_a_run_at_80_columns(run, terminal, capsys):
     assert any("loudness" in line and f"{table['index']} ({table['low']}-{table['high']})" in line for line in lines)
 
 
+@pytest.mark.filterwarnings("ignore:.*one prompt")
+def test_one_prompt_has_no_intervals(tmp_path, run, capsys):
+    alone = Run(write(tmp_path / "one", 1))
+    at = alone.summary()[0]["l1"]["index"]
+    print_run(alone, as_json=False)
+    said = capsys.readouterr().out
+    assert f"{at} (-)" in said
+    assert "nan" not in said
+    print_run(alone, as_json=True)
+    for row in json.loads(capsys.readouterr().out)["settled"]:
+        assert row["l1"]["low"] is row["l1"]["high"] is None
+    compared = compare_runs([run, alone])
+    compared.plot(tmp_path / "both")
+    print_comparison(compared, as_json=False)
+    said = capsys.readouterr().out
+    assert "(-) of 11" in said
+    assert "nan" not in said
+
+
 def test_a_comparison_at_80_columns_and_in_a_pipe(comparison, capsys, monkeypatch):
     print_comparison(comparison, as_json=False)
     piped = printed(capsys)

@@ -40,6 +40,15 @@ def test_curves_follow_the_choices(watched: Callable[..., Watched], page: Path) 
     assert "earlier" in shown.locator("#verdicts").inner_text()
 
 
+@pytest.mark.filterwarnings("ignore:.*one prompt")
+def test_one_prompt_has_no_interval(watched: Callable[..., Watched], tmp_path: Path) -> None:
+    run = page_run.write_run(tmp_path / "run", 1, sounds=False)
+    shown = watched().open(write_view([run.path]))
+    said = shown.locator("#settled").inner_text()
+    assert "(-)" in said
+    assert "null" not in said
+
+
 def test_a_change_of_state_plays_another_sound_at_the_same_second(watched: Callable[..., Watched], page: Path) -> None:
     shown = watched().open(page, "#song")
     shown.wait_for_selector("#map .main-svg")

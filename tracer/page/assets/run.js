@@ -79,7 +79,7 @@ function fillRun(run) {
     ...order.filter((measure) => run.settled.some((row) => row.measure === measure)).map((measure) =>
       [run.labels.measure[measure], (rows) => {
         const row = rows.find((one) => one.measure === measure);
-        return row ? `${row.index} (${row.low}-${row.high})` : "-";
+        return row ? `${row.index} (${row.low === null ? "-" : `${row.low}-${row.high}`})` : "-";
       }, true]),
   ], grouped(run.settled, ["view", "attribute"]));
   byId("command").textContent = run.command;
