@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tracer.curves import TRAINED
-from tracer.measures.progress import THRESHOLD, l1
+from tracer.measures.progress import THRESHOLD, Accumulator, l1
 from tracer.record.shards import PromptTrace
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -14,11 +14,12 @@ WIDTH = 32
 
 
 class CurvesSoFar:
-    """Mean progress of each attribute over the finished clips: the ratio of sums of the clean estimate's readings."""
+    """Mean progress of each attribute over the finished clips that have it: the ratio of sums of the clean estimate's
+    readings."""
 
     def __init__(self) -> None:
         self.clips = 0
-        self._sums: dict[str, np.ndarray] = {}
+        self._means: dict[str, Accumulator] = {}
 
     def add(self, traces: Sequence[PromptTrace]) -> None:
         """Count finished clips."""
@@ -26,16 +27,16 @@ class CurvesSoFar:
             self.clips += 1
             for curve, pooled in trace.pooled.items():
                 if curve.probe == TRAINED and curve.view == "endpoint" and np.isfinite(pooled).all():
-                    self._sums[curve.attribute] = self._sums.get(curve.attribute, 0.0) + l1(pooled)
+                    self._means.setdefault(curve.attribute, Accumulator((len(pooled),))).add(l1(pooled))
 
     def text(self) -> str:
         """A line for each attribute: its curve over the states, and where it is settled; empty without clips."""
-        if not self._sums:
+        if not self._means:
             return ""
-        longest = max(map(len, self._sums))
+        longest = max(map(len, self._means))
         lines = [f"endpoint, mean of {self.clips} clips so far (state 0 to {self._last}):"]
-        for name, total in self._sums.items():
-            mean = total / self.clips
+        for name, own in self._means.items():
+            mean = own.mean
             far = np.flatnonzero(np.abs(1 - mean) > THRESHOLD)
             settled = int(far[-1]) + 1 if far.size else 0
             lines.append(f"  {name.ljust(longest)} {spark(mean)} settled from state {settled}")
@@ -43,7 +44,7 @@ class CurvesSoFar:
 
     @property
     def _last(self) -> int:
-        return len(next(iter(self._sums.values()))) - 1
+        return len(next(iter(self._means.values())).mean) - 1
 
 
 def spark(values: np.ndarray) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 from support import planted
 
+from tracer.curves import Curve
 from tracer.record.curves_so_far import CurvesSoFar, spark
 
 
@@ -17,6 +18,20 @@ def test_every_attribute_has_its_line_and_its_state() -> None:
     states = [int(line.split()[-1]) for line in lines]
     # The middles are planted: pitch first, loudness last.
     assert states[0] < states[1] < states[2] < planted.STATES
+
+
+def test_clips_without_a_voiced_frame_do_not_lower_a_curve() -> None:
+    curves, voiced = CurvesSoFar(), CurvesSoFar()
+    for prompt in range(4):
+        made = planted.trace(prompt)
+        if prompt % 2:
+            made.pooled[Curve("endpoint", "trained", "pitch")][:] = np.nan
+        else:
+            voiced.add([planted.trace(prompt)])
+        curves.add([made])
+    pitch, *_ = curves.text().splitlines()[1:]
+    assert pitch == voiced.text().splitlines()[1]
+    assert "█ settled" in pitch
 
 
 def test_a_line_of_blocks_follows_the_values() -> None:
