@@ -4,8 +4,9 @@ import contextlib
 import os
 import signal
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import islice
@@ -200,7 +201,7 @@ EncodeAll = Callable[[Iterable[Source]], Iterator[Encoded]]
 
 @contextlib.contextmanager
 def workplace(recipe: Recipe, workers: int) -> Iterator[tuple[dict[str, Any], EncodeAll]]:
-    """The corpus's description, and a function that encodes sources as they come, in any order."""
+    """The corpus's description, and a function that encodes sources and gives the results in their order."""
     if workers == 1:
         encoder = Encoder(recipe)
         yield encoder.describe(), lambda sources: map(encoder.encode, sources)
@@ -224,14 +225,12 @@ def workplace(recipe: Recipe, workers: int) -> Iterator[tuple[dict[str, Any], En
 
 
 def in_parallel(pool: ProcessPoolExecutor, sources: Iterable[Source], ahead: int) -> Iterator[Encoded]:
-    """Results as they come, never more than `ahead` sources in work or waiting."""
-    queue = iter(sources)
-    running: set[Future[Encoded]] = {pool.submit(encode_in_worker, source) for source in islice(queue, ahead)}
-    while running:
-        finished, running = wait(running, return_when=FIRST_COMPLETED)
-        for future in finished:
-            yield future.result()
-            running.update(pool.submit(encode_in_worker, source) for source in islice(queue, 1))
+    """Results in the order of the sources, never more than `ahead` of them in work or waiting."""
+    begun = (pool.submit(encode_in_worker, source) for source in sources)
+    line = deque(islice(begun, ahead))
+    while line:
+        yield line.popleft().result()
+        line.extend(islice(begun, 1))
 
 
 _worker: list[Encoder | InputError] = []

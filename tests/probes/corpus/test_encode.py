@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from probes.corpus import Corpus
-from probes.corpus.encoding import Encoded, Recipe, encode_into
+from probes.corpus.encoding import Encoded, Recipe, encode_into, in_parallel
 from probes.corpus.job import EncodeOptions, encode_corpus
 from probes.corpus.sources import FileSource, audio_sources
 from probes.errors import InputError
@@ -139,6 +140,23 @@ def test_several_processes_make_the_same_corpus(music: Path, vae: str, tmp_path:
     encode_corpus(options(music, vae, tmp_path / "one"))
     encode_corpus(options(music, vae, tmp_path / "two", workers=2))
     assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_results_come_in_the_order_of_the_sources() -> None:
+    """What is done first waits for what comes before it, so that the earlier of two copies stays."""
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, _: Any, source: Any) -> Any:  # type: ignore[override]
+            return super().submit(self.work, source)
+
+        def work(self, source: FileSource) -> Encoded:
+            time.sleep(0.3 if source.name in ("0", "3") else 0)
+            return Encoded(source)
+
+    sources = [FileSource(f"{index}") for index in range(6)]
+    with Pool(2) as pool:
+        results = list(in_parallel(pool, iter(sources), 4))  # type: ignore[arg-type]
+    assert [result.source for result in results] == sources
 
 
 def test_an_interrupted_run_continues(music: Path, vae: str, tmp_path: Path) -> None:
