@@ -5,11 +5,10 @@ import os
 import signal
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from itertools import islice
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from threading import Thread
@@ -53,6 +52,7 @@ class Encoded:
         latents: `[F, C]` float32.
         labels: Attribute -> `[F, 2]`: value and confidence.
         sound: Hash of the decoded samples.
+        row: The line of a corpus that holds this content already; latents and labels are then empty.
         error: One line when it failed; the other fields are then empty.
     """
 
@@ -61,6 +61,7 @@ class Encoded:
     latents: np.ndarray | None = None
     labels: dict[str, np.ndarray] = field(default_factory=dict)
     sound: str = ""
+    row: Mapping[str, Any] | None = None
     error: str | None = None
 
 
@@ -130,7 +131,9 @@ def encode_into(
     dtype: str = "float32",
     on_file: Callable[[Encoded | None], None] = lambda _: None,
 ) -> list[Encoded]:
-    """Encode what is not in the corpus yet.
+    """Encode what is not in the corpus yet, and let go what is no longer among the sources.
+
+    A file that was renamed or moved is known by its content and not encoded again.
 
     Args:
         out: The corpus folder.
@@ -138,7 +141,7 @@ def encode_into(
         recipe: How.
         workers: Processes; 1 works in this one.
         dtype: Number format of the latents on disk.
-        on_file: Called for every source, with None when it is in the corpus already.
+        on_file: Called for every source, in their order, with None when its content is in the corpus already.
 
     Returns:
         Those that failed or were a copy of another file, without their arrays.
@@ -148,69 +151,123 @@ def encode_into(
     """
     with workplace(recipe, workers) as (config, encode_all), CorpusWriter(out, {**config, "dtype": dtype}) as writer:
         there, damaged = writer.latest(), writer.damaged()
-        hashes = {row["hash"]: name for name, row in there.items()}
-        sounds = {row["sound"]: (name, row["split"]) for name, row in there.items() if row.get("sound")}
-        failed = []
+        rows = {name: row for name, row in there.items() if name not in damaged}
+        # Labels of an annotation belong to a name; those that are measured, to the content.
+        by_hash = {} if recipe.annotated else {row["hash"]: row for row in rows.values()}
+        failed: list[Encoded] = []
         seen: set[str] = set()
-
-        def waiting() -> Iterator[Source]:
-            for source in sources:
-                seen.add(source.name)
-                row = there.get(source.name)
-                changed = row is None or row["size"] != source.size or source.digest() not in (None, row["hash"])
-                if row is None or changed or source.name in damaged:
-                    yield source
-                    continue
-                if row["split"] != source.split:
-                    writer.change(row, split=source.split)
-                on_file(None)
-
-        for result in encode_all(waiting()):
-            name = result.source.name
-            twin = hashes.get(result.content_hash)
-            if result.latents is not None and twin is not None and twin != name:
-                result = Encoded(result.source, error=f"{name}: the same content as {twin}")
-            copy, split = sounds.get(result.sound, (name, result.source.split))
-            if result.latents is not None and copy != name and split != result.source.split:
-                told = f"{name}: the same recording as {copy}, which is in another split"
-                result = Encoded(result.source, error=told)
-            if result.latents is None:
+        hashes: dict[str, str] = {}
+        sounds: dict[str, tuple[str, str | None]] = {}
+        for result in encode_all(looked_up(source, rows, by_hash) for source in sources):
+            source = result.source
+            seen.add(source.name)
+            if told := result.error or copy_of(result, hashes, sounds):
+                result = Encoded(source, error=told)
                 failed.append(result)
-                if result.source.name in there:  # what was there before is of other content
-                    writer.change(there[result.source.name], removed=True)
+                if source.name in there:  # what was there before is of other content
+                    writer.change(there[source.name], removed=True)
             else:
-                source = result.source
-                writer.add(
-                    source.name, result.content_hash, result.latents, result.labels, source.split, source.size,
-                    result.sound,
-                )  # fmt: skip
+                put(writer, result)
                 hashes[result.content_hash] = source.name
-                sounds.setdefault(result.sound, (source.name, source.split))
-            on_file(result)
-        gone = [name for name in writer.latest() if name not in seen]
-        for name in gone:
-            writer.change(there[name], removed=True)
-    if gone:
-        named = ", ".join(gone[:5]) + (", ..." if len(gone) > 5 else "")
-        warnings.warn(f"{len(gone)} files are no longer among the audio and left the corpus: {named}", stacklevel=2)
+                if result.sound:
+                    sounds.setdefault(result.sound, (source.name, source.split))
+            on_file(result if result.row is None else None)
+        let_go(writer, seen, hashes)
     return failed
 
 
-EncodeAll = Callable[[Iterable[Source]], Iterator[Encoded]]
+Row = Mapping[str, Any]
+"""A line of files.jsonl."""
+
+
+def looked_up(source: Source, rows: Mapping[str, Row], by_hash: Mapping[str, Row]) -> Source | Encoded:
+    """The source, or what the corpus has of its content already, under its own name or another.
+
+    Args:
+        source: What is to be encoded.
+        rows: The corpus's lines by name.
+        by_hash: Those that may be taken for a source of another name, by the hash of the content.
+    """
+    if not rows:
+        return source
+    row, digest = rows.get(source.name), source.digest()
+    if row is None or row["size"] != source.size or digest not in (None, row["hash"]):
+        row = None if digest is None or source.voices else by_hash.get(digest)
+    if row is None:
+        return source
+    about = Source(source.name, source.split, source.size)  # without the bytes that a dataset's row brings
+    return Encoded(about, row["hash"], sound=row.get("sound") or "", row=row)
+
+
+def copy_of(result: Encoded, hashes: Mapping[str, str], sounds: Mapping[str, tuple[str, str | None]]) -> str | None:
+    """Says of which earlier source a result is a copy that is left out; None when it is not.
+
+    Args:
+        result: What is to be put into the corpus.
+        hashes: Hash of the content -> name, of the earlier sources.
+        sounds: Hash of the decoded samples -> name and split, likewise.
+    """
+    name, split = result.source.name, result.source.split
+    twin = hashes.get(result.content_hash, name)
+    if twin != name:
+        return f"{name}: the same content as {twin}"
+    twin, other = sounds.get(result.sound, (name, split))
+    if twin != name and other != split:
+        return f"{name}: the same recording as {twin}, which is in another split"
+    return None
+
+
+def put(writer: CorpusWriter, result: Encoded) -> None:
+    """Add what was encoded, or say under which name and in which split the corpus holds it now."""
+    source = result.source
+    if result.latents is not None:
+        writer.add(
+            source.name, result.content_hash, result.latents, result.labels, source.split, source.size, result.sound
+        )
+    elif result.row is not None:
+        place = {"name": source.name, "split": source.split, "size": source.size}
+        if any(result.row[key] != value for key, value in place.items()):
+            writer.change(result.row, **place)
+
+
+def let_go(writer: CorpusWriter, seen: Collection[str], hashes: Collection[str]) -> None:
+    """Remove what is no longer among the sources, with a warning unless it is there under another name.
+
+    Args:
+        writer: Of the corpus.
+        seen: Names of the sources.
+        hashes: Of the content of what is in the corpus now.
+    """
+    gone = {name: row for name, row in writer.latest().items() if name not in seen}
+    for row in gone.values():
+        writer.change(row, removed=True)
+    lost = [name for name, row in gone.items() if row["hash"] not in hashes]
+    if lost:
+        named = ", ".join(lost[:5]) + (", ..." if len(lost) > 5 else "")
+        warnings.warn(f"{len(lost)} files are no longer among the audio and left the corpus: {named}", stacklevel=3)
+
+
+EncodeAll = Callable[[Iterable[Source | Encoded]], Iterator[Encoded]]
 
 
 @contextlib.contextmanager
 def workplace(recipe: Recipe, workers: int) -> Iterator[tuple[dict[str, Any], EncodeAll]]:
-    """The corpus's description, and a function that encodes sources and gives the results in their order."""
+    """The corpus's description, and a function that encodes sources and gives the results in their order.
+
+    What is encoded already passes through it.
+    """
     if workers == 1:
         encoder = Encoder(recipe)
-        yield encoder.describe(), lambda sources: map(encoder.encode, sources)
+        yield (
+            encoder.describe(),
+            lambda items: (item if isinstance(item, Encoded) else encoder.encode(item) for item in items),
+        )
         return
     others = set(active_children())
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=start_worker, initargs=(recipe,))
     try:
         # Loading fails here, with its own message, before anything is written.
-        yield pool.submit(describe_worker).result(), lambda sources: in_parallel(pool, sources, 2 * workers)
+        yield pool.submit(describe_worker).result(), lambda items: in_parallel(pool, items, 2 * workers)
         pool.shutdown()
     except BrokenProcessPool as error:
         raise InputError(
@@ -224,13 +281,29 @@ def workplace(recipe: Recipe, workers: int) -> Iterator[tuple[dict[str, Any], En
             process.terminate()
 
 
-def in_parallel(pool: ProcessPoolExecutor, sources: Iterable[Source], ahead: int) -> Iterator[Encoded]:
-    """Results in the order of the sources, never more than `ahead` of them in work or waiting."""
-    begun = (pool.submit(encode_in_worker, source) for source in sources)
-    line = deque(islice(begun, ahead))
+def in_parallel(pool: ProcessPoolExecutor, items: Iterable[Source | Encoded], ahead: int) -> Iterator[Encoded]:
+    """Results in the order of the items, never more than `ahead` sources in work or waiting."""
+    line: deque[Future[Encoded] | Encoded] = deque()
+    busy = 0
+
+    def first() -> Encoded:
+        nonlocal busy
+        one = line.popleft()
+        if isinstance(one, Encoded):
+            return one
+        busy -= 1
+        return one.result()
+
+    for item in items:
+        if isinstance(item, Encoded):
+            line.append(item)
+        else:
+            line.append(pool.submit(encode_in_worker, item))
+            busy += 1
+        while line and (busy == ahead or isinstance(line[0], Encoded)):
+            yield first()
     while line:
-        yield line.popleft().result()
-        line.extend(islice(begun, 1))
+        yield first()
 
 
 _worker: list[Encoder | InputError] = []

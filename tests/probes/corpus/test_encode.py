@@ -150,13 +150,13 @@ def test_results_come_in_the_order_of_the_sources() -> None:
             return super().submit(self.work, source)
 
         def work(self, source: FileSource) -> Encoded:
-            time.sleep(0.3 if source.name in ("0", "3") else 0)
+            time.sleep(0.3 if source.name in ("1", "4") else 0)
             return Encoded(source)
 
-    sources = [FileSource(f"{index}") for index in range(6)]
+    items = [FileSource(f"{index}") if index % 3 else Encoded(FileSource(f"{index}")) for index in range(12)]
     with Pool(2) as pool:
-        results = list(in_parallel(pool, iter(sources), 4))  # type: ignore[arg-type]
-    assert [result.source for result in results] == sources
+        results = list(in_parallel(pool, iter(items), 4))  # type: ignore[arg-type]
+    assert [result.source.name for result in results] == [f"{index}" for index in range(12)]
 
 
 def test_an_interrupted_run_continues(music: Path, vae: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A corpus holds what its sources hold now: changed, removed and moved files are followed."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from probes.corpus.sources import audio_sources
 from probes.errors import InputError
 
 RATE = 22050
+RECIPE = Recipe("mini", attributes={"loudness": {}})
 
 
 def tone(level: float, seconds: float = 1.0) -> np.ndarray:
@@ -32,8 +34,7 @@ def audio(tmp_path: Path) -> Path:
 
 
 def encode(audio: Path | str, out: Path) -> Corpus:
-    recipe = Recipe("mini", attributes={"loudness": {}})
-    encode_into(out, audio_sources(str(audio)), recipe)
+    encode_into(out, audio_sources(str(audio)), RECIPE)
     return Corpus.open(out)
 
 
@@ -65,6 +66,49 @@ def test_removed_files_leave_the_corpus_and_may_come_back(audio: Path, tmp_path:
     assert level(encode(audio, tmp_path / "c"), "n3.wav") == pytest.approx(0.2 / np.sqrt(2), rel=0.05)
 
 
+def contents(corpus: Corpus) -> dict[str, tuple[bytes, bytes]]:
+    """Latents and labels by name."""
+    return {
+        file.name: (corpus.latents(file).tobytes(), corpus.labels(file, "loudness")[0].tobytes())
+        for file in corpus.files()
+    }
+
+
+@pytest.mark.parametrize("change", ["renamed", "moved into a folder", "swapped"])
+def test_files_of_other_names_stay_and_are_not_encoded_again(change: str, audio: Path, tmp_path: Path) -> None:
+    before = contents(encode(audio, tmp_path / "c"))
+    if change == "renamed":
+        moved = {"n0.wav": "piano.wav"}
+    elif change == "moved into a folder":
+        (audio / "x").mkdir()
+        moved = {f"n{index}.wav": f"x/n{index}.wav" for index in range(4)}
+    else:
+        moved = {"n0.wav": "n1.wav", "n1.wav": "n0.wav"}
+    sounds = {new: (audio / old).read_bytes() for old, new in moved.items()}
+    for old in moved:
+        (audio / old).unlink()
+    for new, sound in sounds.items():
+        (audio / new).write_bytes(sound)
+    done: list[Any] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        failed = encode_into(tmp_path / "c", audio_sources(str(audio)), RECIPE, on_file=done.append)
+    assert not failed
+    assert done == [None] * 4
+    assert contents(Corpus.open(tmp_path / "c")) == {moved.get(name, name): own for name, own in before.items()}
+    assert encode(audio, tmp_path / "c").fingerprint == encode(audio, tmp_path / "fresh").fingerprint
+
+
+def test_of_two_copies_the_first_source_stays(audio: Path, tmp_path: Path) -> None:
+    encode(audio, tmp_path / "c")
+    (audio / "a.wav").write_bytes((audio / "n0.wav").read_bytes())
+    failed = encode_into(tmp_path / "c", audio_sources(str(audio)), RECIPE)
+    assert [result.error for result in failed] == ["n0.wav: the same content as a.wav"]
+    assert contents(Corpus.open(tmp_path / "c")) == contents(encode(audio, tmp_path / "fresh"))
+    (audio / "a.wav").unlink()
+    assert [file.name for file in encode(audio, tmp_path / "c").files()] == [f"n{index}.wav" for index in range(4)]
+
+
 def test_a_changed_split_is_followed(audio: Path, tmp_path: Path) -> None:
     manifest = audio / "m.csv"
     rows = ["path,split", *(f"n{index}.wav,train" for index in range(4))]
@@ -91,8 +135,7 @@ def test_a_copy_that_is_to_stand_in_another_split_is_left_out(audio: Path, tmp_p
     samples, _ = soundfile.read(audio / "n1.wav")
     soundfile.write(audio / "copy.flac", samples, RATE)
     (audio / "m.csv").write_text("path,split\nn1.wav,train\ncopy.flac,test\nn2.wav,test\n")
-    recipe = Recipe("mini", attributes={"loudness": {}})
-    failed = encode_into(tmp_path / "c", audio_sources(str(audio / "m.csv")), recipe)
+    failed = encode_into(tmp_path / "c", audio_sources(str(audio / "m.csv")), RECIPE)
     assert [result.error for result in failed] == ["copy.flac: the same recording as n1.wav, which is in another split"]
     assert len(Corpus.open(tmp_path / "c").files()) == 2
 
