@@ -101,12 +101,15 @@ class Encoder:
     def _encode(self, source: Source) -> Encoded:
         import torch
 
-        from probes.support.audio_files import resample
+        from probes.support.audio_files import resample, to_mono
 
         audio, sample_rate, digest = source.read()
         if source.voices:
             audio = audio.mean(0, keepdims=True)
         audio = resample(audio, sample_rate, self.space.sample_rate)
+        sound = content_hash(np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16).tobytes())
+        if self.space.audio_channels == 1:  # what is measured is what the codec is given
+            audio = to_mono(audio)[None]
         latents = self.space.encode(torch.from_numpy(audio).unsqueeze(0))[0].cpu().numpy()
         if not np.isfinite(latents).all():
             raise InputError(f"{source.name}: the codec returned values that are not finite")
@@ -119,7 +122,6 @@ class Encoder:
             else:
                 found = attribute.confidence(audio, self.space.sample_rate, frames, self.space.hop)
             labels[name] = np.stack(found, axis=1).astype(np.float32)
-        sound = content_hash(np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16).tobytes())
         return Encoded(source, digest, latents, labels, sound)
 
 

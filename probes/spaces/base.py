@@ -4,10 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from probes.errors import InputError
+from probes.support.audio_files import resample, to_mono
 from probes.support.tensors import fingerprint
 
 
@@ -108,7 +110,7 @@ class Space(ABC):
 
         Args:
             audio: `[samples]`, `[channels, samples]` or `[batch, channels, samples]`, of any length. A stereo space
-                copies mono to both channels, a mono one averages several.
+                copies mono to both channels, a mono one takes their mean, or the loudest where they cancel each other.
             sample_rate: Rate of `audio` in Hz. None means the space's own; any other is resampled.
 
         Returns:
@@ -164,15 +166,14 @@ class Space(ABC):
         audio = audio[(None,) * (3 - audio.ndim)]
         if not torch.isfinite(audio).all():
             raise InputError("the audio holds values that are not finite (NaN or infinity): repair the file")
-        if self.audio_channels == 1:
-            audio = audio.mean(1, keepdim=True)
+        if self.audio_channels == 1 and audio.shape[1] > 1:
+            channels = audio.detach().to("cpu", torch.float32).numpy()
+            audio = torch.from_numpy(np.stack([to_mono(clip) for clip in channels])[:, None])
         elif audio.shape[1] == 1:
             audio = audio.expand(-1, self.audio_channels, -1)
         elif audio.shape[1] != self.audio_channels:
             raise InputError(f"{self.name} takes mono or stereo audio, but got {audio.shape[1]} channels")
         if sample_rate is not None and sample_rate != self.sample_rate:
-            from probes.support.audio_files import resample
-
             audio = torch.from_numpy(resample(audio.cpu().numpy(), sample_rate, self.sample_rate))
         return audio
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from probes.corpus import Corpus
-from probes.corpus.encoding import Encoded, Recipe, encode_into, in_parallel
+from probes.corpus.encoding import Encoded, Encoder, Recipe, encode_into, in_parallel
 from probes.corpus.job import EncodeOptions, encode_corpus
 from probes.corpus.sources import FileSource, audio_sources
 from probes.errors import InputError
@@ -294,6 +294,23 @@ def test_pitch_is_measured_and_masked(vae: str, tmp_path: Path) -> None:
     assert valid[1:9].all()
     assert not valid[12:].any()
     np.testing.assert_allclose(values[1:9], 69, atol=0.2)
+
+
+@pytest.mark.parametrize("right", ["antiphase", "silent", "another tone"])
+def test_a_mono_codec_is_given_the_sound_that_is_measured(right: str, tmp_path: Path) -> None:
+    """Latents and labels of a stereo file are those of its mono version; in antiphase that is one of the channels."""
+    left, other = (0.3 * np.sin(2 * np.pi * hertz * np.arange(22050) / 22050) for hertz in (440, 660))
+    sound = np.stack([left, {"antiphase": -left, "silent": 0 * left, "another tone": other}[right]])
+    soundfile.write(tmp_path / "stereo.wav", sound.T, 22050, subtype="FLOAT")
+    mono = left if right == "antiphase" else sound.astype(np.float32).mean(0)
+    soundfile.write(tmp_path / "mono.wav", mono, 22050, subtype="FLOAT")
+    encoder = Encoder(Recipe("mini", attributes={"loudness": {}, "timbre": {}}))
+    stereo, heard = (encoder.encode(FileSource(name, path=tmp_path / name)) for name in ("stereo.wav", "mono.wav"))
+    assert stereo.latents is not None
+    assert np.array_equal(stereo.latents, heard.latents)
+    for name, values in heard.labels.items():
+        assert np.array_equal(stereo.labels[name], values)
+    assert np.median(heard.labels["loudness"][:, 0]) > 0.1
 
 
 def test_silence_and_one_sample_files(vae: str, tmp_path: Path) -> None:

@@ -70,6 +70,9 @@ def test_channel_layouts() -> None:
     mono = Averager()
     audio = torch.randn(1, 2, 100)
     torch.testing.assert_close(mono.encode(audio), mono.encode(audio.mean(1, keepdim=True)))
+    left = audio[:, :1]
+    both = mono.encode(torch.cat([torch.cat([left, -left], 1), audio]))  # a clip in antiphase beside another
+    torch.testing.assert_close(both, torch.cat([mono.encode(left), mono.encode(audio)]))
     stereo = Averager()
     stereo.audio_channels = 2
     stereo.encoder = nn.Conv1d(2, 2, 30, stride=10, padding=10)
