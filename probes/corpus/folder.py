@@ -32,6 +32,7 @@ from probes.corpus.index import checksum, read_config, read_index, shard_folder
 from probes.corpus.split import SPLITS, assign
 from probes.errors import InputError
 from probes.support.files import read_json
+from probes.support.hub import pinned
 from probes.support.remote import local_folder
 
 if TYPE_CHECKING:
@@ -222,8 +223,9 @@ class Corpus:
 
         info = self.space_info
         made_with, revision = info.get("weights"), info.get("revision")
-        pinned = f"{made_with}@{revision}" if made_with and revision else made_with
-        return load_space(self.space, weights or pinned, device, **(info.get("options") or {}))
+        if made_with and revision:
+            made_with = f"{pinned(made_with, None)[0]}@{revision}"
+        return load_space(self.space, weights or made_with, device, **(info.get("options") or {}))
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from probes.spaces.base import Space, in_pieces
 from probes.spaces.oobleck.waveform_vae import commit, full_precision, load_part, name_of
+from probes.spaces.weights import place_of
 
 FFT, MEL_HOP, MEL_BANDS, HIGHEST = 1024, 160, 64, 8000
 VOCODER_CONTEXT = 64
@@ -42,7 +43,7 @@ class AudioLDMSpace(Space):
         self, weights: str | None = None, device: str | torch.device = "cpu", revision: str | None = None
     ) -> None:
         super().__init__(weights, device)
-        self.weights = weights or self.repo
+        self.weights, revision = place_of(weights or self.repo, revision)
         self._take(
             load_part(self.weights, "AutoencoderKL", "vae", revision).to(self.device),
             load_part(self.weights, "SpeechT5HifiGan", "vocoder", revision).to(self.device),

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from probes.errors import InputError
-from probes.support.hub import from_hub
+from probes.support.hub import from_hub, pinned
 
 
 def weights_file(weights: str | None, repo: str, filename: str, revision: str | None) -> tuple[Path, str | None]:
@@ -43,6 +43,15 @@ def local(weights: str) -> Path | None:
     if weights.count("/") != 1 or weights.startswith((".", "/", "~")) or path.suffix in (".pt", ".th", ".ckpt"):
         raise InputError(f"no such file or folder: {weights}")
     return None
+
+
+def place_of(weights: str, revision: str | None) -> tuple[str, str | None]:
+    """A path as it is; a hub id with the revision that stands in it, or else the one given.
+
+    Raises:
+        InputError: neither an existing path nor of the form of a hub id.
+    """
+    return (weights, revision) if local(weights) is not None else pinned(weights, revision)
 
 
 def commit_of(path: Path) -> str | None:

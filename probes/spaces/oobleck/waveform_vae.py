@@ -9,10 +9,12 @@ from torch import Tensor
 
 from probes.errors import InputError
 from probes.spaces.base import Space
-from probes.spaces.weights import commit_of, few, local
-from probes.support.hub import hub_message, pinned
+from probes.spaces.weights import commit_of, few, local, place_of
+from probes.support.hub import hub_message
 from probes.support.tensors import first_line
 from probes.support.torchaudio_stub import ensure_torchaudio
+
+SUBFOLDER = "vae"
 
 
 class WaveformVaeSpace(Space):
@@ -37,12 +39,11 @@ class WaveformVaeSpace(Space):
         weights: str | None = None,
         device: str | torch.device = "cpu",
         revision: str | None = None,
-        subfolder: str = "vae",
+        subfolder: str = SUBFOLDER,
     ) -> None:
         super().__init__(weights, device)
-        self.weights = weights or self.repo
-        if local(self.weights) is None:
-            self.weights, revision = pinned(self.weights, revision)
+        self.subfolder = subfolder
+        self.weights, revision = place_of(weights or self.repo, revision)
         self._take(load_part(self.weights, self.architecture, subfolder, revision).to(self.device))
         self.revision = commit(self.weights, subfolder, revision)
 
@@ -51,7 +52,7 @@ class WaveformVaeSpace(Space):
         """The space of a loaded pipeline of diffusers: its own autoencoder, in float32, where it is."""
         space = cls.__new__(cls)
         Space.__init__(space, device=pipeline.vae.device)
-        space.weights = name_of(pipeline)
+        space.weights, space.subfolder = name_of(pipeline), SUBFOLDER
         space._take(full_precision(pipeline.vae))
         return space
 
@@ -59,6 +60,9 @@ class WaveformVaeSpace(Space):
         self.vae = vae
         self.channels, self.sample_rate, self.audio_channels, self.hop = self._shape()
         self.mean, self.std = self._statistics()
+
+    def options(self) -> dict[str, Any]:
+        return {} if self.subfolder == SUBFOLDER else {"subfolder": self.subfolder}
 
     @abstractmethod
     def _shape(self) -> tuple[int, int, int, int]:

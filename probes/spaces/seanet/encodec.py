@@ -12,8 +12,8 @@ from probes.spaces.weights import load_strict, number_among, weights_file
 from probes.support.tensors import read_torch
 from probes.support.torchaudio_stub import ensure_torchaudio
 
-URL = "https://dl.fbaipublicfiles.com/encodec/v0/"
 FILENAME = "encodec_24khz-d7cc33bc.th"
+URL = f"https://dl.fbaipublicfiles.com/encodec/v0/{FILENAME}"
 BANDWIDTHS = (1.5, 3.0, 6.0, 12.0, 24.0)
 
 
@@ -42,12 +42,12 @@ class EncodecSpace(Space):
         if chosen is None:
             raise InputError(f"EnCodec has no bandwidth {bandwidth}: choose 1.5, 3, 6, 12 or 24 kbit/s")
         self.bandwidth = chosen
-        self.weights = weights or URL + FILENAME
+        self.weights = weights or URL  # what a corpus records, and gives back
         ensure_torchaudio()
         from encodec import EncodecModel
 
         model: Any = EncodecModel.encodec_model_24khz(pretrained=False)
-        load_strict(model, released_state(weights), self.weights)
+        load_strict(model, released_state(self.weights), self.weights)
         self.model = model.to(self.device).eval()
         self.books = self.model.quantizer.get_num_quantizers_for_bandwidth(self.model.frame_rate, self.bandwidth)
         self.mean, self.std = long_inputs.codebook_statistics(self.model.quantizer.vq.layers[: self.books])
@@ -68,14 +68,14 @@ class EncodecSpace(Space):
     _decode_long = _decode
 
 
-def released_state(weights: str | None) -> dict[str, Tensor]:
-    """Tensors of the released file, downloaded when no path is given."""
-    if weights is None:
+def released_state(weights: str) -> dict[str, Tensor]:
+    """Tensors of the file at a path, or of the released one, downloaded when its URL is given."""
+    if weights == URL:
         try:
-            return dict(torch.hub.load_state_dict_from_url(URL + FILENAME, map_location="cpu", weights_only=True))
+            return dict(torch.hub.load_state_dict_from_url(URL, map_location="cpu", weights_only=True))
         except OSError as error:
             raise InputError(
-                f"cannot download {URL}{FILENAME}: go online once, or download it elsewhere and pass its path"
+                f"cannot download {URL}: go online once, or download it elsewhere and pass its path"
             ) from error
     path, _ = weights_file(weights, weights, FILENAME, None)
     state: Any = read_torch(path)

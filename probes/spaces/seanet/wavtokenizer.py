@@ -11,6 +11,7 @@ from probes.spaces.base import Space
 from probes.spaces.seanet import long_inputs
 from probes.spaces.seanet.wavtokenizer_network import WavTokenizerNetwork
 from probes.spaces.weights import load_strict, number_among, weights_file
+from probes.support.hub import pinned
 from probes.support.tensors import read_torch
 
 # Rate -> the released checkpoint trained on music as well as speech.
@@ -31,7 +32,7 @@ class WavTokenizerSpace(Space):
     """24 kHz mono, 512 channels at 40 or 75 frames per second: the codebook entry of each frame.
 
     Args:
-        weights: A released `.ckpt`, or None to download one. A checkpoint says itself which rate it has.
+        weights: A released `.ckpt`, a hub id, or None to download one. A checkpoint says itself which rate it has.
         device: Where it runs.
         tokens: Per second, 40 or 75: which checkpoint to download.
         revision: Revision of the hub repository.
@@ -59,6 +60,8 @@ class WavTokenizerSpace(Space):
         if rate is None:
             raise InputError(f"WavTokenizer has no rate of {tokens} tokens a second: choose 40 or 75")
         repo, filename = RELEASED[int(rate)]
+        if weights is not None:  # a released repository has its own file, whatever the rate asked for
+            filename = dict(RELEASED.values()).get(pinned(weights, None)[0], filename)
         path, self.revision = weights_file(weights, repo, filename, revision)
         self.weights = weights or repo
         state = released_state(read_torch(path), self.weights)

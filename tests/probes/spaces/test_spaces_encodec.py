@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.codecs import encodec_model
 
 from probes.errors import InputError
 from probes.spaces import load_space
@@ -13,18 +14,7 @@ from probes.spaces.seanet import long_inputs
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    from probes.support.torchaudio_stub import ensure_torchaudio
-
-    ensure_torchaudio()
-    from encodec import EncodecModel
-
-    torch.manual_seed(0)
-    model = EncodecModel.encodec_model_24khz(pretrained=False).eval()
-    for layer in model.quantizer.vq.layers:
-        layer._codebook.embed.normal_(0, 0.1)
-        layer._codebook.cluster_size.uniform_(1, 50)
-        layer._codebook.inited.fill_(1)
-    return model
+    return encodec_model()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.codecs import Rave
 from support.pipelines import BUILDERS, save
 from torch import Tensor, nn
 
@@ -102,31 +103,6 @@ def test_long_mel_inputs_go_through_in_clips(folder: Any) -> None:
     for start in (0, 8, 16):
         torch.testing.assert_close(latents[:, start : start + 8], space._latents(mel[:, :, start * 4 : start * 4 + 32]))
     assert space.decode(latents).shape == (1, 1, space.hop * 20)
-
-
-class Rave(nn.Module):
-    """The exported methods of a variational RAVE."""
-
-    def __init__(self, rate: int = 44100) -> None:
-        super().__init__()
-        self.down = nn.Conv1d(1, 4, 64, stride=64)
-        self.up = nn.ConvTranspose1d(6, 1, 64, stride=64)
-        self.register_buffer("encode_params", torch.tensor([1, 1, 4, 64]))
-        self.register_buffer("decode_params", torch.tensor([4, 64, 1, 1]))
-        self.sr: int = rate
-
-    @torch.jit.export
-    def encode(self, x: Tensor) -> Tensor:
-        mean = self.down(x)
-        return mean + 0.1 * torch.randn_like(mean)
-
-    @torch.jit.export
-    def decode(self, z: Tensor) -> Tensor:
-        missing = torch.randn(z.shape[0], 2, z.shape[2])
-        return torch.tanh(self.up(torch.cat([z, missing], 1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.decode(self.encode(x))
 
 
 class StreamingRave(Rave):

@@ -5,31 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from support.codecs import ScriptedVae
+from torch import nn
 
 from probes.errors import InputError
 from probes.spaces import load_space
-
-
-class ScriptedVae(nn.Module):
-    """The two exported methods of DiffRhythm's `vae_model.pt`, with convolutions that see two frames each way."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down = nn.Conv1d(2, 8, 2048, stride=2048)
-        self.mix = nn.Conv1d(8, 128, 5, padding=2)
-        self.up = nn.ConvTranspose1d(64, 2, 2048, stride=2048)
-
-    @torch.jit.export
-    def encode_export(self, audio: Tensor) -> Tensor:
-        return self.mix(self.down(audio))
-
-    @torch.jit.export
-    def decode_export(self, latents: Tensor) -> Tensor:
-        return torch.tanh(self.up(latents))
-
-    def forward(self, audio: Tensor) -> Tensor:
-        return self.encode_export(audio)
 
 
 @pytest.fixture(scope="module")

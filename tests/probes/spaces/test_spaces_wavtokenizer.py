@@ -4,33 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.codecs import wavtokenizer_checkpoint
 from torch.nn import functional
 
 from probes.errors import InputError
 from probes.spaces import load_space
 from probes.spaces.seanet import long_inputs
-from probes.spaces.seanet.wavtokenizer_network import Attention, InverseFourier, WavTokenizerNetwork
-
-
-def checkpoint(path: Path, ratios: tuple[int, ...]) -> WavTokenizerNetwork:
-    """Write a training checkpoint: the codec, the decoder it no longer uses, discriminators, an epoch."""
-    torch.manual_seed(0)
-    network = WavTokenizerNetwork(ratios, dimension=16, entries=32, filters=4, width=32, hidden=48, layers=2).eval()
-    book = network.codebook.layers[0]._codebook
-    book.embed.normal_(0, 0.2)
-    book.inited.fill_(1)
-    state = {
-        **network.state_dict(),
-        "feature_extractor.encodec.decoder.model.0.conv.conv.bias": torch.zeros(3),
-        "multiperioddisc.discriminators.0.bias": torch.zeros(3),
-    }
-    torch.save({"state_dict": state, "epoch": 3}, path)
-    return network
+from probes.spaces.seanet.wavtokenizer_network import Attention, InverseFourier
 
 
 @pytest.mark.parametrize(("ratios", "rate"), [((6, 5, 5, 4), 40), ((8, 5, 4, 2), 75)])
 def test_rate_and_sizes_come_from_the_checkpoint(tmp_path: Path, ratios: tuple[int, ...], rate: int) -> None:
-    network = checkpoint(tmp_path / "model.ckpt", ratios)
+    network = wavtokenizer_checkpoint(tmp_path / "model.ckpt", ratios)
     space = load_space("wavtokenizer", str(tmp_path / "model.ckpt"))
     assert space.frame_rate == rate
     audio = 0.3 * torch.randn(2, 1, space.hop * 30)
@@ -44,7 +29,7 @@ def test_rate_and_sizes_come_from_the_checkpoint(tmp_path: Path, ratios: tuple[i
 
 
 def test_pieces_equal_the_whole(tmp_path: Path) -> None:
-    checkpoint(tmp_path / "model.ckpt", (8, 5, 4, 2))
+    wavtokenizer_checkpoint(tmp_path / "model.ckpt", (8, 5, 4, 2))
     space = load_space("wavtokenizer", str(tmp_path / "model.ckpt"))
     audio = 0.3 * torch.randn(1, 1, 320 * 90)
     with torch.no_grad():
@@ -73,7 +58,7 @@ def test_attention_equals_its_formula() -> None:
 
 
 def test_wrong_checkpoints(tmp_path: Path) -> None:
-    checkpoint(tmp_path / "model.ckpt", (8, 5, 4, 2))
+    wavtokenizer_checkpoint(tmp_path / "model.ckpt", (8, 5, 4, 2))
     content = torch.load(tmp_path / "model.ckpt", weights_only=True)
     state = content["state_dict"]
     broken = tmp_path / "broken.ckpt"
