@@ -18,15 +18,19 @@ Labels = NDArray[np.int16]
 
 
 def class_labels(corpus: Corpus, split: str, bins: Mapping[str, Bins]) -> Labels:
-    """[frames, attributes] classes of all frames of a split, files end to end in their order; -1 where masked."""
-    parts = []
+    """[frames, attributes] classes of all frames of a split, files end to end in their order; -1 where masked.
+
+    Raises:
+        InputError: no file trains, or none tests; files that validate may be missing.
+    """
+    parts = [np.empty((0, len(bins)), np.int16)]
     for file in corpus.files(split):
         columns = []
         for name, edges in bins.items():
             values, valid = corpus.labels(file, name)
             columns.append(edges.classes(values, valid).astype(np.int16))
         parts.append(np.stack(columns, axis=1))
-    if not parts:
+    if len(parts) == 1 and split != "val":
         raise InputError(f"the corpus {corpus.path} has no file in its {split} split: add files")
     return np.concatenate(parts)
 
@@ -60,7 +64,7 @@ def clip_labels(labels: Labels, lengths: Sequence[int]) -> Labels:
         labels: [frames] of one attribute.
         lengths: Frames of each file, in order.
     """
-    parts = np.split(labels, np.cumsum(lengths)[:-1])
+    parts = np.split(labels, np.cumsum(lengths)[:-1])[: len(lengths)]
     found = [np.bincount(part[part >= 0]).argmax() if (part >= 0).any() else -1 for part in parts]
     return np.array(found, dtype=np.int16)
 

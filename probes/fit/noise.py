@@ -198,7 +198,8 @@ def noisy_split(
     alpha, sigma = straight_shares(level)
     device = readout.sae.decoder_bias.device
     with tempfile.TemporaryFile() as held:  # goes with the map
-        scratch = np.memmap(held, np.float32, "w+", shape=(corpus.frames(split), inputs.width))
+        # One row at least: numpy before 2.2 makes no empty map of a split without files.
+        scratch = np.memmap(held, np.float32, "w+", shape=(max(1, corpus.frames(split)), inputs.width))
     clean: dict[str, list[np.ndarray]] = {name: [] for name in readout.attributes}
     arrays: list[np.ndarray] = []
     names = [file.name for file in files]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -144,7 +145,7 @@ class ProbeTrainer:
             Whether a probe of true labels got better.
         """
         losses: dict[tuple[str, int], float] = {}
-        counts: dict[tuple[str, int], int] = {}
+        counts: Counter[tuple[str, int]] = Counter()
         for x, labels in chunks():
             logits = self._scaled(x) @ self.weight.t() + self.bias
             for block, column, part in self._parts(logits):
@@ -152,7 +153,7 @@ class ProbeTrainer:
                 loss = torch.nn.functional.cross_entropy(part, wanted, ignore_index=-1, reduction="sum")
                 key = (block.name, column)
                 losses[key] = losses.get(key, 0.0) + float(loss)
-                counts[key] = counts.get(key, 0) + int((wanted >= 0).sum())
+                counts[key] += int((wanted >= 0).sum())
         better = False
         start = 0
         for block in self.blocks:

@@ -1,5 +1,6 @@
 """Attributes with one value for a clip: counted once for each clip, in training, in the report and when read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +18,21 @@ from probes.fit.pipeline import fit_bins, fit_probes
 from probes.fit.probe_training import ProbeOptions
 from probes.readout.inputs import Inputs, sae_inputs
 from probes.readout.kinds import SHUFFLED, TRAINED
-from probes.sae import ReluConfig, make_sae
+from probes.sae import ReluConfig, SparseAutoencoder, make_sae
 
 KEYS = 12  # of 24
 FRAMES, CHANNELS = 20, 16
 SPLITS = ("train",) * 48 + ("val",) * 12 + ("test",) * 12
 
 
-def key_corpus(path: Path) -> Corpus:
+def key_corpus(path: Path, splits: Sequence[str] = SPLITS) -> Corpus:
     """Clips whose key is a direction, stronger than the noise over a clip and weaker in a single frame; and a
     loudness that is noise."""
     random = np.random.default_rng(0)
     info = {"name": "mini", "spaces": ["mini"], "channels": CHANNELS, "frame_rate": 20.0, "fingerprint": "f00d"}
     attributes = {"key": get_attribute("key").describe_notated(), "loudness": {"unit": "RMS", "threshold": 0.5}}
     with CorpusWriter(path, {"space": info, "attributes": attributes, "dtype": "float32"}) as writer:
-        for number, split in enumerate(SPLITS):
+        for number, split in enumerate(splits):
             key = number % KEYS
             latents = random.normal(size=(FRAMES + number % 3, CHANNELS))
             latents[:, key] += 2.0
@@ -45,6 +46,13 @@ def key_corpus(path: Path) -> Corpus:
     return Corpus.open(path)
 
 
+def untrained_sae(corpus: Corpus) -> SparseAutoencoder:
+    sae = make_sae(ReluConfig(channels=CHANNELS, hidden=64, space="mini"))
+    mean, std = corpus.statistics()
+    sae.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
+    return sae
+
+
 STEPS: list[tuple[int, int]] = []
 """What the fit of the fixture told of its progress."""
 
@@ -53,9 +61,7 @@ STEPS: list[tuple[int, int]] = []
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Path, Readout]:
     folder = tmp_path_factory.mktemp("clips")
     corpus = key_corpus(folder / "corpus")
-    mean, std = corpus.statistics()
-    sae = make_sae(ReluConfig(channels=CHANNELS, hidden=64, space="mini"))
-    sae.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
+    sae = untrained_sae(corpus)
     bins = fit_bins(corpus, counts={"loudness": 4})
     options = ProbeOptions(epochs=15, batch=100, learning_rate=0.02)
 
@@ -77,6 +83,16 @@ def test_the_report_counts_clips(fitted: tuple[Corpus, Path, Readout]) -> None:
     assert key["shuffled"] < 0.5
     assert {"raw_latents", "untrained_sae"} <= set(key)
     assert "within_one" not in key
+
+
+def test_no_clip_needs_to_validate(tmp_path: Path) -> None:
+    corpus = key_corpus(tmp_path / "corpus", ("train",) * 60 + ("test",) * 12)
+    bins = fit_bins(corpus, counts={"loudness": 4})
+    options = ProbeOptions(epochs=2, batch=100, learning_rate=0.02, baselines=False)
+    with pytest.warns(UserWarning, match="no labelled frame of key, loudness in the validation split"):
+        readout = fit_probes(corpus, untrained_sae(corpus), tmp_path / "readout", bins, options, levels=(3.0,))
+    assert readout.report["probes"]["key"]["accuracy"] > 0.9
+    assert readout.report["noise"]["attributes"]["key"]["accuracy"][0] > 0.5
 
 
 def test_progress_counts_the_probes_of_clips_too(fitted: tuple[Corpus, Path, Readout]) -> None:

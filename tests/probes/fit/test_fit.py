@@ -180,6 +180,17 @@ def test_labels_are_masked_and_in_the_files_order(tmp_path):
     assert (labels[:, 1] >= 0).all()
 
 
+def test_without_files_that_validate_probes_keep_their_last_weights(tmp_path):
+    corpus = tiny_corpus(tmp_path / "corpus", splits=("train",) * 5 + ("test",) * 2)
+    bins = fit_bins(corpus, counts=COUNTS)
+    with pytest.warns(UserWarning, match="no labelled frame of pitch, loudness in the validation split"):
+        readout = fit_readout(corpus, tmp_path / "readout", CONFIG, TRAINING, PROBES, bins, levels=(3.0,))
+    for name in COUNTS:
+        figures = readout.report["probes"][name]
+        assert figures["accuracy"] > 0.6 > 0.35 > figures["shuffled"]
+        assert readout.report["noise"]["attributes"][name]["accuracy"][0] > 0.5
+
+
 def test_wrong_inputs_are_told(tmp_path):
     corpus = tiny_corpus(tmp_path / "corpus", frames=60)
     sae = fit_sae(corpus, tmp_path / "sae", CONFIG, TrainingOptions(steps=5, batch=64))
@@ -190,7 +201,7 @@ def test_wrong_inputs_are_told(tmp_path):
     with pytest.raises(InputError, match=r"66 classes but only 28 labelled|cannot fill"):
         fit_probes(few, sae, tmp_path / "out", fit_bins(few), PROBES)
     trains_only = tiny_corpus(tmp_path / "trains", frames=60, splits=("train", "train"))
-    with pytest.raises(InputError, match="val split"):
+    with pytest.raises(InputError, match="test split"):
         fit_probes(trains_only, sae, tmp_path / "out", fit_bins(trains_only, counts=COUNTS), PROBES)
     with pytest.raises(InputError, match="no held-out file"):
         fit_sae(trains_only, tmp_path / "new", CONFIG, TRAINING)
