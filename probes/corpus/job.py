@@ -73,11 +73,13 @@ def encode_corpus(
     check_labels(options)
     if options.workers < 1:
         raise InputError(f"--workers must be at least 1, not {options.workers}")
+    skipped: list[str] = []
     if options.latents is not None:
         from probes.corpus.ready_latents import import_latents
 
-        corpus = import_latents(options.latents, options.out, options.space, options.hold_out, options.dtype)
-        skipped: list[str] = []
+        corpus = import_latents(
+            options.latents, options.out, options.space, options.hold_out, options.dtype, skipped.append
+        )
     else:
         skipped = encode_audio(options, str(options.audio), progress, on_taken)
         corpus = Corpus.open(options.out)

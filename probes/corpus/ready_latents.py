@@ -1,7 +1,7 @@
 """A corpus from latents that exist already, without audio and so without labels."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,14 @@ SUFFIXES = (".pt", ".npy", ".safetensors")
 
 
 def import_latents(
-    folder: str | Path, out: str | Path, space: str, hold_out: Sequence[str] = (), dtype: str = "float32"
+    folder: str | Path,
+    out: str | Path,
+    space: str,
+    hold_out: Sequence[str] = (),
+    dtype: str = "float32",
+    on_left_out: Callable[[str], None] = lambda _: None,
 ) -> Corpus:
-    """Copy the latents of a folder into a corpus.
+    """Copy the latents of a folder into a corpus; of files with the same content the first alone, with a warning.
 
     Args:
         folder: Holds `.pt`, `.npy` or `.safetensors` files, one clip each: `[1, C, T]`, `[C, T]` or `[T, C]`.
@@ -27,6 +32,7 @@ def import_latents(
         hold_out: Names of files (with or without suffix) for the test split; all others then train. Without
             it, files go by their content.
         dtype: Number format of the corpus, "float32" or "float16".
+        on_left_out: Called with one line for every file that is left out.
 
     Raises:
         InputError: no such files, another shape, values that are not finite, or an unknown name to hold out.
@@ -41,9 +47,17 @@ def import_latents(
     splits = held_out_splits(paths, hold_out)
     with CorpusWriter(out, {"space": info, "attributes": {}, "dtype": dtype}) as writer:
         there, damaged = writer.latest(), writer.damaged()
+        hashes: dict[str, str] = {}
         for path in paths:
             digest, split, row = content_hash(path.read_bytes()), splits.get(path), there.pop(path.name, None)
-            if row is None or row["hash"] != digest or path.name in damaged:
+            twin = hashes.setdefault(digest, path.name)
+            if twin != path.name:
+                told = f"{path.name}: the same content as {twin}"
+                warnings.warn(f"left out: {told}", stacklevel=2)
+                on_left_out(told)
+                if row is not None:
+                    writer.change(row, removed=True)
+            elif row is None or row["hash"] != digest or path.name in damaged:
                 latents = read_latents(path, info["channels"])
                 writer.add(path.name, digest, latents, {}, split, path.stat().st_size)
             elif row["split"] != split:

@@ -12,6 +12,7 @@ from support.corpus import tiny_corpus
 
 from probes.corpus import Corpus
 from probes.corpus.encoding import Recipe, encode_into
+from probes.corpus.job import EncodeOptions, encode_corpus
 from probes.corpus.ready_latents import import_latents
 from probes.corpus.sources import audio_sources
 from probes.errors import InputError
@@ -168,6 +169,23 @@ def test_ready_latents_are_followed_too(tmp_path: Path) -> None:
         third = import_latents(folder, tmp_path / "c", "mini")
     assert [file.name for file in third.files()] == ["b.npy", "c.npy"]
     assert np.array_equal(third.latents(third.files()[0]), np.ones((30, 64), np.float32))
+
+
+@pytest.mark.parametrize("hold_out", [(), ("a",), ("b",)])
+def test_ready_latents_with_the_content_of_others_are_left_out(hold_out: tuple[str, ...], tmp_path: Path) -> None:
+    folder = latents(tmp_path / "l")
+    options = EncodeOptions(tmp_path / "c", latents=folder, space="mini", hold_out=hold_out)
+    assert encode_corpus(options)["skipped"] == []
+    (folder / "b.npy").write_bytes((folder / "a.npy").read_bytes())
+    with pytest.warns(UserWarning, match=r"left out: b\.npy: the same content as a\.npy"):
+        assert encode_corpus(options)["skipped"] == ["b.npy: the same content as a.npy"]
+    corpus = Corpus.open(tmp_path / "c")
+    assert [file.name for file in corpus.files()] == ["a.npy", "c.npy"]
+    if hold_out == ("a",):
+        assert [file.split for file in corpus.files()] == ["test", "train"]
+    np.save(folder / "b.npy", np.ones((30, 64), np.float32))
+    assert encode_corpus(options)["skipped"] == []
+    assert len(Corpus.open(tmp_path / "c").files()) == 3
 
 
 def test_square_latents_could_be_read_both_ways(tmp_path: Path) -> None:
