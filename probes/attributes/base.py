@@ -97,6 +97,8 @@ class Attribute:
         """Like `measure`, with how sure each value is in [0, 1] instead of whether it is used."""
         if audio.ndim not in (1, 2) or not audio.size or frames < 1:
             raise InputError(f"{self.name} is measured on audio [n] or [channels, n], but got {list(audio.shape)}")
+        if not np.isfinite(audio).all():
+            raise InputError(f"{self.name} cannot be measured: the audio holds NaN or infinity")
         channels = np.atleast_2d(audio).astype(np.float32, copy=False)
         values, confidence = self._measure(self.heard(channels), sample_rate, frames, round(hop))
         return values.astype(np.float32), confidence.astype(np.float32)
@@ -118,7 +120,7 @@ class Attribute:
             Values float32 `[frames]` in `unit`, and which of them mean something, bool `[frames]`.
 
         Raises:
-            InputError: audio of another shape, or no samples.
+            InputError: audio of another shape, no samples, or values that are not finite.
         """
         values, confidence = self.confidence(audio, sample_rate, frames, hop)
         return values, confidence >= self.threshold

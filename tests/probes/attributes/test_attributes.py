@@ -137,6 +137,14 @@ def test_the_window_is_46_ms_and_centred() -> None:
             assert middle == pytest.approx((frame + 0.5) * hop + 0.5, abs=0.5)
 
 
+@pytest.mark.parametrize("name", MEASURABLE)
+def test_audio_that_is_not_finite_has_no_labels(name: str) -> None:
+    audio = tone(440.0, 0.5, 3000, 22050)
+    for value in (np.nan, np.inf):
+        with pytest.raises(InputError, match=f"{name} cannot be measured: the audio holds NaN or infinity"):
+            attribute(name).measure(np.append(audio, np.float32(value)), 22050, 3, 1024)
+
+
 def test_wrong_names_options_and_audio() -> None:
     with pytest.raises(InputError, match="choose from pitch, loudness, timbre, chroma"):
         get_attribute("colour")
