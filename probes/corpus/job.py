@@ -1,7 +1,7 @@
 """`trace fit encode`: from what a user asked for to a corpus and its summary."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from probes.attributes import ATTRIBUTES, get_attribute
 from probes.corpus import Corpus
 from probes.corpus.collections import NAMES, Taken, collect, collect_from_hub
 from probes.corpus.sources import Source, audio_sources, rendered_sources
+from probes.corpus.split import held_out
 from probes.corpus.summary import summarise
 from probes.corpus.writer import write_summary
 from probes.errors import InputError
@@ -129,7 +130,9 @@ def encode_audio(
     )
     sources = find_sources(options, audio, on_taken)
     if options.hold_out:
-        sources = held_out(list(sources), options.hold_out)
+        sources = list(sources)
+        splits = held_out([source.name for source in sources], options.hold_out)
+        sources = [replace(source, split=split) for source, split in zip(sources, splits)]
     done, total = 0, len(sources) if isinstance(sources, list) else None
 
     def report(result: Encoded | None) -> None:
@@ -172,18 +175,6 @@ def find_sources(
 def from_hub(audio: str | None, root: Path | None) -> bool:
     """Whether `--audio` names a collection that is not on this machine."""
     return root is None and audio in NAMES and not Path(str(audio)).exists()
-
-
-def held_out(sources: list[Source], names: Iterable[str]) -> list[Source]:
-    """Sources of which the named ones (with or without suffix) test and all others train."""
-    wanted = set(names)
-    known = {key for source in sources for key in (source.name, Path(source.name).stem)}
-    if unknown := sorted(wanted - known):
-        raise InputError(f"no file is called {unknown[0]}: hold out one of the corpus's files by name")
-    return [
-        replace(source, split="test" if wanted & {source.name, Path(source.name).stem} else "train")
-        for source in sources
-    ]
 
 
 def attribute_options(name: str, options: EncodeOptions, device: str) -> dict[str, Any]:

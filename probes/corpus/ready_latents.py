@@ -9,6 +9,7 @@ import numpy as np
 
 from probes.corpus import Corpus
 from probes.corpus.sources import content_hash
+from probes.corpus.split import held_out
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
 
@@ -44,12 +45,12 @@ def import_latents(
     paths = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES) if folder.is_dir() else []
     if not paths:
         raise InputError(f"{folder} holds no latents: it needs files that end in {', '.join(SUFFIXES)}")
-    splits = held_out_splits(paths, hold_out)
+    splits = held_out([path.name for path in paths], hold_out) if hold_out else [None] * len(paths)
     with CorpusWriter(out, {"space": info, "attributes": {}, "dtype": dtype}) as writer:
         there, damaged = writer.latest(), writer.damaged()
         hashes: dict[str, str] = {}
-        for path in paths:
-            digest, split, row = content_hash(path.read_bytes()), splits.get(path), there.pop(path.name, None)
+        for path, split in zip(paths, splits):
+            digest, row = content_hash(path.read_bytes()), there.pop(path.name, None)
             twin = hashes.setdefault(digest, path.name)
             if twin != path.name:
                 told = f"{path.name}: the same content as {twin}"
@@ -92,16 +93,6 @@ def description(space: Any) -> dict[str, Any]:
         "options": {},
         "fingerprint": None,
     }
-
-
-def held_out_splits(paths: Sequence[Path], hold_out: Sequence[str]) -> dict[Path, str]:
-    """The split of each file when some are held out by name; empty when none are."""
-    unknown = [name for name in hold_out if not any(name in (path.name, path.stem) for path in paths)]
-    if unknown:
-        raise InputError(f"no file is called {unknown[0]}: hold out one of {', '.join(p.name for p in paths[:5])}")
-    if not hold_out:
-        return {}
-    return {path: "test" if {path.name, path.stem} & set(hold_out) else "train" for path in paths}
 
 
 def read_latents(path: Path, channels: int) -> np.ndarray:

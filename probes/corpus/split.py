@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from probes.errors import InputError
 
@@ -20,6 +21,19 @@ def split_named(word: str) -> str:
     if split not in SPLITS:
         raise InputError(f"unknown split {word!r}: use train, val (valid, validation, dev) or test (eval)")
     return split
+
+
+def held_out(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The split of each file when some, named with or without their suffix, test and all others train.
+
+    Raises:
+        InputError: no file has a name that is wanted.
+    """
+    known = [{name, PurePath(name).stem} for name in names]
+    unknown = set(wanted).difference(*known)
+    if unknown:
+        raise InputError(f"no file is called {min(unknown)}: hold out one of {', '.join(names[:5])}")
+    return ["test" if own & set(wanted) else "train" for own in known]
 
 
 def is_hash(text: str) -> bool:

@@ -11,7 +11,7 @@ from probes.spaces.base import Space, in_pieces
 from probes.spaces.oobleck.waveform_vae import commit, full_precision, load_part, name_of
 from probes.spaces.weights import place_of
 
-FFT, MEL_HOP, MEL_BANDS, HIGHEST = 1024, 160, 64, 8000
+FFT, MEL_HOP, HIGHEST = 1024, 160, 8000
 VOCODER_CONTEXT = 64
 """Mel frames; the vocoder's receptive field is under 40 on each side."""
 

@@ -248,11 +248,11 @@ def test_a_manifest_gives_the_splits(music: Path, vae: str, tmp_path: Path) -> N
 
 
 def test_held_out_files(music: Path, vae: str, tmp_path: Path) -> None:
-    encode_corpus(options(music, vae, tmp_path / "c", hold_out=("5", "0.wav")))
+    encode_corpus(options(music, vae, tmp_path / "c", hold_out=("5", "0.wav", "4")))
     corpus = Corpus.open(tmp_path / "c")
-    assert {file.name for file in corpus.files("test")} == {"0.wav", "5.wav"}
+    assert {file.name for file in corpus.files("test")} == {"0.wav", "5.wav", "sub/4.wav"}
     assert not corpus.files("val")
-    with pytest.raises(InputError, match="no file is called song"):
+    with pytest.raises(InputError, match=r"no file is called song: hold out one of 0\.wav, 1\.flac, "):
         encode_corpus(options(music, vae, tmp_path / "d", hold_out=("song",)))
 
 
