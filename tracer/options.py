@@ -5,10 +5,11 @@ records them.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from probes.errors import InputError
 from tracer.batching import AUTO
@@ -44,6 +45,34 @@ def option(
     return field(default=default, metadata=about)
 
 
+NUMBERS: dict[type, tuple[Callable[[Any], Any], str]] = {
+    bool: (bool, "true or false"),
+    int: (operator.index, "a whole number"),
+    float: (float, "a number"),
+}
+"""What makes Python's own number of numpy's or torch's, and what it is called."""
+
+
+def plain_number(entry: "Field[Any]", value: Any) -> Any:
+    """The value of a field of numbers as Python's own number, as JSON keeps it; the value of any other as it is.
+
+    Raises:
+        InputError: the value is no such number.
+    """
+    kinds = get_args(entry.type) or (entry.type,)
+    kind = next((kind for kind in NUMBERS if kind in kinds), None)
+    if kind is None or (value is None and type(None) in kinds) or (isinstance(value, str) and str in kinds):
+        return value
+    read, name = NUMBERS[kind]
+    try:
+        if isinstance(value, str):
+            raise TypeError("text is no number")
+        return kind(read(value))
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        flag = (entry.metadata["flags"] or f"--{entry.name.replace('_', '-')}").split()[0]
+        raise InputError(f"{flag} must be {name}, got {repr(value)[:40]}") from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
     """Options that choose prompts and a device."""
@@ -57,6 +86,8 @@ class PromptOptions:
     device: str = option("auto", "Device to compute on: auto, cpu, cuda, cuda:1, mps.")
 
     def __post_init__(self) -> None:
+        for entry in fields(self):
+            object.__setattr__(self, entry.name, plain_number(entry, getattr(self, entry.name)))
         if self.n is not None and self.n < 1:
             raise InputError(f"--n must be at least 1, got {self.n}")
         if self.seed < 0:

@@ -127,16 +127,16 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     edits = make_edits(specs, session.readout, session.guided, song)
     folder = run_folder(options, session.generator.name)
     about = {
-        "weights": options.weights,
+        "weights": None if options.weights is None else str(options.weights),
         "readout": session.readout.source if options.readout is not None else None,
         "prompts": options.source,
         "balanced": options.balanced,
         "frame_rate": session.generator.frame_rate,
         "bins": {name: bins.to_dict() for name, bins in session.readout.bins.items()},
-        "set": dict(sorted((options.options or {}).items())),
+        "set": {name: str(value) for name, value in sorted((options.options or {}).items())},
         "dtype": options.dtype,
         "batch_size": options.batch_size,
-        "device": place,
+        "device": str(place),
         "processes": workers.num_processes,
         "versions": versions(),
         "autoencoder": session.readout.sae.config.source,

@@ -3,14 +3,17 @@
 import inspect
 import json
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from support.command_line import parsed
 
 from probes.errors import InputError
 from tracer import trace
-from tracer.options import SessionOptions, SteerOptions, TraceOptions
+from tracer.options import PickOptions, SessionOptions, SteerOptions, TraceOptions
 from tracer.steering import run_dose, run_lockin
 
 
@@ -52,3 +55,48 @@ def test_flags_fill_the_options() -> None:
 def test_what_no_generator_could_take_is_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         TraceOptions(**changes)
+
+
+def test_numbers_of_numpy_and_torch_are_kept_as_python_s_own() -> None:
+    given = TraceOptions(
+        n=np.int64(2), seed=np.uint8(1), seeds=np.int64(3), steps=torch.tensor(5), seconds=np.float32(0.5), guidance=2,
+        batch_size=np.int64(4), settled_states=np.int32(3), frames=np.bool_(True),
+    )  # fmt: skip
+    same = TraceOptions(n=2, seed=1, seeds=3, steps=5, seconds=0.5, guidance=2.0)
+    assert given == same
+    for entry in fields(given):
+        assert type(getattr(given, entry.name)) is type(getattr(same, entry.name)), entry.name
+    assert type(PickOptions(keep=np.int64(2)).keep) is int
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"n": "4"}, "n must be a whole number, got '4'"),
+        ({"n": 2.5}, "n must be a whole number, got 2.5"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"seed": None}, "seed must be a whole number"),
+        ({"steps": 8.0}, "steps must be a whole number"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number"),
+        ({"seeds": 1.5}, "seeds must be a whole number"),
+        ({"seconds": "3"}, "seconds must be a number"),
+        ({"guidance": torch.ones(2)}, "guidance must be a number"),
+        ({"settled_within": "x"}, "settled_within must be a number"),
+        ({"frames": "no"}, "frames must be true or false"),
+    ],
+)
+def test_what_is_no_such_number_is_refused_before_a_folder_exists(
+    tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        trace(out=tmp_path / "run", progress_bar=False, **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_numpy_s_numbers_is_read_and_continued(tmp_path: Path) -> None:
+    common = {"n": 2, "save_audio": False, "progress_bar": False, "out": tmp_path / "run"}
+    first = trace(steps=np.int64(3), seed=np.int64(1), seconds=np.float32(0.5), guidance=np.float32(2), **common)
+    again = trace(steps=3, seed=1, seconds=0.5, guidance=2.0, **common)
+    assert first is not None
+    assert again is not None
+    assert again.options == first.options

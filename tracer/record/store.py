@@ -124,7 +124,7 @@ class RunStore:
             "about": dict(about or {}),
             "checksums": True,
         }
-        header = json.loads(json.dumps(header, default=str))
+        header = json.loads(json.dumps(header))
         with ExitStack() as held:
             with plain_errors(folder):
                 _create(folder, header)
