@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
+from typing import Any, get_args
 from weakref import WeakKeyDictionary
 
 from hooks.callbacks import Attachment, Callbacks, LatentEdit
@@ -37,10 +37,13 @@ def attach(
             branch -w times. The next edit sees the guided estimate where this one left it.
 
     Raises:
-        ValueError: no adapter knows this kind of object, or hooks cannot follow it as it is set up.
+        ValueError: no adapter knows this kind of object, hooks cannot follow it as it is set up, or `branch` is none of
+            the three.
         EditRefused: raised by the generation in the block, when an edit acts on a branch that does not exist, or
             whose effect on the guided output is not known.
     """
+    if branch not in get_args(Branch):
+        raise ValueError(f"branch must be one of {', '.join(get_args(Branch))}, got {branch!r}")
     if model not in _installed:
         callbacks, installed = Callbacks(), ExitStack()
         installed.enter_context(adapter_for(model)(model, callbacks))

@@ -12,7 +12,7 @@ import torch
 from support.sinks import Kept
 from torch import nn
 
-from hooks import Edit, Event, attach, attached, capture, steer
+from hooks import Edit, Event, Moment, attach, attached, capture, steer
 from tracer.generators.diffrhythm import DiffRhythm
 from tracer.generators.diffrhythm.model import time_grid
 
@@ -41,6 +41,10 @@ def hook_table(module: nn.Module) -> dict[str, dict[str, list[Any]]]:
 
 def nothing(event: Event) -> None:
     pass
+
+
+def unchanged(latent: torch.Tensor, moment: Moment) -> torch.Tensor:
+    return latent
 
 
 def raising(error: BaseException, index: int = 2) -> Callable[[Event], None]:
@@ -311,9 +315,6 @@ def test_attached_lists_what_is_on_a_sampler(tiny_diffrhythm: BuildTiny) -> None
     edit = Edit(torch.zeros_like, site="state", start=0.5)
     push = Edit(torch.zeros_like, branch="cond", stop=0.5)
 
-    def inner(latent: torch.Tensor, moment: Any) -> torch.Tensor:
-        return latent
-
     assert attached(model) == []
     with capture(model, kept), steer(model, [push, edit]):
         outer = attached(model)
@@ -325,10 +326,10 @@ def test_attached_lists_what_is_on_a_sampler(tiny_diffrhythm: BuildTiny) -> None
             "<sink: Kept>",
         ]
         failing = raising(RuntimeError("inner"))
-        with pytest.raises(RuntimeError, match="inner"), attach(model, edit_endpoint=inner, observe=failing):
+        with pytest.raises(RuntimeError, match="inner"), attach(model, edit_endpoint=unchanged, observe=failing):
             run(model)
-        with attach(model, edit_endpoint=inner, observe=nothing):
-            assert [thing.callback for thing in attached(model)] == [edit, push, inner, kept, nothing]
+        with attach(model, edit_endpoint=unchanged, observe=nothing):
+            assert [thing.callback for thing in attached(model)] == [edit, push, unchanged, kept, nothing]
         assert attached(model) == outer
         assert attached(other) == []
     assert attached(model) == []
@@ -338,3 +339,12 @@ def test_attached_refuses_what_cannot_be_attached_to() -> None:
     for thing in (object(), nn.Linear(2, 2)):
         with pytest.raises(ValueError, match="cannot attach to"):
             attached(thing)
+
+
+@pytest.mark.parametrize("branch", ["conditional", "uncond", "Cond", None])
+def test_a_branch_that_does_not_exist_is_refused(tiny_diffrhythm: BuildTiny, branch: Any) -> None:
+    model = tiny_diffrhythm()
+    said = "branch must be one of both, cond, null"
+    with pytest.raises(ValueError, match=said), attach(model, edit_endpoint=unchanged, branch=branch):
+        pass
+    assert attached(model) == []
