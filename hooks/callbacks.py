@@ -16,7 +16,7 @@ from hooks.guidance import Branch, Gains
 class LatentEdit(Protocol):
     """Called with a latent [B, F, C] and its moment; returns the latent that takes its place.
 
-    It returns the same object where it changes nothing.
+    It returns the same object where it changes nothing, and never writes into the latent that it is given.
     """
 
     def __call__(self, latent: Tensor, moment: Moment, /) -> Tensor: ...
@@ -66,9 +66,12 @@ class Callbacks:
 
         Returns:
             [B, F, C] the edited state; the same object where no edit acts.
+
+        Raises:
+            ValueError: an edit wrote into its latent, or returned None.
         """
         for edit in self.state_edits:
-            state = edit(state, moment)
+            state = edited(edit, state, moment)
         return state
 
     def push(self, endpoint: Tensor, moment: Moment, gains: Gains) -> Tensor | None:
@@ -84,10 +87,11 @@ class Callbacks:
 
         Raises:
             EditRefused: an edit acts on a branch whose gain is not known.
+            ValueError: an edit wrote into its latent, or returned None.
         """
         total: Tensor | None = None
         for edit, branch in self.endpoint_edits:
-            wanted = edit(endpoint, moment)
+            wanted = edited(edit, endpoint, moment)
             if wanted is endpoint:
                 continue
             move = gains.of(branch) * (wanted - endpoint)
@@ -134,6 +138,25 @@ LONGEST_NAME = 160
 
 Adapter = Callable[[Any, Callbacks], AbstractContextManager[None]]
 """Installs hooks that serve the callbacks, for one kind of sampler; removes them when its block ends."""
+
+
+def edited(edit: LatentEdit, latent: Tensor, moment: Moment) -> Tensor:
+    """What an edit returns for a latent [B, F, C].
+
+    Raises:
+        ValueError: it returned None, or wrote into the latent, which would act on some samplers and be lost on others.
+            Under inference mode torch does not count writes, so that they are not noticed.
+    """
+    counts = not latent.is_inference()
+    before = latent._version if counts else 0
+    result = edit(latent, moment)
+    wrote = counts and latent._version != before
+    if result is None or wrote:
+        fault = "wrote into the latent that it was given" if wrote else "returned None"
+        raise ValueError(
+            f"{short_name(edit)} {fault}: an edit returns a new tensor, so clone the latent and change that"
+        )
+    return result
 
 
 def ordinary(tensor: Tensor) -> Tensor:

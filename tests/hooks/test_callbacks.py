@@ -1,6 +1,7 @@
 """The order of edits, what the next one sees, and the names of what is attached."""
 
 import functools
+from typing import Any
 
 import pytest
 import torch
@@ -46,6 +47,31 @@ def test_state_edits_act_one_after_the_other() -> None:
     edited = Callbacks(state_edits=[adding(1.0, seen), adding(2.0, seen)]).state(LATENT, MOMENT)
     assert seen == [0, 1]
     torch.testing.assert_close(edited, torch.full_like(LATENT, 3.0))
+
+
+def forgetful(latent: Tensor, moment: Moment) -> None:
+    latent.clone()[..., :1] = 5.0
+
+
+def writing(latent: Tensor, moment: Moment) -> Tensor:
+    latent[..., :1] = 5.0
+    return latent
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"), [(forgetful, "forgetful returned None"), (writing, "writing wrote into the latent")]
+)
+def test_an_edit_that_writes_into_its_latent_or_returns_nothing_is_told(edit: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=f"{says}.*: an edit returns a new tensor"):
+        Callbacks(state_edits=[edit]).state(LATENT.clone(), MOMENT)
+    with pytest.raises(ValueError, match=f"{says}.*: an edit returns a new tensor"):
+        Callbacks(endpoint_edits=[(edit, "both")]).push(LATENT.clone(), MOMENT, Gains())
+
+
+def test_edits_act_under_inference_mode_too() -> None:
+    with torch.inference_mode():
+        edited = Callbacks(state_edits=[adding(1.0, [])]).state(torch.zeros(1, 4, 2), MOMENT)
+    assert edited.tolist() == torch.ones(1, 4, 2).tolist()
 
 
 def test_an_event_carries_the_moment_and_a_mask_of_every_clip() -> None:
