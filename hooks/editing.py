@@ -71,7 +71,7 @@ class Edit:
 
 
 @contextmanager
-def steer(model: Any, edits: Sequence[Edit]) -> Iterator[None]:
+def steer(model: Any, edits: Edit | Sequence[Edit]) -> Iterator[None]:
     """Apply the edits to every generation in the block: `with steer(model, [edit]): model.sample(...)`.
 
     Several edits act one after the other, in order. `steer` nests with `capture` in either order, and the trace then
@@ -80,13 +80,13 @@ def steer(model: Any, edits: Sequence[Edit]) -> Iterator[None]:
 
     Args:
         model: a sampler that `hooks.attach` knows.
-        edits: what to push, where and when.
+        edits: what to push, where and when; one edit, or several.
 
     Raises:
         EditRefused: as in `hooks.attach`.
     """
     with ExitStack() as stack:
-        for edit in edits:
+        for edit in [edits] if isinstance(edits, Edit) else edits:
             if edit.site == "state":
                 stack.enter_context(attach(model, edit_state=edit))
             else:

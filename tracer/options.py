@@ -73,6 +73,21 @@ def plain_number(entry: "Field[Any]", value: Any) -> Any:
         raise InputError(f"{flag} must be {name}, got {repr(value)[:40]}") from error
 
 
+def names_of(given: str | Sequence[str]) -> Sequence[str]:
+    """Names from a sequence of them, or from a text that separates them by commas."""
+    return tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else given
+
+
+def plain_sequence(entry: "Field[Any]", value: Any) -> Any:
+    """The value of a field; of one of several texts a single text as the command line takes it.
+
+    One flag holds all names, separated by commas; a flag that is repeatable holds one thing, such as an edit.
+    """
+    if not (isinstance(value, str) and isinstance(entry.default, tuple)):
+        return value
+    return names_of(value) if entry.metadata["typed"] is str else (value,)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
     """Options that choose prompts and a device."""
@@ -87,7 +102,8 @@ class PromptOptions:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            object.__setattr__(self, entry.name, plain_number(entry, getattr(self, entry.name)))
+            value = plain_sequence(entry, plain_number(entry, getattr(self, entry.name)))
+            object.__setattr__(self, entry.name, value)
         if self.n is not None and self.n < 1:
             raise InputError(f"--n must be at least 1, got {self.n}")
         if self.seed < 0:

@@ -15,6 +15,7 @@ from tracer.curves import TRAINED, VIEWS, Curve
 from tracer.gathering import MEASURES
 from tracer.measures.committing import CommitmentMap
 from tracer.measures.progress import THRESHOLD, THRESHOLDS
+from tracer.options import names_of
 from tracer.prompts import Prompt
 from tracer.record.store import RunReader
 from tracer.results import Results, compute_progress, is_computed, load_results, with_interval
@@ -236,7 +237,8 @@ class Run:
 
         Args:
             path: File to write as well; a name without .png, .svg or .pdf is written as both .png and .svg.
-            measures: Measures to draw, a row each for every view. A run without classes per frame has "l1" alone.
+            measures: Measures to draw, or their names with commas, a row each for every view. A run without classes per
+                frame has "l1" alone.
             axis: The x axis: "index" (state index), "t" (flow time) or "logsnr"; None is "index".
 
         Returns:
@@ -247,7 +249,8 @@ class Run:
         """
         from tracer.figures.emergence import draw_emergence
 
-        return _written(draw_emergence([(self.path.resolve().name, self.results)], measures, axis), path)
+        runs = [(self.path.resolve().name, self.results)]
+        return _written(draw_emergence(runs, names_of(measures), axis), path)
 
     def plot_progress(self, path: str | Path | None = None, axis: str | None = None) -> Drawing:
         """Draw the published progress s_t (Eq. 4), the counterpart of the paper's Figure 4.

@@ -97,6 +97,14 @@ def test_zero_displacement_is_bit_identical(sampler, site):
         assert torch.equal(run(), plain)
 
 
+def test_one_edit_needs_no_list():
+    model, run = own()
+    with steer(model, [Edit(constant)]):
+        steered = run(5)
+    with steer(model, Edit(constant)):
+        assert torch.equal(run(5), steered)
+
+
 @pytest.mark.parametrize("site", ["state", "endpoint"])
 @pytest.mark.parametrize("guidance", [0.0, 4.0])
 def test_state_and_velocity_routes_agree_on_a_real_network(site, guidance):

@@ -57,6 +57,12 @@ def test_what_no_generator_could_take_is_refused(changes: dict[str, Any], says: 
         TraceOptions(**changes)
 
 
+def test_a_text_is_taken_as_the_command_line_takes_it() -> None:
+    given = TraceOptions(views="endpoint, state", probes="trained,raw", steer="timbre=+,alpha=2")
+    assert given == TraceOptions(views=("endpoint", "state"), probes=("trained", "raw"), steer=("timbre=+,alpha=2",))
+    assert PickOptions(wants="timbre=dark,weight=2").wants == ("timbre=dark,weight=2",)
+
+
 def test_numbers_of_numpy_and_torch_are_kept_as_python_s_own() -> None:
     given = TraceOptions(
         n=np.int64(2), seed=np.uint8(1), seeds=np.int64(3), steps=torch.tensor(5), seconds=np.float32(0.5), guidance=2,

@@ -66,6 +66,8 @@ def test_plot_returns_the_figure_and_writes_where_it_is_told(folder, tmp_path):
     before = sorted(folder.iterdir())
     assert isinstance(run.plot(), Figure)
     assert sorted(folder.iterdir()) == before
+    labels = [axes.get_ylabel() for axes in run.plot(measures="agreement, l1").axes]
+    assert labels == [axes.get_ylabel() for axes in run.plot(measures=["agreement", "l1"]).axes]
     run.plot(tmp_path / "curves.svg")
     assert [path.name for path in tmp_path.iterdir()] == ["curves.svg"]
 

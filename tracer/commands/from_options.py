@@ -81,6 +81,4 @@ def parsed(name: str, value: Any) -> Any:
         return key_values(value)
     if name == "batch_size" and value.lstrip("-").isdecimal():
         return int(value)
-    if name in ("views", "probes"):
-        return tuple(part.strip() for part in value.split(","))
     return tuple(value or ()) if name in ("steer", "wants") else value

@@ -20,7 +20,7 @@ from tracer.steering.damage import tell_damage
 from tracer.steering.edits import check_edit, check_measured, displacement
 from tracer.steering.results import EditResult
 from tracer.steering.song_time import Song, SongDisplacement, identity_of, inside_and_outside, weights_of
-from tracer.steering.spec import EditSpec, parse_edit
+from tracer.steering.spec import EditSpec, read_doses, read_edits
 from tracer.steering.structure import read_structure
 from tracer.steering.tables import open_run, write_csv
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 @in_float32
 def edit_audio(
     audio: str | Path,
-    edits: Sequence[str | EditSpec],
+    edits: str | EditSpec | Sequence[str | EditSpec],
     *,
-    alphas: Sequence[float] | None = None,
+    alphas: str | float | Sequence[float] | None = None,
     space: "str | Space" = "mini",
     weights: str | None = None,
     readout: "str | Path | Readout | None" = None,
     start: float | None = None,
     stop: float | None = None,
-    hold: Sequence[str] = (),
+    hold: str | Sequence[str] = (),
     device: str = "auto",
     pitch_tracker: str = "full",
     options: Mapping[str, Any] | None = None,
@@ -51,10 +51,10 @@ def edit_audio(
 
     Args:
         audio: file in any format that libsndfile reads.
-        edits: all applied together, one after the other; from, to, site, branch and schedule are a sampler's affair and
-            count for nothing here.
-        alphas: doses, each a version of its own; None for the `usual_doses` of the first edit. Beside them stands
-            alpha 0: what the codec alone does.
+        edits: one edit, or several, all applied together, one after the other; from, to, site, branch and schedule are
+            a sampler's affair and count for nothing here.
+        alphas: one dose, or several, each a version of its own; None for the `usual_doses` of the first edit. Beside
+            them stands alpha 0: what the codec alone does.
         space: latent space, by name or loaded; weights and options as in `probes.spaces.load_space`.
         readout: folder, hub id or `Readout` of that space; None is the bundled one.
         start, stop: seconds between which frames are edited; None is the beginning and the end.
@@ -67,11 +67,11 @@ def edit_audio(
     Raises:
         InputError: no such file, unknown space, attribute or target, or seconds outside the recording.
     """
-    specs = [(parse_edit(edit) if isinstance(edit, str) else edit).holding(hold) for edit in edits]
+    specs = [spec.holding(hold) for spec in read_edits(edits)]
     if not specs:
         raise InputError("give at least one edit, such as loudness=2")
-    alphas = specs[0].usual_doses if alphas is None else alphas
-    if not len(alphas) or not np.isfinite(alphas).all():
+    alphas = read_doses(specs[0].usual_doses if alphas is None else alphas)
+    if not alphas or not np.isfinite(alphas).all():
         raise InputError("give at least one finite alpha, such as --alpha 1,2")
     name = "".join(letter for letter in Path(audio).stem[:100] if letter.isprintable())
     folder = result_folder(out if out is not None else Path("runs") / f"edit-{name}")
@@ -90,7 +90,7 @@ def edit_audio(
         check_measured(spec)
     about = {
         "audio": hashlib.blake2b(samples.tobytes(), digest_size=8).hexdigest(), "space": codec.describe(),
-        "readout": reader.fingerprint(), "edits": [str(spec) for spec in specs], "alphas": list(alphas), "from": first,
+        "readout": reader.fingerprint(), "edits": [str(spec) for spec in specs], "alphas": alphas, "from": first,
         "to": min(last, seconds),
     } | tracker_identity(pitch_tracker) | identity_of(specs, song)  # fmt: skip
     open_run(folder, "edit.json", about)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +24,7 @@ from tracer.steering.dose_tables import FEW, equal_effects, leakage, table, with
 from tracer.steering.edits import check_edit, check_measured, displacement, target_note
 from tracer.steering.results import DoseResult
 from tracer.steering.song_time import Song, identity_of, inside_and_outside, weights_of
-from tracer.steering.spec import EditSpec, parse_edit
+from tracer.steering.spec import EditSpec, read_doses, read_edits
 from tracer.steering.tables import Row, open_run, read_csv, write_csv
 from tracer.steering.vectors import RandomDisplacement
 from tracer.steering.weighing import generate_weighed
@@ -52,9 +53,9 @@ def run_dose(
     prompts: str | Sequence[str] = "demo",
     n: int | None = 32,
     *,
-    edits: Sequence[str | EditSpec] = EDITS,
-    alphas: Sequence[float] | Sequence[Sequence[float]] | None = None,
-    hold: Sequence[str] = (),
+    edits: str | EditSpec | Sequence[str | EditSpec] = EDITS,
+    alphas: str | float | Sequence[float] | Sequence[Sequence[float]] | None = None,
+    hold: str | Sequence[str] = (),
     random: str = "all",
     save_audio: bool = True,
     weights: str | None = None,
@@ -78,8 +79,8 @@ def run_dose(
     A run that was interrupted goes on in the same folder with the prompts that are missing.
 
     Args:
-        edits: Edits, each on its own; their alpha is replaced by each of their doses.
-        alphas: Doses, above 0: those of every edit, or a sequence for each edit; None for their
+        edits: One edit, or several, each on its own; their alpha is replaced by each of their doses.
+        alphas: Doses, above 0: one or several for every edit, or a sequence for each edit; None for their
             `usual_doses`.
         hold: Attributes to hold in every edit that does not aim at them, on top of the edits' own hold=.
         random: Doses that get a random push beside them: "all", or "strongest", which halves the work. The strongest
@@ -95,7 +96,7 @@ def run_dose(
     Raises:
         InputError: anything in the arguments that cannot work, before anything is generated.
     """
-    specs = [(parse_edit(edit) if isinstance(edit, str) else edit).holding(hold) for edit in edits]
+    specs = [spec.holding(hold) for spec in read_edits(edits)]
     doses = doses_of(specs, alphas)
     given = SteerOptions(
         generator=generator, prompts=prompts, n=n, weights=weights, readout=readout, steps=steps, seconds=seconds,
@@ -153,7 +154,7 @@ def run_identity(session: Session) -> dict[str, Any]:
 
 
 def doses_of(
-    specs: Sequence[EditSpec], alphas: Sequence[float] | Sequence[Sequence[float]] | None
+    specs: Sequence[EditSpec], alphas: str | float | Sequence[float] | Sequence[Sequence[float]] | None
 ) -> dict[EditSpec, list[float]]:
     """The doses of each edit, rising.
 
@@ -161,10 +162,11 @@ def doses_of(
         InputError: no edit, two that tables could not tell apart, no dose, doses that are not finite and above 0, or as
             many sequences of doses as there are not edits.
     """
-    alphas = [spec.usual_doses for spec in specs] if alphas is None else alphas
-    lists: list[Sequence[float]] = [[a] if isinstance(a, int | float) else a for a in alphas]
-    if all(isinstance(a, int | float) for a in alphas):
-        lists = [[a for one in lists for a in one]] * len(specs)
+    given: Any = [spec.usual_doses for spec in specs] if alphas is None else alphas
+    if isinstance(given, str | Real) or all(isinstance(alpha, Real) for alpha in given):
+        lists = [read_doses(given)] * len(specs)
+    else:
+        lists = [read_doses(own) for own in given]
     if len(lists) != len(specs):
         raise InputError(f"give --alpha once for all edits or once for each: {len(lists)} for {len(specs)} edits")
     if not specs or not all(len(own) and np.isfinite(own).all() and min(own) > 0 for own in lists):

@@ -7,19 +7,19 @@ from probes.errors import InputError
 from probes.readout import Readout
 from tracer.clips import MEASURED
 from tracer.steering.song_time import Song, SongDisplacement, goal_of, song_for, windows_of
-from tracer.steering.spec import EditSpec, check_hold, parse_edit
+from tracer.steering.spec import EditSpec, check_hold, read_edits
 from tracer.steering.vectors import ClosedDisplacement, VectorDisplacement, control_vector
 
 
 def edits_from_specs(
-    texts: Sequence[str], readout: Readout, guided: bool = True, song: Song | None = None
+    texts: str | EditSpec | Sequence[str | EditSpec], readout: Readout, guided: bool = True, song: Song | None = None
 ) -> list[Edit]:
-    """Hooks' edits from the texts that `parse_edit` reads.
+    """Hooks' edits from one or several texts that `parse_edit` reads.
 
     Raises:
         InputError: as `parse_edit` and `check_edit`.
     """
-    return make_edits([parse_edit(text) for text in texts], readout, guided, song)
+    return make_edits(read_edits(texts), readout, guided, song)
 
 
 def make_edits(

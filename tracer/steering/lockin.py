@@ -35,7 +35,7 @@ from tracer.steering.dose import run_identity
 from tracer.steering.edits import check_edit, check_measured, displacement, make_edit, target_note
 from tracer.steering.lockin_tables import emergence_rows, shares
 from tracer.steering.results import LockinResult
-from tracer.steering.spec import EditSpec, parse_edit
+from tracer.steering.spec import EditSpec, read_edits
 from tracer.steering.tables import Row, open_run, read_csv, write_csv
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ def run_lockin(
     prompts: str | Sequence[str] = "demo",
     n: int | None = 32,
     *,
-    edits: Sequence[str | EditSpec] = EDITS,
+    edits: str | EditSpec | Sequence[str | EditSpec] = EDITS,
     windows: int = 10,
     alpha: float | None = None,
-    hold: Sequence[str] = (),
+    hold: str | Sequence[str] = (),
     weights: str | None = None,
     readout: "str | Path | Readout | None" = None,
     steps: int | None = None,
@@ -91,7 +91,7 @@ def run_lockin(
     A run that was interrupted goes on in the same folder with the prompts that are missing.
 
     Args:
-        edits: Edits, each on its own; the window sets their from, to and schedule.
+        edits: One edit, or several, each on its own; the window sets their from, to and schedule.
         windows: Number of equal windows of flow time.
         alpha: Dose in place of the edits' own.
         structure: Must be None: whole clips are measured.
@@ -102,7 +102,7 @@ def run_lockin(
     Raises:
         InputError: anything in the arguments that cannot work, before anything is generated.
     """
-    specs = [(parse_edit(edit) if isinstance(edit, str) else edit).holding(hold) for edit in edits]
+    specs = [spec.holding(hold) for spec in read_edits(edits)]
     specs = [spec if alpha is None else spec.at(alpha) for spec in specs]
     if not specs or any(spec.alpha == 0 for spec in specs):
         raise InputError("--when needs edits with an alpha other than 0")

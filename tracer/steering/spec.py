@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,8 +18,8 @@ class EditSpec:
     attribute: str
     """What is to change: a name that the readout knows."""
     target: str
-    """A class index, a note name, a value with its unit (`-20dB`, `2000Hz`), or `+` / `-` along the classes. Or a curve
-    over the song: `ramp(quiet,loud)`, or `@FILE`, a table of seconds and values."""
+    """A class index (a number too), a note name, a value with its unit (`-20dB`, `2000Hz`), or `+` / `-` along the
+    classes. Or a curve over the song: `ramp(quiet,loud)`, or `@FILE`, a table of seconds and values."""
     alpha: float = None  # type: ignore[assignment]  # filled in by __post_init__
     """Dose; left out, `DEFAULT_DOSES` of its form. closed: how far the reading moves at most, in classes along + and -,
     in nats of a class's odds; a saturated reading moves less. Towards a curve: the share of the way. centred and plain:
@@ -40,13 +40,16 @@ class EditSpec:
     unit: str = "raw"
     """raw: alpha as it is. std: every feature moves in units of its own standard deviation over the clip."""
     hold: tuple[str, ...] = ()
-    """Attributes whose reading must not change: their directions are taken out of the displacement."""
+    """Attributes whose reading must not change: their directions are taken out of the displacement. A text joins their
+    names by + or a comma."""
     during: str = ""
     """Where in the song it acts: seconds, `10s-20s`, or the name of a section; "" is the whole song."""
     fade: int = 8
     """Latent frames over which it fades in and out inside that window."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "target", str(self.target))
+        object.__setattr__(self, "hold", hold_of(self.hold))
         if self.alpha is None:
             object.__setattr__(self, "alpha", DEFAULT_DOSES[self.form])
         for name in NUMBERS:
@@ -82,9 +85,9 @@ class EditSpec:
         """The same edit at another dose."""
         return replace(self, alpha=alpha)
 
-    def holding(self, attributes: Sequence[str]) -> "EditSpec":
+    def holding(self, attributes: str | Sequence[str]) -> "EditSpec":
         """The same edit, which holds these attributes too where it does not aim at them."""
-        more = tuple(name for name in attributes if name != self.attribute and name not in self.hold)
+        more = tuple(name for name in hold_of(attributes) if name != self.attribute and name not in self.hold)
         return replace(self, hold=self.hold + more)
 
     @property
@@ -201,6 +204,19 @@ def parse_edit(text: str) -> EditSpec:
     return EditSpec(attribute, target, **values)
 
 
+def read_edits(edits: "str | EditSpec | Sequence[str | EditSpec]") -> list[EditSpec]:
+    """Edits from one or several, each a spec or a text that `parse_edit` reads."""
+    several = [edits] if isinstance(edits, str | EditSpec) else edits
+    return [parse_edit(edit) if isinstance(edit, str) else edit for edit in several]
+
+
+def read_doses(alphas: str | float | Sequence[float]) -> list[float]:
+    """Doses from one or several, or from a text that separates them by commas."""
+    if isinstance(alphas, str):
+        return parse_numbers(alphas)
+    return [float(alpha) for alpha in (alphas if isinstance(alphas, Iterable) else [alphas])]
+
+
 def parse_numbers(text: str, name: str = "--alpha") -> list[float]:
     """Numbers separated by commas, such as doses; InputError unless all are finite and there is one at least."""
     return [_number(item.strip(), name) for item in text.split(",")]
@@ -212,6 +228,11 @@ def parse_hold(text: str, key: str = "hold") -> tuple[str, ...]:
     if not all(names) or len(set(names)) != len(names):
         raise InputError(f"{key} takes attribute names joined by +, such as hold=loudness+timbre, not {text!r}")
     return names
+
+
+def hold_of(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Attributes to hold, from their names or from a text that `parse_hold` reads."""
+    return parse_hold(given) if isinstance(given, str) else tuple(given)
 
 
 def check_hold(hold: Sequence[str], attributes: Sequence[str]) -> None:

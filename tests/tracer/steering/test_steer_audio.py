@@ -1,6 +1,7 @@
 """`trace edit`: formats in, sample rate and channels out, edits where and as they were asked for."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -50,6 +51,15 @@ def test_sample_rate_channels_and_length_come_back(name, sample_rate, channels, 
         assert rate == sample_rate
         assert audio.shape == given.shape
     assert (folder / "edit.png").stat().st_size > 5000
+
+
+def test_one_edit_and_one_dose_need_no_list(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000, 1), 16000)
+    folder = edit(tmp_path / "a.wav", tmp_path, "loudness=2", alphas=3, hold="timbre")
+    assert {path.name for path in folder.glob("alpha-*.wav")} == {"alpha-0.wav", "alpha-3.wav"}
+    about = json.loads((folder / "edit.json").read_text())
+    assert about["edits"] == ["loudness=2,hold=timbre"]
+    assert about["alphas"] == [3.0]
 
 
 def test_alpha_zero_is_the_codec_alone_and_channels_stay_apart(tmp_path):

@@ -99,6 +99,17 @@ def test_each_edit_may_have_doses_of_its_own(tmp_path):
     assert doses == [("loudness=+", 0.1), ("loudness=+", 0.2), ("loudness=-", 0.3), ("loudness=+,vector=plain", 0.1)]
 
 
+@pytest.mark.parametrize(("alphas", "doses"), [(0.2, [0.2]), (np.float32(0.5), [0.5]), ("0.1,0.2", [0.1, 0.2])])
+def test_one_edit_and_one_dose_need_no_list(tmp_path, alphas, doses):
+    folder = run_dose(
+        SineGenerator(), ["a"], 1, edits="loudness=+,vector=plain", alphas=alphas, hold="timbre", random="strongest",
+        readout=louder_readout(), pitch_tracker="tiny", progress_bar=False, save_audio=False, out=tmp_path,
+    ).path  # fmt: skip
+    about = json.loads((folder / "steer.json").read_text())
+    assert about["edits"] == ["loudness=+,vector=plain,hold=timbre"]
+    assert about["alphas"] == [doses]
+
+
 def test_the_strongest_dose_has_a_push_like_the_data_beside_it(tmp_path):
     folder = run_dose(
         SineGenerator(), ["a"], 1, edits=["loudness=+,vector=centred", "pitch=60Hz"], random="strongest",

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,20 @@ def test_every_option_is_read():
     assert parse_edit(text) == EditSpec(
         "pitch", "C5", 7.0, 0.3, 0.7, "endpoint", "cond", "bell", "plain", "std", ("loudness", "timbre")
     )
+
+
+def test_a_text_holds_the_attributes_that_it_names_and_an_index_is_a_target():
+    for hold in ("loudness+timbre", "loudness,timbre", ["loudness", "timbre"]):
+        assert EditSpec("pitch", "C5", hold=hold) == EditSpec("pitch", "C5", hold=("loudness", "timbre"))
+    assert EditSpec("pitch", "C5").holding("timbre") == EditSpec("pitch", "C5", hold=("timbre",))
+    assert EditSpec("pitch", 60) == EditSpec("pitch", np.int64(60)) == EditSpec("pitch", "60")
+
+
+def test_one_edit_is_one_edit():
+    readout = tiny_readout()
+    (edit,) = edits_from_specs(["timbre=+,from=0.3"], readout)
+    for one in ("timbre=+,from=0.3", EditSpec("timbre", "+", start=0.3), [EditSpec("timbre", "+", start=0.3)]):
+        assert repr(edits_from_specs(one, readout)) == repr([edit])
 
 
 def test_spaces_do_not_matter_and_defaults_are_filled_in():
