@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -59,7 +60,9 @@ class Run:
 
     def _settled_lines(self) -> list[str]:
         measure = self.results.main_measure
-        table = self.settled(measure=measure).set_index(["attribute", "view"])
+        table = self.results.settled
+        table = table[(table["measure"] == measure) & (table["probe"] == TRAINED) & (table["threshold"] == THRESHOLD)]
+        table = table.set_index(["attribute", "view"])
         lines = [
             f"  settled from state (95 % interval), {measure}:",
             f"  {'':12}" + "".join(f"{v:16}" for v in self.views),
@@ -126,9 +129,7 @@ class Run:
         Raises:
             InputError: The run has no such view, measure or probe.
         """
-        self._check(view=view, measure=measure, probe=probe)
-        table = self.results.progress
-        table = table[(table["view"] == view) & (table["measure"] == measure) & (table["probe"] == probe)]
+        table = self._rows(self.results.progress, "curves", view=view, measure=measure, probe=probe)
         return table[["attribute", "index", "t", "logsnr", "mean", "std", "low", "high", "n"]].reset_index(drop=True)
 
     def settled(
@@ -142,7 +143,7 @@ class Run:
 
         Args:
             view: As in `progress`; None for all views.
-            measure: As in `progress`.
+            measure: As in `progress`, but for "own", "fvu" and "l0".
             probe: As in `progress`.
             threshold: Distance to the end that counts as near: 0.05, 0.1 or 0.2.
 
@@ -153,13 +154,13 @@ class Run:
         Raises:
             InputError: The run has no such view, measure or probe, or the table no such threshold.
         """
-        self._check(view=view, measure=measure, probe=probe)
-        if threshold not in THRESHOLDS:
+        near = [known for known in THRESHOLDS if math.isclose(known, threshold, rel_tol=1e-6)]  # np.float32(0.1) too
+        if not near:
             raise InputError(f"settled points are kept for {', '.join(map(str, THRESHOLDS))}, not {threshold:g}")
         table = self.results.settled
-        table = table[(table["measure"] == measure) & (table["probe"] == probe) & (table["threshold"] == threshold)]
-        if view is not None:
-            table = table[table["view"] == view]
+        table = table[table["threshold"] == near[0]]
+        views = {} if view is None else {"view": view}
+        table = self._rows(table, "settled points", measure=measure, probe=probe, **views)
         return table.drop(columns=["probe", "measure", "threshold"]).reset_index(drop=True)
 
     def verdicts(self) -> pd.DataFrame:
@@ -183,13 +184,13 @@ class Run:
             A row per attribute, part and state with columns attribute, part, index, t, logsnr, mean, low, high, n.
 
         Raises:
-            InputError: The run has one seed, and so nothing that tells the prompt from the song.
+            InputError: The run has one seed, and so nothing that tells the prompt from the song; or no such view or
+                measure.
         """
         table = self.results.parts
         if table.empty:
             raise InputError(f"{self.path} has one seed: trace it with --seeds 2 or more to take its curves apart")
-        self._check(view=view, measure=measure, probe=TRAINED)
-        table = table[(table["view"] == view) & (table["measure"] == measure)]
+        table = self._rows(table, "parts", view=view, measure=measure)
         return table.drop(columns=["view", "measure"]).reset_index(drop=True)
 
     def commitment(self, attribute: str, view: str = "endpoint", probe: str = TRAINED) -> np.ndarray:
@@ -368,15 +369,31 @@ class Run:
             maps[curve] = gathered.share()
         return maps
 
-    def _check(self, view: str | None, measure: str, probe: str) -> None:
+    def _rows(self, table: pd.DataFrame, what: str, **wanted: str) -> pd.DataFrame:
+        """The rows of a table that holds curves, settled points or parts, by view, measure and probe.
+
+        Raises:
+            InputError: There are none; one line that says what there is instead.
+        """
         have = self.results.progress
-        for name, value, known in (
-            ("view", view, self.views),
-            ("measure", measure, [m for m in _ALL_MEASURES if (have["measure"] == m).any()]),
-            ("probe", probe, sorted(set(have["probe"]))),
-        ):
-            if value is not None and value not in known:
-                raise InputError(f"{self.path} has no {name} {value!r}: it has {', '.join(known)}")
+        known = {
+            "view": self.views,
+            "measure": [m for m in _ALL_MEASURES if (have["measure"] == m).any()],
+            "probe": sorted(set(have["probe"])),
+        }
+        for name, value in wanted.items():
+            if value not in known[name]:
+                raise InputError(f"{self.path} has no {name} {value!r}: it has {', '.join(known[name])}")
+        others = table
+        for name, value in wanted.items():
+            if name != "measure":
+                others = others[others[name] == value]
+        rows = others[others["measure"] == wanted["measure"]]
+        if rows.empty:
+            held = ", ".join(m for m in _ALL_MEASURES if (others["measure"] == m).any()) or "no measure"
+            of = f" of probe {wanted['probe']!r}" if "probe" in wanted else ""
+            raise InputError(f"{self.path} has no {what}{of} by {wanted['measure']!r}: there it has {held}")
+        return rows
 
 
 def _written(figure: Drawing, path: str | Path | None) -> Drawing:

@@ -356,6 +356,8 @@ def test_what_prompt_song_and_frame_say_is_split_as_planted(tmp_path):
         found[knows] = table[table["index"] == 0].set_index("part")["mean"]
         assert found[knows].sum() == pytest.approx(run.progress(measure="closeness")["mean"].iloc[0], abs=1e-6)
         assert (run.results.variance["seeds"] == 3).all()
+        with pytest.raises(InputError, match="no parts by 'l1': there it has agreement, closeness"):
+            run.parts("endpoint", "l1")
     # Parts of variance 9 each. A state that knows the prompt's alone lies 9 + 9 from its own song, 18 more from others;
     # one that knows the song's mean 9 from its own, 18 more from another seed, and again 18 more from others.
     expected = {"prompt": (18 / 36, 0, 0), "song": (18 / 45, 18 / 45, 0), "frame": (18 / 54, 18 / 54, 18 / 54)}
@@ -367,6 +369,18 @@ def test_what_prompt_song_and_frame_say_is_split_as_planted(tmp_path):
 def test_a_run_of_one_seed_cannot_be_taken_apart(run):
     with pytest.raises(InputError, match="seeds=2"):
         run.parts()
+
+
+def test_what_a_run_has_no_curves_of_is_told(run):
+    for ask, says in (
+        (lambda: run.progress(view=None), "no view None: it has state, endpoint"),
+        (lambda: run.progress(measure="closeness_song", probe="shuffled"), "by 'closeness_song': there it has paper,"),
+        (lambda: run.progress(measure="l0", probe="shuffled"), "no curves of probe 'shuffled' by 'l0'"),
+        (lambda: run.settled(measure="own"), "no settled points of probe 'trained' by 'own': there it has paper,"),
+    ):
+        with pytest.raises(InputError, match=says):
+            ask()
+    pd.testing.assert_frame_equal(run.settled(threshold=np.float32(0.1)), run.settled(threshold=0.1))
 
 
 def test_wrong_names_and_empty_runs(run, tmp_path):
