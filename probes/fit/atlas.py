@@ -14,7 +14,9 @@ from torch import Tensor
 
 from probes.corpus import Corpus
 from probes.corpus.folder import CorpusFile
+from probes.corpus.labels import clip_labels
 from probes.errors import InputError
+from probes.fit.explain import clip_features, strongest_features
 from probes.readout import Readout
 from probes.spaces.base import Space
 from probes.support.ogg import write_ogg
@@ -47,7 +49,8 @@ class Atlas:
         labels: Class of each attribute at the peak, [H, 8]; -1 where there is no value.
         strongest: For each attribute, the features that contribute most to each class, strongest first, [K, 8].
         contribution: Their mean contribution over the frames labelled so, less its mean over the attribute's classes,
-            in nats of log odds (c_{j->k} = W_kj f_j, arXiv 2510.23802); NaN where no frame is labelled so.
+            in nats of log odds (c_{j->k} = W_kj f_j, arXiv 2510.23802); NaN where no frame is labelled so. Of an
+            attribute with one value for a clip f_j are the peaks of a clip, and the mean is over the clips labelled so.
         neighbours: Features whose decoder directions are nearest by cosine, nearest first, [H, 8].
         cosine: Their cosines.
     """
@@ -134,8 +137,14 @@ class _Gathered:
             self.frames += len(features)
             self.count(features)
             for name, own in classes.items():
-                self.sum_classes(name, features, own[start : start + step])
+                if name not in self.readout.clips:
+                    self.sum_classes(name, features, own[start : start + step])
             self.keep_moments(number, start, features)
+        of_clips = {name: clip_labels(own, [len(own)]) for name, own in classes.items() if name in self.readout.clips}
+        if any((own >= 0).any() for own in of_clips.values()):
+            seen = clip_features(self.readout, self.corpus, file)[None]
+            for name, own in of_clips.items():
+                self.sum_classes(name, seen, own.astype(np.int64))
 
     def count(self, features: Tensor) -> None:
         """Add how often and how strongly features [n, H] fire."""
@@ -145,7 +154,9 @@ class _Gathered:
         self.histogram += torch.bincount(columns * (len(EDGES) - 1) + bins, minlength=len(self.histogram))
 
     def sum_classes(self, name: str, features: Tensor, classes: np.ndarray) -> None:
-        """Add features [n, H] to the sums of their classes [n], -1 where there is none."""
+        """Add what the probe sees of n frames or clips, [n, H], to the sums of their classes [n], -1 where there is
+        none.
+        """
         labelled = torch.from_numpy(np.flatnonzero(classes >= 0)).to(features.device)
         if len(labelled):
             index = torch.from_numpy(classes).to(features.device)[labelled]
@@ -184,10 +195,8 @@ class _Gathered:
     def strongest_of(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Features that contribute most to each class of an attribute, and their contributions, [K, 8] both."""
         weights = torch.stack([self.readout.class_vector(name, k) for k in range(len(self.counts[name]))])
-        mean = weights * self.sums[name] / self.counts[name][:, None]
-        best = mean.nan_to_num(-torch.inf).topk(min(STRONGEST, self.hidden), dim=1)
-        unlabelled = (self.counts[name] == 0)[:, None]
-        return best.indices.cpu().numpy(), best.values.masked_fill(unlabelled, torch.nan).cpu().numpy()
+        best, mean = strongest_features(weights, self.sums[name], self.counts[name][:, None], STRONGEST)
+        return best.cpu().numpy(), mean.cpu().numpy()
 
     def labels_at(self, files: list[CorpusFile], file: np.ndarray, peak: np.ndarray) -> dict[str, np.ndarray]:
         """Class of each attribute at the peaks [H, 8] of moments."""

@@ -1,17 +1,27 @@
-"""Which features speak for a class, and which classes a feature speaks for: c_{j->k} = W_kj f_j (arXiv 2510.23802)."""
+"""Which features speak for a class, and which classes a feature speaks for: c_{j->k} = W_kj f_j (arXiv 2510.23802).
+
+f_j are what the probe sees of feature j: its activations in frames, and for an attribute with one value for a clip
+its peaks (`probes.readout.pooling`), one for each clip.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from probes.corpus import Corpus
+from probes.corpus.folder import CorpusFile
+from probes.corpus.labels import clip_labels
 from probes.errors import InputError
 from probes.readout import Readout
+from probes.readout.pooling import peaks
 
 FRAMES = 2048
+"""Most frames whose features are held at a time."""
 
 
 class Contribution(NamedTuple):
@@ -19,9 +29,10 @@ class Contribution(NamedTuple):
     attribute: str
     label: str  # of the class
     contribution: float
-    """Mean c_{j->k} over the frames labelled k, less its mean over the attribute's classes: in nats of log odds."""
+    """Mean c_{j->k} over the frames, or clips, labelled k, less its mean over the attribute's classes: in nats of log
+    odds."""
     firing: float
-    """Share of those frames in which the feature is active."""
+    """Share of those frames, or clips, in which the feature is active."""
 
 
 def explain_text(readout: Readout, corpus: Corpus, text: str, top: int = 10) -> list[Contribution]:
@@ -40,58 +51,89 @@ def explain_text(readout: Readout, corpus: Corpus, text: str, top: int = 10) -> 
 
 @torch.no_grad()
 def class_features(readout: Readout, corpus: Corpus, attribute: str, k: int, top: int = 10) -> list[Contribution]:
-    """The features that contribute most to a class, on the test frames with that label, strongest first.
+    """The features that contribute most to a class, on the test frames or clips with that label, strongest first.
 
-    Raises InputError when no test frame has that label.
+    Raises InputError when none has that label.
     """
     weights = readout.class_vector(attribute, k)
     total, active, count = torch.zeros_like(weights), torch.zeros_like(weights), 0
-    for x in _frames_of_class(readout, corpus, attribute, k):
-        f = readout.sae.encode(x.to(weights))
+    for f in _seen_of_class(readout, corpus, attribute, k):
         total += f.sum(0)
         active += (f > 0).sum(0)
         count += len(f)
-    if not count:
-        label = readout.bins[attribute].label(k)
-        raise InputError(f"no test frame of {corpus.path} is labelled {attribute} {label}: choose another class")
-    contribution = weights * total / count
-    best = contribution.topk(min(top, len(contribution)))
     label = readout.bins[attribute].label(k)
+    if not count:
+        seen = "clip" if attribute in readout.clips else "frame"
+        raise InputError(f"no test {seen} of {corpus.path} is labelled {attribute} {label}: choose another class")
+    features, contribution = strongest_features(weights, total, count, top)
     return [
-        Contribution(int(j), attribute, label, float(value), float(active[j] / count))
-        for value, j in zip(best.values, best.indices)
+        Contribution(j, attribute, label, value, float(active[j] / count))
+        for value, j in zip(contribution.tolist(), features.tolist())
     ]
+
+
+def strongest_features(weights: Tensor, total: Tensor, count: int | Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """The features that contribute most to classes, and their mean contributions, strongest first, [..., top] both.
+
+    Args:
+        weights: Centred weights of each class, [..., H].
+        total: Sums of what the probe sees where the class is the label, [..., H].
+        count: Number of frames, or clips, that were summed, [..., 1]; contributions to a class without one are NaN.
+        top: Number of features.
+    """
+    mean = weights * total / count
+    best = mean.nan_to_num(-torch.inf).topk(min(top, mean.shape[-1]))
+    return best.indices, best.values.masked_fill(torch.as_tensor(count, device=mean.device) == 0, torch.nan)
 
 
 @torch.no_grad()
 def feature_classes(readout: Readout, corpus: Corpus, feature: int, top: int = 10) -> list[Contribution]:
-    """The classes that a feature contributes most to in the test frames where it is active, strongest first."""
+    """The classes that a feature contributes most to in the test frames, or clips, where it is active, strongest
+    first.
+    """
     hidden = readout.sae.config.hidden
     if not 0 <= feature < hidden:
         raise InputError(f"this autoencoder has features 0 to {hidden - 1}, not {feature}")
-    total, active, count = 0.0, 0, 0
+    frames, clips = np.zeros(3), np.zeros(3)  # sum of its activations, number of those above 0, number of all
     for file in corpus.files("test"):
-        for x in torch.from_numpy(np.array(corpus.latents(file), np.float32)).split(FRAMES):
-            value = readout.sae.encode(x.to(readout.sae.mean))[:, feature]
-            total += float(value.sum())
-            active += int((value > 0).sum())
-            count += len(value)
+        for f in _features(readout, corpus, file, np.arange(file.frames)):
+            frames += _counted(f[:, feature])
+        if readout.clips and file.frames:
+            clips += _counted(clip_features(readout, corpus, file)[None, feature])
     found = []
     for attribute in readout.attributes:
+        total, active, count = (clips if attribute in readout.clips else frames).tolist()
         bins = readout.bins[attribute]
         for k in range(len(bins)):
-            weight = float(readout.class_vector(attribute, k)[feature])
-            found.append(
-                Contribution(feature, attribute, bins.label(k), weight * total / max(1, active), active / max(1, count))
-            )
+            contribution = float(readout.class_vector(attribute, k)[feature]) * total / max(1, active)
+            found.append(Contribution(feature, attribute, bins.label(k), contribution, active / max(1, count)))
     return sorted(found, key=lambda one: -one.contribution)[:top]
 
 
-def _frames_of_class(readout: Readout, corpus: Corpus, attribute: str, k: int) -> list[torch.Tensor]:
-    parts = []
+def _counted(activations: Tensor) -> tuple[float, int, int]:
+    """Sum of activations [n], number of those above 0, and n."""
+    return float(activations.sum()), int((activations > 0).sum()), len(activations)
+
+
+def clip_features(readout: Readout, corpus: Corpus, file: CorpusFile) -> Tensor:
+    """Peaks [H] of the features of a file's frames: what probes of attributes with one value for a clip see of it."""
+    latents = torch.from_numpy(np.array(corpus.latents(file), np.float32))
+    return peaks(readout.sae.encode, latents.to(readout.sae.mean))
+
+
+def _features(readout: Readout, corpus: Corpus, file: CorpusFile, rows: np.ndarray) -> Iterator[Tensor]:
+    """Features [n, H] of some frames of a file, at most `FRAMES` at a time."""
+    latents = corpus.latents(file)
+    for start in range(0, len(rows), FRAMES):
+        part = torch.from_numpy(np.array(latents[rows[start : start + FRAMES]], np.float32))
+        yield readout.sae.encode(part.to(readout.sae.mean))
+
+
+def _seen_of_class(readout: Readout, corpus: Corpus, attribute: str, k: int) -> Iterator[Tensor]:
+    """What the probe sees of the test frames, or clips, that are labelled k, [n, H] at a time."""
     for file in corpus.files("test"):
-        values, valid = corpus.labels(file, attribute)
-        rows = np.flatnonzero(readout.bins[attribute].classes(values, valid) == k)
-        if len(rows):
-            parts.append(torch.from_numpy(np.array(corpus.latents(file)[rows], np.float32)))
-    return parts
+        classes = readout.bins[attribute].classes(*corpus.labels(file, attribute))
+        if attribute not in readout.clips:
+            yield from _features(readout, corpus, file, np.flatnonzero(classes == k))
+        elif clip_labels(classes, [len(classes)])[0] == k:
+            yield clip_features(readout, corpus, file)[None]

@@ -10,12 +10,14 @@ import torch
 from support.corpus import tiny_corpus
 from support.readout import tiny_readout
 
+from probes.attributes import get_attribute
 from probes.corpus import Corpus
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
 from probes.fit.atlas import EDGES, Atlas, clip_name, make_atlas, nearest, votes, write_clips
-from probes.fit.explain import class_features
+from probes.fit.explain import class_features, feature_classes
 from probes.readout import Readout
+from probes.readout.linear import LinearProbes
 from probes.spaces import load_space
 
 CHANNELS, HIDDEN = 12, 96
@@ -98,6 +100,61 @@ def test_strongest_features_of_a_class_are_those_of_explain(readout: Readout, tm
     found = class_features(readout, held_out, "loudness", k, 8)
     assert [one.feature for one in found] == atlas.strongest["loudness"][k].tolist()
     np.testing.assert_allclose([one.contribution for one in found], atlas.contribution["loudness"][k], rtol=1e-4)
+
+
+def family_of_peaks(path: Path) -> tuple[Readout, Corpus]:
+    """A readout of the four channels' features, and three clips of one family: channel 0 strikes in a few frames, one
+    of them in a part that is labelled otherwise, channel 1 sounds all the time."""
+    sae = planted_readout().sae
+    bins = {"family": get_attribute("family").fit_bins(np.empty(0))}
+    both = [LinearProbes({"family": len(bins["family"])}, 4) for _ in range(2)]
+    for probes in both:
+        probes.weight.data[2] = torch.tensor([1.0, 1, 0, 0])
+    info = {"name": "mini", "spaces": ["mini"], "channels": 4, "frame_rate": 20.0, "fingerprint": "f00d"}
+    told = {"family": get_attribute("family").describe_notated()}
+    with CorpusWriter(path, {"space": info, "attributes": told, "dtype": "float32"}) as writer:
+        for number, peak in enumerate((4, 6, 0)):
+            latents = np.full((90, 4), -1, np.float32)
+            latents[:, 1] = 1
+            latents[[3, 80], 0] = peak / 2, peak
+            family = np.float32([[2 if frame < 70 else 3, 1] for frame in range(len(latents))])
+            writer.add(f"{number}.wav", f"{number:032x}", latents, {"family": family}, "test")
+    return Readout(sae, *both, bins, ["mini"]), Corpus.open(path)
+
+
+def test_an_attribute_of_clips_is_explained_by_what_its_probe_sees(tmp_path: Path) -> None:
+    """By the peaks of each clip: means over frames would name the feature that sounds all the time."""
+    readout, corpus = family_of_peaks(tmp_path / "corpus")
+    classes = len(readout.bins["family"])
+    share = 1 - 1 / classes  # of the weight that is left of it less the mean over the classes
+    found = class_features(readout, corpus, "family", 2, 2)
+    assert [one.feature for one in found] == [0, 1]
+    assert [one.contribution for one in found] == pytest.approx([share * 10 / 3, share])
+    assert [one.firing for one in found] == pytest.approx([2 / 3, 1])
+    atlas = make_atlas(readout, corpus)
+    assert atlas.strongest["family"][2, :2].tolist() == [0, 1]
+    assert atlas.contribution["family"][2, :2] == pytest.approx([share * 10 / 3, share])
+    assert np.isnan(np.delete(atlas.contribution["family"], 2, 0)).all()  # that of most frames is the clip's
+    with pytest.raises(InputError, match=r"no test clip of .* is labelled family"):
+        class_features(readout, corpus, "family", 3)
+    strongest = feature_classes(readout, corpus, 0, 1)[0]
+    assert strongest.label == readout.bins["family"].label(2)
+    assert (strongest.contribution, strongest.firing) == pytest.approx((share * 5, 2 / 3))  # where it is active
+
+
+def test_the_features_of_a_long_file_are_never_held_together(
+    readout: Readout, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = class_features(readout, corpus, "loudness", 9), feature_classes(readout, corpus, 50)
+    asked: list[int] = []
+    encode = readout.sae.encode
+    monkeypatch.setattr(readout.sae, "encode", lambda x: (asked.append(len(x)), encode(x))[1])
+    monkeypatch.setattr("probes.fit.explain.FRAMES", 4)
+    parts = class_features(readout, corpus, "loudness", 9), feature_classes(readout, corpus, 50)
+    assert max(asked) <= 4
+    for whole, own in zip(alone, parts):
+        assert [one[:3] for one in whole] == [one[:3] for one in own]
+        assert [one[3:] for one in whole] == [pytest.approx(one[3:], rel=1e-4) for one in own]
 
 
 def test_the_chunks_do_not_matter(atlas: Atlas, readout: Readout, corpus: Corpus, monkeypatch: pytest.MonkeyPatch):

@@ -89,7 +89,7 @@ class Features {
     fillTable(byId("classes"), "Features of each class", [["class", (row) => row.label], ["features (contribution)", () => ""]], rows);
     [...byId("classes").querySelectorAll("tbody td")].forEach((cell, k) => {
       const row = rows[k];
-      if (row.contribution[0] === null) { cell.textContent = "no frame with this label"; return; }
+      if (row.contribution[0] === null) { cell.textContent = "nothing has this label"; return; }
       cell.replaceChildren(...row.features.flatMap((j, place) =>
         [make("a", `${j}`, { href: `#feature=${j}` }), ` (${signed(row.contribution[place], 2)})  `]));
     });
