@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from probes.attributes import Bins
     from probes.readout import Readout
 
+FRAMES = 500_000
+"""Most frames in which an attribute's directions are cut; of a longer corpus they are drawn."""
+
 
 @torch.no_grad()
 def fit_generic(
     corpus: Corpus, readout: Readout, bins: Mapping[str, Bins], count: int = DIRECTIONS, seed: int = 0
 ) -> GenericDirections:
-    """Draw and cut `count` directions for each attribute over the frames of the train split that have its label.
+    """Draw and cut `count` directions for each attribute over the frames of the train split that have its label, or
+    half a million of them.
 
     An attribute with one value for a clip is cut over clips, at the peaks of their frames' projections.
 
@@ -36,6 +40,10 @@ def fit_generic(
     """
     directions = draw_directions(corpus.moments("train")[1], list(bins), count, seed)
     labels = class_labels(corpus, "train", bins)
+    for column, (name, edges) in enumerate(bins.items()):
+        rows = np.flatnonzero(labels[:, column] >= 0)
+        if edges.grid != "clip" and len(rows) > FRAMES:
+            labels[np.random.default_rng([seed, *name.encode()]).permutation(rows)[FRAMES:], column] = -1
     projections: dict[str, list[np.ndarray]] = {name: [] for name in bins}
     classes: dict[str, list[np.ndarray]] = {name: [] for name in bins}
     row = 0

@@ -13,10 +13,12 @@ from probes.corpus.labels import class_labels, shuffled_labels
 from probes.errors import InputError
 from probes.fit.explain import class_features, feature_classes
 from probes.fit.figures import METRICS
+from probes.fit.generic import fit_generic
 from probes.fit.pipeline import fit_bins, fit_probes, fit_readout, fit_sae, open_sae
 from probes.fit.probe_fit import fit_linear_probes
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import CHECKPOINT, TrainingOptions
+from probes.readout.generic import cut_directions
 from probes.sae import ReluConfig, SparseAutoencoder, make_sae
 
 CONFIG = ReluConfig(channels=12, hidden=96, lam=0.02)
@@ -128,6 +130,32 @@ def test_contributions_are_weight_times_activation(fitted):
     expected = (f * readout.class_vector("loudness", 2)).mean(0)
     for one in found[:5]:
         assert one.contribution == pytest.approx(float(expected[one.feature]), rel=1e-4)
+
+
+def test_generic_directions_of_a_long_corpus_are_cut_in_some_of_its_frames(fitted, monkeypatch):
+    """Frames that are drawn anew for each attribute; a corpus that is short enough is cut in all of them."""
+    corpus, _, readout = fitted
+    cut = []
+
+    def see(directions, projections, classes, count):
+        cut.append({name: len(values) for name, values in projections.items()})
+        assert {name: len(values) for name, values in classes.items()} == cut[-1]
+        return cut_directions(directions, projections, classes, count)
+
+    monkeypatch.setattr("probes.fit.generic.cut_directions", see)
+    made = [fit_generic(corpus, readout, readout.bins)]
+    for frames in (1200, 1100, 700, 700):
+        monkeypatch.setattr("probes.fit.generic.FRAMES", frames)
+        made.append(fit_generic(corpus, readout, readout.bins))
+    assert cut[:3] == [{"pitch": 1080, "loudness": 1200}] * 2 + [{"pitch": 1080, "loudness": 1100}]
+    assert cut[3:] == [{"pitch": 700, "loudness": 700}] * 2
+    whole, same, _, fewer, again = [own.edges for own in made]
+    assert torch.equal(whole, same)
+    assert torch.equal(fewer, again)
+    assert torch.equal(whole, readout.generic.edges)
+    finite = whole.isfinite()
+    assert not torch.equal(whole, fewer)
+    torch.testing.assert_close(whole[finite], fewer[finite], rtol=0, atol=0.25 * float(made[0].std.max()))
 
 
 class OnARay:
