@@ -40,6 +40,7 @@ class Baselines(nn.Module):
         if kind == "raw":
             logits: Tensor = self.raw(self._autoencoders[0].standardise(chunk))
             return logits
+        self._autoencoders[1].to(chunk)  # the reader asks it for thresholds, and what is in a tuple does not move along
         return self._reader(chunk).values + self.untrained.bias
 
     def clip_logits(self, kind: str, latents: Tensor, valid: Tensor) -> Tensor:

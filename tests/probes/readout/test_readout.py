@@ -7,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.readout import tiny_bins, tiny_readout
+from support.sae import random_sae
 
 from probes import Readout
 from probes.errors import InputError
+from probes.readout.baselines import Baselines
 from probes.readout.linear import LinearProbes
 from probes.sae import architectures
 
@@ -117,6 +119,16 @@ def test_the_readout_moves_as_a_whole():
     assert readout(torch.randn(1, 5, 64))["pitch"].dtype == torch.float64
     moved = (*readout.buffers(), *readout.parameters())
     assert {value.dtype for value in moved if value.is_floating_point()} == {torch.float64}
+
+
+@pytest.mark.parametrize("architecture", architectures())
+def test_baselines_move_with_what_their_untrained_autoencoder_needs(architecture):
+    """Thresholds too, which the reader of its features has no copy of; the meta device stands for a GPU."""
+    sae = random_sae(architecture)
+    baselines = Baselines(sae, LinearProbes({"pitch": 3}, 12), LinearProbes({"pitch": 3}, 150), seed=1)
+    readings = baselines.logits("untrained", torch.zeros(5, 12))
+    assert baselines.to("meta").logits("untrained", torch.zeros(5, 12, device="meta")).shape == readings.shape
+    assert all("autoencoder" not in name for name in baselines.state_dict())
 
 
 def test_class_vectors_are_probe_weights_on_features():
