@@ -120,7 +120,7 @@ def predict_clips(
     found = {}
     for (block, name), probe in probes.items():
         logits = test.inputs[:, : probe.weight.shape[1]] @ probe.weight.t() + probe.bias
-        shares = logits.double().softmax(-1).cpu().numpy()
+        shares = logits.cpu().double().softmax(-1).numpy()
         found[block, name] = of_clips(test.labels["labels"][:, attributes.index(name)].astype(np.int64), shares)
     return found
 

@@ -99,7 +99,7 @@ def read_windows(
         reading = read(file)
         starts = [window.start for window in window_slices(file.frames, corpus.frame_rate)]
         for kind, parts in shares.items():
-            parts.append(reading.distributions[kind]["tempo"][0, starts].double().cpu().numpy())
+            parts.append(reading.distributions[kind]["tempo"][0, starts].cpu().double().numpy())
         values.append(reading.values[TRAINED]["tempo"][0, starts].cpu().numpy())
         wanted.append(corpus.labels(file, "tempo")[0][starts])
         numbers.append(np.full(len(starts), number))

@@ -38,7 +38,7 @@ class NoisyInputs(nn.Module):
     def __init__(self, mean: Tensor, covariance: Tensor, classes: Mapping[str, int]) -> None:
         super().__init__()
         self.classes = dict(classes)
-        variances, axes = torch.linalg.eigh(covariance.detach().double().cpu())
+        variances, axes = torch.linalg.eigh(covariance.detach().cpu().double())
         for name, values in (("mean", mean), ("axes", axes), ("variances", variances.clamp_min(0))):
             self.register_buffer(name, values.detach().clone().to(mean), persistent=False)
         self.mean: Tensor

@@ -56,7 +56,7 @@ class TakeReader:
 
     def __call__(self, event: Event) -> None:
         if event.difference is not None:
-            self.gap += event.difference.float().square().mean((1, 2)).sqrt().double().cpu().numpy()
+            self.gap += event.difference.float().square().mean((1, 2)).sqrt().cpu().double().numpy()
         elif event.velocity is not None:
             self.gap[:] = np.nan
         if not self.at.reached(event):

@@ -176,7 +176,7 @@ def read_linear_flow(session: Session, options: TraceOptions, reader: StateReade
     rows = [row for row, clip in enumerate(reader.clips) if clip.index < LINEAR_FLOW_PROMPTS and clip.seed == 0]
     if readout.covariance is None or not rows:
         return
-    flow = LinearFlow(readout.sae.mean.double().cpu().numpy(), readout.covariance.double().cpu().numpy())
+    flow = LinearFlow(readout.sae.mean.cpu().double().numpy(), readout.covariance.cpu().double().numpy())
     finished = latents[rows].float()
     for view in options.ordered_views:
         for alpha, sigma in reader.levels:

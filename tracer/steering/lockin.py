@@ -199,7 +199,7 @@ def linear_flow(readout: "Readout") -> LinearFlow | None:
     """The flow that the readout's mean and covariance imply; None where it knows no covariance."""
     if readout.covariance is None:
         return None
-    return LinearFlow(readout.sae.mean.double().cpu().numpy(), readout.covariance.double().cpu().numpy())
+    return LinearFlow(readout.sae.mean.cpu().double().numpy(), readout.covariance.cpu().double().numpy())
 
 
 def window_shares(window: int, windows: int, times: Sequence[float]) -> list[tuple[float, float]]:

@@ -174,5 +174,5 @@ class RandomDisplacement:
 
 def square_root(covariance: Tensor) -> Tensor:
     """The symmetric square root of a positive semidefinite matrix."""
-    values, vectors = torch.linalg.eigh(covariance.double())
+    values, vectors = torch.linalg.eigh(covariance.cpu().double())
     return ((vectors * values.clamp_min(0).sqrt()) @ vectors.t()).to(covariance)

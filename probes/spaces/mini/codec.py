@@ -156,7 +156,7 @@ def phase_from_peaks(magnitude: Tensor, step: int, n_fft: int) -> Tensor:
     nearest = torch.where(bins - last <= following - bins, last, following).clamp(0, magnitude.shape[1] - 1)
     frequency = torch.gather(bins + offset, 1, nearest)
     turn = torch.remainder(frequency * (step / n_fft), 1.0)
-    return 2 * math.pi * torch.remainder(turn.double().cumsum(2), 1.0).to(magnitude.dtype)
+    return 2 * math.pi * torch.remainder(turn.cpu().double().cumsum(2), 1.0).to(magnitude)
 
 
 def invert(magnitude: Tensor, step: int, n_fft: int, iterations: int, momentum: float = 0.99) -> Tensor:

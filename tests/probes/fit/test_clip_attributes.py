@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.apple import OnAppleGPU
 
 from probes import Readout
 from probes.attributes import Bins, get_attribute
@@ -13,7 +14,7 @@ from probes.corpus import Corpus
 from probes.corpus.labels import check_enough, clip_labels
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
-from probes.fit.clip_probes import clip_inputs, fit_softmax, mean
+from probes.fit.clip_probes import ClipData, ClipProbe, clip_inputs, fit_softmax, mean, predict_clips
 from probes.fit.pipeline import fit_bins, fit_probes
 from probes.fit.probe_training import ProbeOptions
 from probes.readout.inputs import Inputs, sae_inputs
@@ -193,3 +194,14 @@ def test_the_penalty_keeps_a_probe_of_few_clips_from_learning_noise_by_heart() -
     shares = (x[40:] @ probe.weight.t() + probe.bias).softmax(-1)
     # Of labels that say nothing the loss of a sure probe would be large.
     assert torch.nn.functional.nll_loss(shares.log(), y[40:]) < 0.8
+
+
+def test_clips_are_predicted_where_there_is_no_float64() -> None:
+    inputs = torch.randn(9, 5, generator=torch.Generator().manual_seed(0))
+    probe = ClipProbe(torch.eye(3, 5), torch.zeros(3))
+    tables = {"labels": np.zeros((9, 1), np.int16)}
+    found = [
+        predict_clips(ClipData(own, tables), {("probes", "key"): probe}, ["key"])["probes", "key"]
+        for own in (inputs.as_subclass(OnAppleGPU), inputs)
+    ]
+    np.testing.assert_array_equal(found[0].confidence, found[1].confidence)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from support.apple import OnAppleGPU
 from support.readout import tiny_readout
 
 from probes import Readout
@@ -167,3 +168,9 @@ def test_the_readout_moves_with_its_levels():
     assert readout.noise.weight.dtype == readout.noise.inputs.axes.dtype == torch.float64
     found = readout.read(torch.randn(1, 5, 8), noise=shares(0))
     assert found.pooled["trained"]["pitch"].dtype == torch.float64
+
+
+def test_the_inputs_are_made_where_there_is_no_float64():
+    there = NoisyInputs(torch.zeros(8), covariance(8).as_subclass(OnAppleGPU), {"pitch": 2})
+    here = NoisyInputs(torch.zeros(8), covariance(8), {"pitch": 2})
+    assert torch.equal(there.axes, here.axes)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.apple import OnAppleGPU
 from support.readout import tiny_readout
 from torch import Tensor
 
@@ -16,10 +17,13 @@ from probes.attributes import get_attribute
 from probes.attributes.tempo import near
 from probes.attributes.windows import window_slices
 from probes.corpus import Corpus
+from probes.corpus.folder import CorpusFile
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
 from probes.fit.pipeline import fit_bins, fit_probes
 from probes.fit.probe_training import ProbeOptions
+from probes.fit.tempo import read_windows, window_labels
+from probes.readout.gathering import Reading
 from probes.readout.generic import GenericDirections
 from probes.readout.joining import join_readouts
 from probes.readout.kinds import SHUFFLED, TRAINED
@@ -143,6 +147,23 @@ def test_the_report_counts_windows_beside_those_of_the_controls(fitted: tuple[Co
     card = str(readout.generate_model_card())
     assert "tempo: 12 classes" in card
     assert "| within 4 %, octave-folded |" in card
+
+
+def test_tempo_is_scored_where_there_is_no_float64(fitted: tuple[Corpus, Path, Readout]) -> None:
+    corpus, _, readout = fitted
+
+    def here(file: CorpusFile) -> Reading:
+        latents = torch.from_numpy(np.array(corpus.latents(file)))[None]
+        return readout.read(latents, keep=("tempo",), only_trained=True)
+
+    def there(file: CorpusFile) -> Reading:
+        read = here(file)
+        own = {"tempo": read.distributions[TRAINED]["tempo"].as_subclass(OnAppleGPU)}
+        return read._replace(distributions={TRAINED: own})
+
+    labels = window_labels(corpus, readout, "test")
+    found, wanted = (read_windows(corpus, readout, labels, (TRAINED,), way).predicted[TRAINED] for way in (there, here))
+    np.testing.assert_array_equal(found.confidence, wanted.confidence)
 
 
 def test_tempo_is_read_beside_the_probes(fitted: tuple[Corpus, Path, Readout]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.apple import OnAppleGPU
 
 from probes.attributes import get_attribute
 from probes.errors import InputError
@@ -152,3 +153,11 @@ def test_no_frequency_whistles(space: Space) -> None:
     error = (decoded - spectra).view(-1, space.codec.config.bins).mean(0)
     alone = error[1:-1] - (error[:-2] + error[2:]) / 2
     assert alone.abs().max() < 0.4
+
+
+def test_phases_are_found_where_there_is_no_float64() -> None:
+    spectra = torch.rand(1, 9, 2 * 64, generator=torch.Generator().manual_seed(0))
+    magnitude = Codec(CodecConfig(n_fft=128, hop=64)).magnitudes(spectra)
+    found = invert(magnitude.as_subclass(OnAppleGPU), 32, 128, 2)
+    assert isinstance(found, OnAppleGPU)
+    assert torch.equal(found.cpu(), invert(magnitude, 32, 128, 2))

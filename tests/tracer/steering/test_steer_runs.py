@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from support.apple import OnAppleGPU
+from support.readout import tiny_readout
 from support.steering_toys import CHANNELS, SineFlow, SineGenerator, linear_readout
 from torch import Tensor
 
@@ -16,7 +18,7 @@ from probes.errors import InputError
 from tracer.clips import Tracks, distortion
 from tracer.measures.linear_flow import LinearFlow
 from tracer.steering import parse_edit, run_dose, run_lockin
-from tracer.steering.lockin import transported, window_edit, window_shares
+from tracer.steering.lockin import linear_flow, transported, window_edit, window_shares
 from tracer.steering.lockin_tables import shares
 
 
@@ -306,6 +308,15 @@ def test_a_linear_flow_transports_a_push_as_its_covariance_says():
     ]
     assert found.tolist() == pytest.approx(gains, rel=1e-5)
     assert gains[0] > 1 > gains[1]
+
+
+def test_the_linear_flow_of_a_readout_is_made_where_there_is_no_float64():
+    readout = tiny_readout(4, 8, covariance=torch.diag(torch.tensor([4.0, 1, 1, 1])))
+    here = linear_flow(readout).transport(0.5, 0.5)
+    readout.covariance, readout.sae.mean = (
+        tensor.as_subclass(OnAppleGPU) for tensor in (readout.covariance, readout.sae.mean)
+    )
+    np.testing.assert_array_equal(linear_flow(readout).transport(0.5, 0.5), here)
 
 
 def test_tracks_are_summed_up_in_the_units_of_a_listener():

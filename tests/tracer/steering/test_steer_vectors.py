@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.apple import OnAppleGPU
 from support.readout import tiny_readout
 from support.steering_toys import CHANNELS, linear_readout
 from torch import Tensor
@@ -247,6 +248,9 @@ def test_square_root_times_itself_is_the_covariance():
         covariance = some_covariance(64, rank)
         root = square_root(covariance)
         torch.testing.assert_close(root @ root, covariance, atol=1e-3, rtol=1e-3)
+        there = square_root(covariance.as_subclass(OnAppleGPU))  # which has no float64
+        assert isinstance(there, OnAppleGPU)
+        assert torch.equal(there.cpu(), root)
 
 
 def test_random_push_like_the_data_keeps_to_its_directions():
