@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 SAMPLE = 16384  # frames for the geometric median
 
+Config = TypeVar("Config", bound=SAEConfig)
+
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it, and out of how much."""
 
@@ -45,6 +47,13 @@ def held_out(corpus: Corpus) -> str:
     raise InputError(f"the corpus {corpus.path} has no held-out file: it needs at least three files")
 
 
+def of_space(config: Config, corpus: Corpus) -> Config:
+    """A config with the channels, name and revision of a corpus's space filled in."""
+    info = corpus.space_info
+    revision = info.get("revision") or info.get("fingerprint")
+    return replace(config, space=corpus.space, revision=revision, channels=corpus.channels)
+
+
 def make_trainer(
     corpus: Corpus,
     config: SAEConfig,
@@ -53,17 +62,14 @@ def make_trainer(
     statistics: tuple[np.ndarray, np.ndarray],
     device: str,
 ) -> SAETrainer:
-    """A trainer for a corpus with these per-channel mean and std: the space's name and revision filled in."""
+    """A trainer for a corpus with these per-channel mean and std."""
     mean, std = statistics
-    info = corpus.space_info
-    revision = info.get("revision") or info.get("fingerprint")
-    config = replace(config, space=corpus.space, revision=revision, channels=corpus.channels)
     sample = None
     if options.decoder_bias == "geometric-median":
         steps = range(min(sampler.batches_per_epoch, -(-SAMPLE // sampler.batch)))
         sample = torch.cat([sampler.at(step)[0] for step in steps])
     statistics_of = torch.from_numpy(mean), torch.from_numpy(std)
-    return SAETrainer(config, options, *statistics_of, sample, device, corpus.fingerprint)
+    return SAETrainer(of_space(config, corpus), options, *statistics_of, sample, device, corpus.fingerprint)
 
 
 @in_float32
@@ -88,7 +94,7 @@ def fit_sae(
     sampler = FrameSampler.of_corpus(corpus, "train", options.batch, options.seed)
     split = held_out(corpus)
     trainer = make_trainer(corpus, config, options, sampler, statistics, device)
-    if is_finished(out, trainer):
+    if is_finished(out, trainer.made_with()):
         return SparseAutoencoder.from_pretrained(out).to(device)
     trainer.resume(out)
 
@@ -101,11 +107,11 @@ def fit_sae(
     return trainer.sae
 
 
-def is_finished(out: Path, trainer: SAETrainer) -> bool:
-    """Whether `out` holds what this trainer would make. Raises InputError when it holds something else."""
+def is_finished(out: Path, wanted: Mapping[str, Any]) -> bool:
+    """Whether `out` holds an autoencoder made with these options. Raises InputError when it holds something else."""
     if not (out / METRICS).exists():
         return False
-    made, wanted = read_metrics(out)["made_with"], trainer.made_with()
+    made = read_metrics(out)["made_with"]
     there = load_config(made["config"]).to_dict() | made["options"]
     require_same(out, "an autoencoder", there, wanted["config"] | wanted["options"])
     return True

@@ -244,9 +244,13 @@ class SAETrainer:
                     raise ValueError(f"{name} has another shape than its parameter")
 
     def made_with(self) -> dict[str, Any]:
-        options = {name: value for name, value in asdict(self.options).items() if name != "checkpoint_every"}
-        record = {"config": self.sae.config.to_dict(), "options": options | {"corpus": self.data}}
-        return dict(json.loads(json.dumps(record)))
+        return made_with(self.sae.config, self.options, self.data)
+
+
+def made_with(config: SAEConfig, options: TrainingOptions, data: str) -> dict[str, Any]:
+    """What an autoencoder is made with, as files keep it: its config, the options, and the fingerprint of the data."""
+    own = {name: value for name, value in asdict(options).items() if name != "checkpoint_every"}
+    return dict(json.loads(json.dumps({"config": config.to_dict(), "options": own | {"corpus": data}})))
 
 
 def train(

@@ -10,17 +10,20 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from probes.corpus import Corpus
 from probes.corpus.sampling import FrameSampler
 from probes.fit.figures import METRICS, PROBES, read_metrics, read_probe_report, write_probe_report
-from probes.fit.pipeline import fit_bins, held_out, is_finished, make_trainer, write_figures
+from probes.fit.pipeline import fit_bins, held_out, is_finished, make_trainer, of_space, write_figures
 from probes.fit.probe_training import ProbeOptions
-from probes.fit.sae_training import SAETrainer, TrainingOptions, train
-from probes.sae.base import SparseAutoencoder
+from probes.fit.sae_training import TrainingOptions, made_with, train
+from probes.sae.base import SparseAutoencoder, make_sae
 from probes.sae.relu import ReluConfig
 from probes.support.devices import in_float32
 from probes.support.files import write_whole
-from probes.support.workers import join_launch
+from probes.support.workers import join_launch, local_processes
 
 HIDDEN = (2048, 4096, 8192, 12288, 16384)
 LAMBDAS = (0.005, 0.01, 0.05, 0.1, 0.15)
@@ -52,8 +55,9 @@ def run_sweep(
 ) -> list[Row]:
     """Train and judge every point of the grid that `out` does not hold yet; write table.csv there.
 
-    The autoencoders of a process are trained on one pass over the data, in groups that fit into half of the free
-    memory. Under `accelerate launch` the points are shared out over the processes; only the first writes the table.
+    The autoencoders of a process are trained in groups, each on one pass over the data, that fit into half of the free
+    memory; processes on the CPUs of one machine share that. Under `accelerate launch` the points are shared out over
+    the processes; only the first writes the table.
 
     Returns:
         The table: one row per finished point; none in the other processes.
@@ -64,21 +68,16 @@ def run_sweep(
     statistics = corpus.statistics("train")
     corpus.check("latents", *corpus.attributes)
     sampler = FrameSampler.of_corpus(corpus, "train", grid.training.batch, grid.training.seed)
-    split = held_out(corpus)
-    trainers = [(point, make_trainer(corpus, point, grid.training, sampler, statistics, device)) for point in mine]
-    waiting = [(point, one) for point, one in trainers if not is_finished(place(out, point), one)]
-    for group in groups(waiting, device):
-        folders = [place(out, point) for point, _ in group]
-        for (_, trainer), folder in zip(group, folders):
-            trainer.resume(folder)
-
-        def steps(done: int, size: int = len(group)) -> None:
-            if progress:
-                progress(f"{size} autoencoders", done, grid.training.steps)
-
-        train([trainer for _, trainer in group], sampler, folders, steps)
-        for (_, trainer), folder in zip(group, folders):
-            write_figures(folder, trainer, corpus, split)
+    held_out(corpus)  # before hours of training
+    configs = [of_space(point, corpus) for point in mine]
+    waiting = [
+        config
+        for config in configs
+        if not is_finished(place(out, config), made_with(config, grid.training, corpus.fingerprint))
+    ]
+    budget = free_memory(device) // 2 // (1 if device.startswith("cuda") else local_processes(workers))
+    for group in groups(waiting, budget):
+        train_group(group, corpus, out, grid.training, sampler, statistics, device, progress)
     if corpus.attributes:
         judge_probes(corpus, [place(out, point) for point in mine], grid.probes, device, progress)
     workers.wait_for_everyone()
@@ -89,24 +88,47 @@ def run_sweep(
     return rows
 
 
+def train_group(
+    group: Sequence[ReluConfig],
+    corpus: Corpus,
+    out: Path,
+    options: TrainingOptions,
+    sampler: FrameSampler,
+    statistics: tuple[np.ndarray, np.ndarray],
+    device: str,
+    progress: Callable[[str, int, int], None] | None,
+) -> None:
+    """Train and judge some points on one pass over the data; nothing of them stays in memory."""
+    folders = [place(out, config) for config in group]
+    trainers = [make_trainer(corpus, config, options, sampler, statistics, device) for config in group]
+    for trainer, folder in zip(trainers, folders):
+        trainer.resume(folder)
+
+    def steps(done: int) -> None:
+        if progress:
+            progress(f"{len(group)} autoencoders", done, options.steps)
+
+    train(trainers, sampler, folders, steps)
+    for trainer, folder in zip(trainers, folders):
+        write_figures(folder, trainer, corpus, held_out(corpus))
+
+
 def place(out: Path, point: ReluConfig) -> Path:
     """Folder of one point."""
     return out / "points" / f"h{point.hidden}-lambda{point.lam:g}"
 
 
-def groups(
-    waiting: list[tuple[ReluConfig, SAETrainer]], device: str, budget: int | None = None
-) -> list[list[tuple[ReluConfig, SAETrainer]]]:
-    """Cut a list of trainers so that each group's weights, gradients and Adam moments fit into `budget` bytes."""
-    budget = free_memory(device) // 2 if budget is None else budget
-    found: list[list[tuple[ReluConfig, SAETrainer]]] = []
+def groups(waiting: Sequence[ReluConfig], budget: int) -> list[list[ReluConfig]]:
+    """Cut a list of points so that each group's weights, gradients and Adam moments fit into `budget` bytes."""
+    found: list[list[ReluConfig]] = []
     used = budget + 1
-    for entry in waiting:
-        size = 16 * sum(parameter.numel() for parameter in entry[1].sae.parameters())
+    for config in waiting:
+        with torch.device("meta"):  # counted, not held
+            size = 16 * sum(parameter.numel() for parameter in make_sae(config, seed=None).parameters())
         if used + size > budget:
             found.append([])
             used = 0
-        found[-1].append(entry)
+        found[-1].append(config)
         used += size
     return found
 
@@ -114,8 +136,6 @@ def groups(
 def free_memory(device: str) -> int:
     """Free bytes where the training happens."""
     if device.startswith("cuda"):
-        import torch
-
         return int(torch.cuda.mem_get_info(device)[0])
     import psutil
 

@@ -36,6 +36,11 @@ def join_launch(device: str = "auto") -> tuple[PartialState, str]:
     return workers, str(workers.device) if device in ("auto", "cuda") else place
 
 
+def local_processes(workers: PartialState) -> int:
+    """Number of the launch's processes on this machine, as the launcher told them; else that of all."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", workers.num_processes))
+
+
 def check_launch() -> None:
     """Raise InputError where variables of an earlier launch are left over in the environment."""
     given = [name for name in LAUNCH if name in os.environ]

@@ -1,9 +1,11 @@
 """The grid: one pass for all points, resumed point by point, a table and a figure."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pandas as pd
@@ -63,7 +65,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(bare, tmp_path, monkeypat
 
     options = TrainingOptions(steps=20, batch=64, checkpoint_every=5)
     grid = Grid(GRID.hidden, GRID.lambdas, training=options, probes=GRID.probes)
-    monkeypatch.setattr(sweep, "groups", lambda waiting, device: [waiting[:1], waiting[1:]])
+    monkeypatch.setattr(sweep, "groups", lambda waiting, budget: [waiting[:1], waiting[1:]])
     monkeypatch.setattr(SAETrainer, "step", broken)
     with pytest.raises(KeyboardInterrupt):
         run_sweep(bare, tmp_path / "sweep", grid)
@@ -96,15 +98,35 @@ def test_two_processes_share_the_points_and_make_the_same(bare, tmp_path):
         assert same_weights(place(tmp_path / "one", point), place(tmp_path / "two", point))
 
 
-def test_groups_fit_the_memory_and_leave_none_out(bare):
-    class Sized:
-        def __init__(self, numbers):
-            parameter = type("P", (), {"numel": lambda self: numbers})()
-            self.sae = type("S", (), {"parameters": lambda self: [parameter]})()
+def test_groups_fit_the_memory_and_leave_none_out():
+    points = [ReluConfig(channels=2, hidden=size) for size in (10, 10, 10, 30, 5)]  # 6 numbers a feature, and 2
+    found = sweep.groups(points, budget=16 * 6 * 25)
+    assert [[point.hidden for point in group] for group in found] == [[10, 10], [10], [30], [5]]
 
-    waiting = [(ReluConfig(1, 1), Sized(size)) for size in (10, 10, 10, 30, 5)]
-    found = sweep.groups(waiting, "cpu", budget=16 * 25)
-    assert [len(group) for group in found] == [2, 1, 1, 1]
+
+def test_a_group_holds_no_more_than_the_budget_and_is_gone_before_the_next(bare, tmp_path, monkeypatch):
+    """Two processes on this machine: each has half of the half."""
+    alive, held = weakref.WeakSet(), []
+    numbers = 3 * (24 * (2 * 12 + 2) + 12)  # of three autoencoders of 24 features
+    monkeypatch.setattr(sweep, "free_memory", lambda device: 2 * 2 * 16 * numbers)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    make, train = sweep.make_trainer, sweep.train
+
+    def made(*arguments):
+        trainer = make(*arguments)
+        alive.add(trainer.sae)
+        return trainer
+
+    def trained(*arguments):
+        gc.collect()
+        held.append(sum(parameter.numel() for sae in alive for parameter in sae.parameters()))
+        train(*arguments)
+
+    monkeypatch.setattr(sweep, "make_trainer", made)
+    monkeypatch.setattr(sweep, "train", trained)
+    grid = Grid((24,), (0.01, 0.02, 0.03, 0.1, 0.3), training=TrainingOptions(steps=2, batch=64))
+    assert len(run_sweep(bare, tmp_path / "sweep", grid)) == 5
+    assert held == [numbers, 2 * numbers // 3]
 
 
 def test_the_table_and_figure_hold_probes_with_intervals(tmp_path):
