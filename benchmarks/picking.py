@@ -12,11 +12,20 @@ audio. Nothing was chosen on these prompts: `trace fit calibrate` took its figur
 
 import argparse
 import csv
-from collections.abc import Sequence
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from probes.support.files import whole_file
+
+if TYPE_CHECKING:
+    from tracer.prompts import Prompt
+    from tracer.session import Session
 
 FIRST, LAST, SEEDS, KEEP, RUN_SEED = 64, 88, 32, 4, 16
 STATES = (2, 4, 8, 12, 16)
@@ -29,10 +38,7 @@ RESAMPLES = 2000
 
 def collect(work: Path) -> None:
     """Generate and measure the takes of every prompt that no other process has taken."""
-    from hooks import Event
-    from tracer.clips import MEASURED
     from tracer.options import SessionOptions
-    from tracer.picking.takes import song_readings
     from tracer.prompts import load_prompts
     from tracer.session import Session
 
@@ -42,35 +48,56 @@ def collect(work: Path) -> None:
         SessionOptions(prompts=[row.caption for row in rows], seed=RUN_SEED), "cpu", pitch_tracker="tiny"
     )
     for prompt, row in zip(session.prompts, rows):
-        path, claim = work / f"{row.id}.npz", work / f".{row.id}"
+        path = work / f"{row.id}.npz"
+        with claimed(work / f".{row.id}") as mine:
+            if mine and not path.exists():
+                arrays = measure_takes(session, prompt)
+                with whole_file(path) as temporary, open(temporary, "wb") as file:
+                    np.savez_compressed(file, **arrays)
+                print(row.id, flush=True)
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Whether no other process is in such a block with this path; a process that is killed leaves the block too."""
+    with open(path, "w") as file:
         try:
-            claim.touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        parts: list[dict[str, np.ndarray]] = []
-        for start in range(0, SEEDS, 8):
-            clips = [replace(prompt, seed=seed) for seed in range(start, start + 8)]
-            found: dict[str, list[np.ndarray]] = {"gap": []}
-            times: list[float] = []
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
-            def see(event: Event, found: dict[str, list[np.ndarray]] = found, times: list[float] = times) -> None:
-                assert event.endpoint is not None
-                times.append(event.t)
-                for name, values in song_readings(session.readout, event.endpoint, event.mask).items():
-                    found.setdefault(name, []).append(values)
-                if event.difference is not None:
-                    found["gap"].append(event.difference.square().mean((1, 2)).sqrt().numpy())
 
-            latents = session.generate(clips, (), see)
-            _, tracks = session.listen(clips, latents, MEASURED)
-            measured = [track.summary() for track in tracks]
-            parts.append(
-                {name: np.stack(values, 1) for name, values in found.items()}
-                | {f"measured_{name}": np.array([own[name] for own in measured]) for name in MEASURED}
-            )
-        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        np.savez_compressed(path, t=np.array(times), states=np.arange(len(times)), **arrays)
-        print(row.id, flush=True)
+def measure_takes(session: "Session", prompt: "Prompt") -> dict[str, np.ndarray]:
+    """What every state of all takes of a prompt read as, and what was measured on their audio, [takes, ...] each."""
+    from hooks import Event
+    from tracer.clips import MEASURED
+    from tracer.picking.takes import song_readings
+
+    parts: list[dict[str, np.ndarray]] = []
+    for start in range(0, SEEDS, 8):
+        clips = [replace(prompt, seed=seed) for seed in range(start, start + 8)]
+        found: dict[str, list[np.ndarray]] = {"gap": []}
+        times: list[float] = []
+
+        def see(event: Event, found: dict[str, list[np.ndarray]] = found, times: list[float] = times) -> None:
+            assert event.endpoint is not None
+            times.append(event.t)
+            for name, values in song_readings(session.readout, event.endpoint, event.mask).items():
+                found.setdefault(name, []).append(values)
+            if event.difference is not None:
+                found["gap"].append(event.difference.square().mean((1, 2)).sqrt().numpy())
+
+        latents = session.generate(clips, (), see)
+        _, tracks = session.listen(clips, latents, MEASURED)
+        measured = [track.summary() for track in tracks]
+        parts.append(
+            {name: np.stack(values, 1) for name, values in found.items()}
+            | {f"measured_{name}": np.array([own[name] for own in measured]) for name in MEASURED}
+        )
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {"t": np.array(times), "states": np.arange(len(times))} | arrays
 
 
 def misses(goal_values: Sequence[float], spreads: Sequence[float], numbers: Sequence[np.ndarray]) -> np.ndarray:
