@@ -55,10 +55,14 @@ class Trainee(nn.Module):
         return latent, self.codec.decode(latent)
 
 
-def augment(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Level, speed, equalisation and hiss beyond what the renderer varies, so that real recordings are no surprise."""
+def augment(audio: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+    """Level, speed, equalisation and hiss beyond what the renderer varies, so that real recordings are no surprise.
+
+    Returns the changed audio, and whether its pitches are what they were.
+    """
     n = audio.shape[-1]
-    if rng.random() < 0.3:  # play faster or slower by up to a whole tone, from the start again where the end is reached
+    moved = rng.random() < 0.3
+    if moved:  # play faster or slower by up to a whole tone, from the start again where the end is reached
         speed = 2.0 ** rng.uniform(-2 / 12, 2 / 12)
         audio = np.interp((np.arange(n) * speed) % (n - 1), np.arange(n), audio)
     if rng.random() < 0.25:
@@ -68,7 +72,7 @@ def augment(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         audio = audio * np.float32(10 ** rng.uniform(-0.5, 0.3))
     if rng.random() < 0.15:
         audio = audio + rng.normal(size=(n,)).astype(np.float32) * np.float32(10 ** rng.uniform(-4.5, -3.0))
-    return np.clip(audio, -1, 1).astype(np.float32)
+    return np.clip(audio, -1, 1).astype(np.float32), not moved
 
 
 def draw_batch(
@@ -86,9 +90,11 @@ def draw_batch(
         piece = audio[i, first * HOP : (first + frames) * HOP].astype(np.float32) / 32767
         known = pitches[i, first : first + frames].astype(np.int64)
         known[known == 0] = -1
-        changed = augment(piece, rng)
+        changed, same_pitches = augment(piece, rng)
         if rng.random() < 0.05:  # two pieces at once
-            changed = changed + 0.5 * piece[::-1]
+            changed, same_pitches = changed + 0.5 * piece[::-1], False
+        if not same_pitches:
+            known[:] = -1
         classes.append(known)
         clips.append(changed)
     return torch.from_numpy(np.stack(clips)), torch.from_numpy(np.stack(classes))

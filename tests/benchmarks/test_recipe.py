@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.mini_training.codec import draw_batch
+from benchmarks.mini_training.data import FIRST_PITCH, HOP, SAMPLE_RATE
 from probes.readout import Readout
 from probes.rendering import render_example
 from probes.spaces import load_space
@@ -72,3 +74,24 @@ def test_the_readout_is_trained_by_calls_and_reads_latents(recipe, tmp_path):
     for name, p in readout(latents).items():
         assert p.shape == (1, readout.probes.classes[name])
         torch.testing.assert_close(p.sum(1), torch.ones(1))
+
+
+def test_the_pitch_head_is_told_only_the_notes_that_sound():
+    """Where a crop is played faster or slower, or mixed with another piece, nothing is said of its pitch."""
+    frames, notes = 8, (48, 67)
+    half = frames // 2 * HOP
+    hertz = [440 * 2 ** ((note - 69) / 12) for note in notes]
+    sound = np.concatenate([np.sin(2 * np.pi * one * np.arange(half) / SAMPLE_RATE) for one in hertz])
+    audio = np.int16(16000 * sound)[None]
+    pitches = np.repeat(np.uint8(notes) - FIRST_PITCH + 1, frames // 2)[None]
+    clips, classes = draw_batch(audio, pitches, 300, frames, np.random.default_rng(0))
+    told = (classes != -1).all(1)
+    assert torch.equal(classes[told], torch.from_numpy(np.int64(pitches)).expand(int(told.sum()), -1))
+    assert (classes[~told] == -1).all()
+    assert 0.6 < told.float().mean() < 0.75  # 0.7 keep their speed, and 0.95 of these are alone
+    spectra = torch.fft.rfft(clips.view(-1, 2, half) * torch.hann_window(half)).abs()
+    places = torch.tensor([round(one * half / SAMPLE_RATE) for one in hertz])
+    loudest, there = spectra.argmax(-1), spectra[..., places]  # [clips, halves], [clips, halves, notes]
+    right = ((loudest - places).abs() <= 1).all(1) & (there[:, [0, 1], [1, 0]] < 0.1 * spectra.amax(-1)).all(1)
+    assert right[told].all()
+    assert right[~told].float().mean() < 0.2  # a few are played hardly faster or slower
