@@ -23,8 +23,9 @@ from hooks import Event
 from probes.readout.kinds import TRAINED
 from probes.support.files import whole_file, write_whole
 from tracer.figures.palette import GUIDE_COLOUR, Drawing, figure_style, looks
-from tracer.measures import agreement, closeness
-from tracer.measures.progress import settled_between
+from tracer.measures import agreement
+from tracer.measures.contrast import class_contrasts, reading_contrasts
+from tracer.measures.paired import Song
 from tracer.options import TraceOptions
 from tracer.prompts import Prompt
 from tracer.record.batches import measured_classes
@@ -130,16 +131,14 @@ def commonest(found: Sequence[Clip], name: str) -> float:
 
 def settled_points(found: Sequence[Clip], view: str, name: str, measure: str) -> tuple[float, float, float]:
     """State from which a measure of a view stays within 0.1 of its end, and its 95 % interval over prompts."""
-    of: Any = agreement if measure == "agreement" else closeness
-    held = [(clip.classes if measure == "agreement" else clip.values)[view, name] for clip in found]
     valid = [clip.truth[name] >= 0 for clip in found]
-    points = []
-    for chosen in [np.arange(len(found)), *draws(len(found))[:60]]:
-        # A prompt that is drawn twice counts once among the others.
-        rows = np.unique(chosen)
-        points.append(float(settled_between(of([held[i] for i in rows], [valid[i] for i in rows]))))
+    if measure == "agreement":
+        contrasts = class_contrasts([clip.classes[view, name] for clip in found], valid)
+    else:
+        contrasts = reading_contrasts([clip.values[view, name] for clip in found], valid)
+    points = Song(contrasts, measure).settled(np.stack([np.arange(len(found)), *draws(len(found))]))
     low, high = np.percentile(points[1:], [2.5, 97.5])
-    return points[0], float(low), float(high)
+    return float(points[0]), float(low), float(high)
 
 
 def rows(found: Sequence[Clip], logsnr: np.ndarray, attributes: Sequence[str]) -> list[dict[str, Any]]:

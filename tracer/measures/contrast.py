@@ -38,14 +38,11 @@ def agreement(classes: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] 
     Raises:
         ValueError: no prompts, or prompts of different numbers of states.
     """
-    masks = _masks(classes, valid)
-    if len(masks) == 1:
-        return class_contrast(classes[0], masks[0], [])[0]
-    endings = [(np.asarray(read)[-1], mask) for read, mask in zip(classes, masks)]
-    finals = Classes(endings)
-    pairs = [class_contrast(read, end[1], [finals.without([end])]) for read, end in zip(classes, endings)]
-    own, other = np.moveaxis(np.stack(pairs), 1, 0)
-    return pooled(*agreement_parts(own, other))
+    if len(classes) == 1:
+        (mask,) = _masks(classes, valid)
+        return class_contrast(classes[0], mask, [])[0]
+    pairs = class_contrasts(classes, valid)
+    return pooled(*agreement_parts(pairs[:, 0], pairs[:, 1]))
 
 
 def closeness(
@@ -70,16 +67,35 @@ def closeness(
     Raises:
         ValueError: no prompts, prompts of different numbers of states, or an unknown scale.
     """
+    pairs = reading_contrasts(readings, valid, scale)
+    return pooled(*closeness_parts(pairs[:, 0], pairs[:, 1]))
+
+
+def class_contrasts(classes: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] | None = None) -> np.ndarray:
+    """What agreement is made of: the shares own and other of every prompt, float64 [prompts, 2, states].
+
+    Arguments and errors are those of `agreement`.
+    """
+    endings = [(np.asarray(read)[-1], mask) for read, mask in zip(classes, _masks(classes, valid))]
+    finals = Classes(endings)
+    return np.stack([class_contrast(read, end[1], [finals.without([end])]) for read, end in zip(classes, endings)])
+
+
+def reading_contrasts(
+    readings: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] | None = None, scale: Scale = "all"
+) -> np.ndarray:
+    """What closeness is made of: the squared distances own and other of every prompt, float64 [prompts, 2, states].
+
+    Arguments and errors are those of `closeness`.
+    """
     if scale not in SCALES:
         raise ValueError(f"scale is all, song or frame, not {scale!r}")
     masks = _masks(readings, valid)
     scaled = [at_scale(np.asarray(reading, np.float64), mask, scale) for reading, mask in zip(readings, masks)]
     finals = Readings((reading[-1], counted) for reading, counted in scaled)
-    pairs = [
-        reading_contrast(reading, counted, [finals.without([(reading[-1], counted)])]) for reading, counted in scaled
-    ]
-    own, other = np.moveaxis(np.stack(pairs), 1, 0)
-    return pooled(*closeness_parts(own, other))
+    return np.stack(
+        [reading_contrast(reading, counted, [finals.without([(reading[-1], counted)])]) for reading, counted in scaled]
+    )
 
 
 def class_contrast(classes: np.ndarray, counted: np.ndarray, levels: Sequence[Classes]) -> np.ndarray:
