@@ -36,11 +36,12 @@ def agreement(classes: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] 
         a valid frame in common. A single prompt has no others to be compared with: its uncorrected share is returned.
 
     Raises:
-        ValueError: no prompts, or prompts of different numbers of states.
+        ValueError: no prompts, prompts of different numbers of states, masks of another shape, or a class in a frame
+            that counts which is no whole number from 0.
     """
     if len(classes) == 1:
-        (mask,) = _masks(classes, valid)
-        return class_contrast(classes[0], mask, [])[0]
+        (read,), (mask,) = _classes(classes, valid)
+        return class_contrast(read, mask, [])[0]
     pairs = class_contrasts(classes, valid)
     return pooled(*agreement_parts(pairs[:, 0], pairs[:, 1]))
 
@@ -65,7 +66,8 @@ def closeness(
         float64 [states]; NaN where the songs end alike, and for a single prompt.
 
     Raises:
-        ValueError: no prompts, prompts of different numbers of states, or an unknown scale.
+        ValueError: no prompts, prompts of different numbers of states, masks of another shape, a reading in a frame
+            that counts which is not finite, or an unknown scale.
     """
     pairs = reading_contrasts(readings, valid, scale)
     return pooled(*closeness_parts(pairs[:, 0], pairs[:, 1]))
@@ -76,9 +78,10 @@ def class_contrasts(classes: Sequence[np.ndarray], valid: Sequence[np.ndarray | 
 
     Arguments and errors are those of `agreement`.
     """
-    endings = [(np.asarray(read)[-1], mask) for read, mask in zip(classes, _masks(classes, valid))]
+    arrays, masks = _classes(classes, valid)
+    endings = [(read[-1], mask) for read, mask in zip(arrays, masks)]
     finals = Classes(endings)
-    return np.stack([class_contrast(read, end[1], [finals.without([end])]) for read, end in zip(classes, endings)])
+    return np.stack([class_contrast(read, end[1], [finals.without([end])]) for read, end in zip(arrays, endings)])
 
 
 def reading_contrasts(
@@ -90,8 +93,17 @@ def reading_contrasts(
     """
     if scale not in SCALES:
         raise ValueError(f"scale is all, song or frame, not {scale!r}")
-    masks = _masks(readings, valid)
-    scaled = [at_scale(np.asarray(reading, np.float64), mask, scale) for reading, mask in zip(readings, masks)]
+    arrays, masks = _same_states(readings, valid)
+    if not all(np.isfinite(reading[:, mask]).all() for reading, mask in zip(arrays, masks)):
+        raise ValueError("a reading in a frame that counts is not finite: leave such frames out by their masks")
+    # Sums of squares are taken of readings around 0 with a spread of 1, so that a unit's size costs no precision.
+    ends = np.concatenate([reading[-1, mask] for reading, mask in zip(arrays, masks)]).astype(np.float64)
+    middle, spread = (ends.mean(), ends.std()) if len(ends) else (0.0, 0.0)
+    if spread <= 1e-12 * abs(middle):  # rounding alone
+        spread = 1.0
+    scaled = [
+        at_scale((reading.astype(np.float64) - middle) / spread, mask, scale) for reading, mask in zip(arrays, masks)
+    ]
     finals = Readings((reading[-1], counted) for reading, counted in scaled)
     return np.stack(
         [reading_contrast(reading, counted, [finals.without([(reading[-1], counted)])]) for reading, counted in scaled]
@@ -192,14 +204,30 @@ def _shared(counted: np.ndarray, present: Sequence[np.ndarray]) -> np.ndarray:
     return np.flatnonzero(frames)
 
 
-def _masks(values: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] | None) -> list[np.ndarray]:
-    """Frames that count of each prompt, bool [frames]."""
-    shapes = [np.shape(value) for value in values]
-    if not shapes or any(len(shape) != 2 for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
+def _classes(
+    classes: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] | None
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Classes [states, frames] and frames that count, bool [frames], of each prompt."""
+    arrays, masks = _same_states(classes, valid)
+    counted = [np.where(mask, array, 0) for array, mask in zip(arrays, masks)]
+    if not all(((array >= 0) & (array % 1 == 0)).all() for array in counted):
+        raise ValueError("a class in a frame that counts is no whole number from 0: leave such frames out by a mask")
+    return [array.astype(np.int64) for array in counted], masks
+
+
+def _same_states(
+    values: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] | None
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Values [states, frames] and frames that count, bool [frames], of each prompt."""
+    arrays = [np.asarray(value) for value in values]
+    states = {array.shape[0] if array.ndim == 2 else 0 for array in arrays}
+    if len(states) != 1 or 0 in states:
         raise ValueError("give [states, frames] for each prompt, with the same number of states")
-    if valid is None:
-        return [np.ones(shape[1], dtype=bool) for shape in shapes]
-    return [
-        np.ones(shape[1], dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
-        for shape, mask in zip(shapes, valid, strict=True)
-    ]
+    given = [None] * len(arrays) if valid is None else list(valid)
+    masks = [np.ones(a.shape[1], bool) if mask is None else np.asarray(mask) for a, mask in zip(arrays, given)]
+    shapes = [array.shape[1:] for array in arrays]
+    if len(given) != len(arrays) or [mask.shape for mask in masks] != shapes:
+        raise ValueError("valid holds a mask [frames] for each prompt, or None")
+    if not all(np.isin(mask, (0, 1)).all() for mask in masks):
+        raise ValueError("a mask says of every frame whether it counts, True or False")
+    return arrays, [mask.astype(bool) for mask in masks]

@@ -91,6 +91,25 @@ def test_closeness_has_no_unit(seed: int, factor: float, shift: float) -> None:
         assert closeness(moved, scale=scale) == pytest.approx(closeness(songs, scale=scale), abs=1e-5)
 
 
+@pytest.mark.parametrize(("factor", "shift"), [(1e-7, 0.0), (1.0, 1e8), (1e6, -1e6)])
+def test_closeness_keeps_its_precision_in_any_unit(factor: float, shift: float) -> None:
+    random = np.random.default_rng(6)
+    songs = [random.normal(size=(4, 30)) for _ in range(5)]
+    assert closeness([factor * song + shift for song in songs]) == pytest.approx(closeness(songs), abs=1e-6)
+
+
+def test_what_is_masked_has_no_say() -> None:
+    random = np.random.default_rng(7)
+    songs = [random.integers(0, 4, (3, 20)) for _ in range(4)]
+    mask = np.arange(20) < 15
+    cut = [song[:, :15] for song in songs]
+    for song in songs:
+        song[:, 15:] = -1
+    assert agreement(songs, [mask] * 4) == pytest.approx(agreement(cut))
+    readings = [np.where(mask, song, np.nan) for song in songs]
+    assert closeness(readings, [mask] * 4) == pytest.approx(closeness([song.astype(float) for song in cut]))
+
+
 def test_a_prompt_without_a_valid_frame_counts_nowhere() -> None:
     random = np.random.default_rng(3)
     songs = [random.integers(0, 5, (4, 20)).astype(np.uint8) for _ in range(4)]
@@ -126,3 +145,28 @@ def test_wrong_arguments_are_refused() -> None:
         agreement([np.zeros((2, 3), np.uint8), np.zeros((3, 3), np.uint8)])
     with pytest.raises(ValueError, match="scale is"):
         closeness([np.zeros((2, 3))], scale="bar")
+    songs = [np.arange(6).reshape(2, 3)] * 2
+    for masks in ([np.ones(3, bool)], [np.ones(4, bool)] * 2, [np.arange(2)] * 2):
+        with pytest.raises(ValueError, match="valid holds a mask"):
+            agreement(songs, masks)
+    with pytest.raises(ValueError, match="whether it counts"):
+        agreement(songs, [np.arange(3)] * 2)
+    with pytest.raises(ValueError, match="number of states"):
+        agreement([np.zeros((0, 3), np.uint8)] * 2)
+
+
+@pytest.mark.parametrize("wrong", [-1, 0.5, np.nan])
+def test_a_class_that_is_none_is_refused(wrong: float) -> None:
+    songs = [np.zeros((2, 3)), np.ones((2, 3))]
+    songs[0][0, 1] = wrong
+    for some in (songs, songs[:1]):
+        with pytest.raises(ValueError, match="no whole number from 0"):
+            agreement(some)
+
+
+@pytest.mark.parametrize("state", [0, 1])
+def test_a_reading_that_is_not_finite_is_refused(state: int) -> None:
+    songs = [np.zeros((2, 3)), np.ones((2, 3))]
+    songs[0][state, 1] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        closeness(songs)
