@@ -20,6 +20,9 @@ from probes.corpus.sources import Source, content_hash
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
 
+Row = Mapping[str, Any]
+"""A line of files.jsonl."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -61,7 +64,7 @@ class Encoded:
     latents: np.ndarray | None = None
     labels: dict[str, np.ndarray] = field(default_factory=dict)
     sound: str = ""
-    row: Mapping[str, Any] | None = None
+    row: Row | None = None
     error: str | None = None
 
 
@@ -176,10 +179,6 @@ def encode_into(
             on_file(result if result.row is None else None)
         let_go(writer, seen, hashes)
     return failed
-
-
-Row = Mapping[str, Any]
-"""A line of files.jsonl."""
 
 
 def looked_up(source: Source, rows: Mapping[str, Row], by_hash: Mapping[str, Row]) -> Source | Encoded:
