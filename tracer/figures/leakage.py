@@ -13,8 +13,9 @@ from tracer.steering.dose_tables import FEW
 def draw_leakage(matrix: Sequence[Mapping[str, Any]], prompts: int) -> Drawing:
     """Draw the leakage matrix: steered attribute by measured attribute, standardised shifts at equal effect.
 
-    A cell has the shift, its 95 % interval over prompts where there is one, and below it that of random pushes as long
-    as the edit's strongest dose.
+    A cell has the median of |shift| (of the steered attribute the size of its median shift), its 95 % interval over
+    prompts where there is one, and below it the median of |shift| under random pushes as long as the edit's strongest
+    dose.
 
     Args:
         matrix: Rows of `tracer.steering.dose_tables.leakage`, one at least.
@@ -40,7 +41,9 @@ def draw_leakage(matrix: Sequence[Mapping[str, Any]], prompts: int) -> Drawing:
             panel.text(column, line + 0.28, f"random {random:.2f}", ha="center", va="center", fontsize=6, color=colour)
     panel.set_xticks(range(len(measured)), measured)
     panel.set_yticks(range(len(matrix)), [row["target"] for row in matrix])
-    panel.set_xlabel("measured: |shift| / spread between prompts")
+    panel.set_xlabel(
+        "measured: median of |shift| / spread between prompts\n(of the steered attribute: its median shift)"
+    )
     panel.set_ylabel("steered")
     few = f", fewer than {FEW}: says little" if prompts < FEW else ""
     title = f"leakage at equal effect, {prompts} prompts{few}\nrandom: pushes as long as the strongest dose"

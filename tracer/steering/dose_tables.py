@@ -38,6 +38,11 @@ def median(values: np.ndarray) -> float:
     return float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
 
 
+def size(clips: Sequence[Row], attribute: str) -> float:
+    """Median of |shift| over clips, whichever way each of them goes."""
+    return median(np.abs(numbers(clips, f"shift_{attribute}")))
+
+
 def groups(clips: Sequence[Row], kind: str) -> dict[tuple[str, float], list[Row]]:
     """Clips of one kind by (edit, alpha), in order."""
     found: dict[tuple[str, float], list[Row]] = {}
@@ -147,8 +152,8 @@ def with_realised(rows: Sequence[Row], steps: Sequence[Row]) -> list[Row]:
 def equal_effects(clips: Sequence[Row], specs: Sequence[EditSpec]) -> list[Row]:
     """For each edit, the dose at which its target has moved by `EFFECTS`, and all shifts there.
 
-    Between measured doses medians are interpolated linearly in alpha, from the plain version at 0. An edit that
-    never gets there has empty shifts.
+    shift_*: median over prompts; abs_*: median of |shift|. Between measured doses they are interpolated linearly in
+    alpha, from the plain version at 0. An edit that never gets there has empty shifts.
     """
     rows = []
     steered = groups(clips, "steered")
@@ -169,7 +174,7 @@ def equal_effects(clips: Sequence[Row], specs: Sequence[EditSpec]) -> list[Row]:
         }  # fmt: skip
         for name in MEASURED:
             shifts = np.array([0.0] + [median(numbers(members, f"shift_{name}")) for _, members in doses])
-            magnitudes = np.array([0.0] + [median(np.abs(numbers(members, f"shift_{name}"))) for _, members in doses])
+            magnitudes = np.array([0.0] + [size(members, name) for _, members in doses])
             row[f"shift_{name}"] = float(np.interp(row["alpha"], alphas, shifts))
             row[f"abs_{name}"] = float(np.interp(row["alpha"], alphas, magnitudes))
         rows.append(row)
@@ -193,9 +198,11 @@ def crossing(alphas: np.ndarray, effect: np.ndarray, wanted: float) -> float:
 
 
 def leakage(effects: Sequence[Row], clips: Sequence[Row]) -> list[Row]:
-    """Target attribute x measured attribute: standardised |shift| at equal effect, mean over the target's edits.
+    """Target attribute x measured attribute: standardised shifts at equal effect, mean over the target's edits.
 
-    random_*: the same of the random pushes beside the edits' strongest doses, half-width of their band.
+    Of the other attributes the median of |shift|, so that damage that goes both ways counts; of the target's own the
+    size of its median shift, which is the effect that was asked for. random_*: the median of |shift| under the random
+    pushes beside the edits' strongest doses.
     """
     pushes = groups(clips, "random")
     units = {name: spread(clips, name) for name in MEASURED}
@@ -204,11 +211,12 @@ def leakage(effects: Sequence[Row], clips: Sequence[Row]) -> list[Row]:
         own = [row for row in effects if row["attribute"] == target]
         row: Row = {"target": target}
         for name in MEASURED:
-            shares = np.array([abs(entry[f"shift_{name}"]) / units[name] for entry in own])
+            column = f"shift_{name}" if name == target else f"abs_{name}"
+            shares = np.array([abs(entry[column]) / units[name] for entry in own])
             row[name] = float(np.nanmean(shares)) if np.isfinite(shares).any() else float("nan")
         for name in MEASURED:
-            bands = [band(of_edit[max(of_edit)], name) / units[name] for of_edit in _by_edit(pushes, own) if of_edit]
-            row[f"random_{name}"] = float(np.mean(bands)) if bands else float("nan")
+            sizes = [size(of_edit[max(of_edit)], name) / units[name] for of_edit in _by_edit(pushes, own) if of_edit]
+            row[f"random_{name}"] = float(np.mean(sizes)) if sizes else float("nan")
         rows.append(row)
     return rows
 

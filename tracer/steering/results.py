@@ -31,7 +31,8 @@ class DoseResult:
     equal_effect: pd.DataFrame
     """A row per edit: the dose at which its own attribute has moved by a fixed amount, and all shifts there."""
     leakage: pd.DataFrame
-    """Target attribute by measured attribute: standardised shift at equal effect."""
+    """Target attribute by measured attribute: standardised median of |shift| at equal effect (of the target, its median
+    shift), and under random pushes."""
 
     @classmethod
     def read(cls, folder: Path) -> DoseResult:

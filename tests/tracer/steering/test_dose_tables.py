@@ -70,6 +70,22 @@ def test_equal_effect_is_interpolated_between_doses():
     assert matrix[0]["pitch"] == 0
 
 
+def test_damage_that_goes_both_ways_is_a_leak_as_large_as_that_of_a_random_push():
+    edits = [parse_edit("loudness=+")]
+    clips = [clip | {"prompt": clip["prompt"] + 3 * k} for k in range(4) for clip in planted()]
+    for row in clips:  # an octave up in one prompt and down in the next, by the edit and by the push
+        if row["kind"] != "plain" and row["alpha"] == 3:
+            row["shift_pitch"] = 12.0 if row["prompt"] % 2 else -12.0
+        if row["kind"] == "steered":  # the median is 6 dB at the strongest dose, that of the sizes 9
+            row["shift_loudness"] = (-9, 6, 9)[row["prompt"] % 3] * row["alpha"] / 3
+    (row,) = leakage(equal_effects(clips, edits), clips)
+    spread = {
+        name: np.std([row[name] for row in clips if row["kind"] == "plain"], ddof=1) for name in ("pitch", "loudness")
+    }
+    assert row["pitch"] == row["random_pitch"] == pytest.approx(12 / spread["pitch"])
+    assert row["loudness"] == pytest.approx(6 / spread["loudness"])
+
+
 def test_a_leak_has_an_interval_over_prompts():
     edits = [parse_edit("loudness=+")]
     clips = [clip | {"prompt": clip["prompt"] + 3 * k} for k in range(4) for clip in planted()]
