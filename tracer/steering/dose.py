@@ -89,7 +89,7 @@ def run_dose(
         pitch_tracker: What measures pitch: full or tiny, sizes of CREPE, or swift-f0.
         structure: File that names sections of the song, for `during=` in edits.
         out: Folder for clips.csv (one row per clip), dose.csv (per edit and dose), equal-effect.csv, leakage.csv,
-            steps.csv (size and realised change per state), dose.png, leakage.png, steer.json and audio/.
+            steps.csv (size and realised change per clip and state), dose.png, leakage.png, steer.json and audio/.
         progress_bar: Show how far it is.
         The others as in `tracer.trace`.
 
@@ -227,7 +227,7 @@ def dose_batch(
                     | distortion(after, untouched, session.generator.sample_rate)
                     for prompt, tracks, before, after, untouched in zip(prompts, measured, plain, audio, plain_audio)
                 ]
-                where = {"edit": spec.label, "alpha": alpha, "kind": kind, "prompt": prompts[0].index}
+                where = {"edit": spec.label, "alpha": alpha, "kind": kind}
                 yield rows, [where | note for note in notes]
 
 

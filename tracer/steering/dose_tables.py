@@ -131,10 +131,10 @@ def over_band(members: Sequence[Row], pushes: Sequence[Row], attribute: str, nam
 
 
 def with_realised(rows: Sequence[Row], steps: Sequence[Row]) -> list[Row]:
-    """Rows of `table` with what came of the closed form on the latents: medians over batches and states.
+    """Rows of `table` with what came of the closed form on the latents: medians over clips and states.
 
     Adds wanted, change, change_low, change_high, held, held_high and each held_ATTRIBUTE_high as in
-    `tracer.steering.weighing.Weighed`.
+    `tracer.steering.weighing.WeighedEdit`.
     """
     names = ("wanted", "change", "change_low", "change_high", "held", "held_high")
     found: dict[tuple[str, float], list[Row]] = {}

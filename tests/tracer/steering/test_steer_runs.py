@@ -13,13 +13,17 @@ from support.readout import tiny_readout
 from support.steering_toys import CHANNELS, SineFlow, SineGenerator, linear_readout
 from torch import Tensor
 
-from hooks import steer
+from hooks import attach, capture, steer
 from probes.errors import InputError
 from tracer.clips import Tracks, distortion
 from tracer.measures.linear_flow import LinearFlow
+from tracer.options import SessionOptions
+from tracer.session import Session
 from tracer.steering import parse_edit, run_dose, run_lockin
+from tracer.steering.edits import displacement, make_edit
 from tracer.steering.lockin import linear_flow, transported, window_edit, window_shares
 from tracer.steering.lockin_tables import shares
+from tracer.steering.weighing import generate_weighed
 
 
 def louder_readout():
@@ -89,6 +93,56 @@ def test_a_clip_is_the_same_whatever_the_batch_size(dose_folder, tmp_path):
     before = {key(row): row for row in rows_of(dose_folder / "clips.csv")}
     for row in rows_of(other / "clips.csv"):
         assert float(row["loudness"]) == pytest.approx(float(before[key(row)]["loudness"]), abs=1e-3)
+
+
+def test_what_came_of_an_edit_is_the_same_whatever_the_batch_size(tmp_path):
+    runs = [
+        run_dose(
+            SineGenerator(), ["a", "b", "c"], 3, edits=["loudness=+,hold=timbre"], alphas=[1.0],
+            readout=linear_readout(covariance=torch.eye(CHANNELS)), pitch_tracker="tiny", batch_size=size,
+            progress_bar=False, save_audio=False, random="strongest", out=tmp_path / str(size),
+        )
+        for size in (1, 3)
+    ]  # fmt: skip
+    alone, together = (
+        {(row["kind"], row["prompt"], row["t"]): row for row in rows_of(run.path / "steps.csv")} for run in runs
+    )
+    assert {prompt for _, prompt, _ in alone} == {"0", "1", "2"}
+    assert together.keys() == alone.keys()
+    for at, row in together.items():
+        for name in ("ratio", *(("change_low", "change", "held_high") if at[0] == "steered" else ())):
+            assert float(row[name]) == pytest.approx(float(alone[at][name]), abs=1e-4), (at, name)
+    one, three = (run.doses.iloc[0] for run in runs)
+    for name in ("wanted", "change", "change_low", "change_high", "held", "held_high", "held_timbre_high"):
+        assert three[name] == pytest.approx(one[name], abs=1e-4), name
+
+
+@pytest.mark.parametrize("schedule", ["constant", "ramp", "bell"])
+def test_a_push_is_weighed_as_it_is_applied(schedule):
+    session = Session.open(
+        SessionOptions(generator=SineGenerator(), prompts=["a", "b"], n=2, readout=linear_readout()), "cpu"
+    )
+    spec = parse_edit(f"loudness=+,alpha=2,schedule={schedule}")
+    plain, real = [], {}
+
+    def watch(endpoint, moment):
+        plain.append(endpoint)
+        return endpoint
+
+    def sink(event):
+        if event.velocity is not None:
+            moved = event.endpoint - plain[-1]
+            real[event.t] = (moved.norm(dim=(1, 2)) / plain[-1].norm(dim=(1, 2))).tolist()
+
+    with attach(session.generator.sampler, edit_endpoint=watch), capture(session.generator.sampler, sink):
+        _, notes = generate_weighed(session, session.prompts, spec, displacement(spec, session.readout))
+    edit = make_edit(spec, displacement(spec, session.readout))
+    assert {note["prompt"] for note in notes} == {0, 1}
+    assert len(notes) == 2 * sum(edit.strength(t) > 0 for t in real)
+    for note in notes:
+        assert note["ratio"] == pytest.approx(real[note["t"]][note["prompt"]], rel=1e-3)
+        assert note["wanted"] == pytest.approx(2 * edit.strength(note["t"]))
+        assert note["change"] <= 1.2 * note["wanted"]  # the readings are curved
 
 
 def test_each_edit_may_have_doses_of_its_own(tmp_path):
