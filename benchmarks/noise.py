@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from hooks import Event
+from probes.fit.probe_metrics import ratio_interval
 from probes.readout.kinds import TRAINED
 from probes.support.files import whole_file, write_whole
 from tracer.figures.palette import GUIDE_COLOUR, Drawing, figure_style, looks
@@ -112,9 +113,7 @@ def draws(prompts: int) -> np.ndarray:
 
 def with_interval(hits: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Share of frames and its 95 % interval over prompts, [3, states]."""
-    chosen = draws(len(hits))
-    replicates = hits[chosen].sum(1) / counts[chosen].sum(1)[:, None]
-    return np.stack([hits.sum(0) / counts.sum(), *np.percentile(replicates, [2.5, 97.5], axis=0)])
+    return np.stack([hits.sum(0) / counts.sum(), *ratio_interval(hits, counts[:, None])])
 
 
 def gain(found: Sequence[Clip], name: str) -> np.ndarray:

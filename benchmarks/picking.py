@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from probes.fit.probe_metrics import ratio_interval
 from probes.support.files import whole_file
 
 if TYPE_CHECKING:
@@ -114,9 +115,7 @@ def misses(goal_values: Sequence[float], spreads: Sequence[float], numbers: Sequ
 
 def interval(top: np.ndarray, bottom: np.ndarray) -> tuple[float, float, float]:
     """Ratio of sums over prompts, and its 95 % interval: prompts are drawn anew."""
-    draws = np.random.default_rng(0).integers(0, len(top), (RESAMPLES, len(top)))
-    drawn = top[draws].sum(1) / bottom[draws].sum(1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    low, high = ratio_interval(top, bottom, RESAMPLES)
     return float(top.sum() / bottom.sum()), float(low), float(high)
 
 

@@ -30,7 +30,7 @@ from probes.corpus import Corpus
 from probes.corpus.folder import CorpusFile
 from probes.corpus.labels import clip_labels
 from probes.fit.pipeline import fit_bins, fit_probes, open_sae
-from probes.fit.probe_metrics import bootstrap_interval
+from probes.fit.probe_metrics import bootstrap_interval, ratio_interval
 from probes.readout import Readout
 from probes.rendering.scoring import score_example
 from probes.support.files import write_json
@@ -75,8 +75,7 @@ def seed_of(file: CorpusFile) -> int:
 
 def mean_interval(values: np.ndarray) -> list[float]:
     """95 % interval of a mean, resampling pieces."""
-    chosen = np.random.default_rng(0).integers(0, len(values), (1000, len(values)))
-    return [float(edge) for edge in np.percentile(values[chosen].mean(1), [2.5, 97.5])]
+    return [float(edge) for edge in ratio_interval(values, np.ones(len(values)))]
 
 
 def tempo_hits(readout: Readout, pieces: Sequence[tuple[CorpusFile, Any]], kind: str) -> tuple[np.ndarray, np.ndarray]:

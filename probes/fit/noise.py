@@ -152,7 +152,8 @@ def train_level(
         by_block = {"probes": joined(trainer, kept), "controls": trainer.probes("controls")}
     clips: dict[tuple[str, str], ClipProbe] = {}
     if readout.clips:
-        data = clip_data(seen, arrays, tables, [names.index(name) for name in readout.clips], device, mean)
+        columns = [names.index(name) for name in readout.clips]
+        data = clip_data(seen, arrays, of_columns(tables, columns), device, mean)
         blocks = [Block("probes"), Block("controls", "shuffled")]
         counts = {name: classes[name] for name in readout.clips}
         clips = fit_blocks(data["train"], data["val"], blocks, counts, seen.levels)

@@ -17,7 +17,7 @@ from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
 from probes.fit.clip_probes import ClipData, ClipProbe, Pool, clip_inputs, clip_table, fit_blocks, predict_clips
 from probes.fit.probe_metrics import Predictions, accuracy, score
-from probes.fit.probe_training import FRAMES, Block, ProbeOptions, ProbeTrainer
+from probes.fit.probe_training import FRAMES, Block, ProbeOptions, ProbeTrainer, frame_chunks
 from probes.readout.baselines import Baselines
 from probes.readout.inputs import Inputs, raw_inputs, sae_inputs
 from probes.readout.linear import LinearProbes
@@ -77,8 +77,6 @@ def fit_linear_probes(
         )
     arrays = {split: [corpus.latents(file) for file in corpus.files(split)] for split in labels}
     tables = label_tables(corpus, labels, options.seed)
-    probes: dict[str, LinearProbes] = {}
-    found: dict[tuple[str, str], Predictions] = {}
     begun = options.epochs if frames else 0
     most = begun + len(clips) * sum(len(blocks) for _, blocks in kinds)
 
@@ -86,30 +84,17 @@ def fit_linear_probes(
         if progress:
             progress(done, most)
 
+    probes: dict[str, LinearProbes] = {}
+    found: dict[tuple[str, str], Predictions] = {}
     if frames:
+        picked = of_columns(tables, [list(bins).index(name) for name in frames])
         own = {name: classes[name] for name in frames}
-        columns = [list(bins).index(name) for name in frames]
-        picked = of_columns(tables, columns)
-        trainers = [ProbeTrainer(inputs, own, blocks, sample, options) for inputs, blocks in kinds]
-        learned = {name: torch.from_numpy(table).long().to(device) for name, table in picked["train"].items()}
-
-        def validation() -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-            return labelled_chunks(arrays["val"], picked["val"], device)
-
-        train_together(trainers, sampler, learned, validation, options, tell)
-        for trainer in trainers:
-            found |= trainer.predict(arrays["test"], picked["test"]["labels"])
-            probes |= {block.name: trainer.probes(block.name) for block in trainer.blocks}
+        probes, found = fit_frames(kinds, own, sampler, sample, arrays, picked, options, tell)
     if clips:
-        steps = itertools.count(begun + 1)
-        fitted: dict[tuple[str, str], ClipProbe] = {}
-        for inputs, blocks in kinds:
-            data = clip_data(inputs, arrays, tables, [list(bins).index(name) for name in clips], device)
-            counts = {name: classes[name] for name in clips}
-            pair = data["train"], data["val"]
-            one = fit_blocks(*pair, blocks, counts, inputs.levels, lambda: tell(next(steps)))
-            found |= predict_clips(data["test"], one, clips)
-            fitted |= one
+        picked = of_columns(tables, [list(bins).index(name) for name in clips])
+        own = {name: classes[name] for name in clips}
+        fitted, of_test = fit_clips(kinds, own, arrays, picked, device, lambda done: tell(begun + done))
+        found |= of_test
         names = [block.name for _, blocks in kinds for block in blocks]
         probes = {block: with_clips(classes, probes.get(block), fitted, block) for block in names}
 
@@ -128,6 +113,68 @@ def fit_linear_probes(
         raw, untrained = probes["raw_latents"].cpu(), probes["untrained_sae"].cpu()
         baselines = Baselines(sae.cpu(), raw, untrained, options.seed + 1)
     return FittedProbes(probes["probes"], probes["controls"], used, baselines, report)
+
+
+def fit_frames(
+    kinds: Sequence[tuple[Inputs, list[Block]]],
+    classes: Mapping[str, int],
+    sampler: FrameSampler,
+    sample: Tensor,
+    arrays: Mapping[str, Sequence[np.ndarray]],
+    tables: Mapping[str, Mapping[str, Labels]],
+    options: ProbeOptions,
+    progress: Callable[[int, int], None],
+) -> tuple[dict[str, LinearProbes], dict[tuple[str, str], Predictions]]:
+    """Each block's probes of attributes with a value for a frame, and what they predict of the test split.
+
+    Args:
+        kinds: What probes see, with the blocks on it.
+        classes: Number of classes of each attribute, in the order of the tables' columns.
+        sampler: Gives the batches of the train split.
+        sample: Some of its frames [N, C], on the device where the probes train.
+        arrays: Latents of the files of each split.
+        tables: Label tables of each split.
+        options: How the probes are trained.
+        progress: Called with epochs done and epochs at most.
+    """
+    device = sample.device
+    trainers = [ProbeTrainer(inputs, classes, blocks, sample, options) for inputs, blocks in kinds]
+    learned = {name: torch.from_numpy(table).long().to(device) for name, table in tables["train"].items()}
+
+    def validation() -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        return labelled_chunks(arrays["val"], tables["val"], device)
+
+    train_together(trainers, sampler, learned, validation, options, progress)
+    probes: dict[str, LinearProbes] = {}
+    found: dict[tuple[str, str], Predictions] = {}
+    for trainer in trainers:
+        found |= trainer.predict(arrays["test"], tables["test"]["labels"])
+        probes |= {block.name: trainer.probes(block.name) for block in trainer.blocks}
+    return probes, found
+
+
+def fit_clips(
+    kinds: Sequence[tuple[Inputs, list[Block]]],
+    classes: Mapping[str, int],
+    arrays: Mapping[str, Sequence[np.ndarray]],
+    tables: Mapping[str, Mapping[str, Labels]],
+    device: torch.device,
+    progress: Callable[[int], None],
+) -> tuple[dict[tuple[str, str], ClipProbe], dict[tuple[str, str], Predictions]]:
+    """Each block's probes of attributes with one value for a clip, and what they predict of the test split.
+
+    Arguments are those of `fit_frames`; `progress` is called with the number of probes that are done.
+    """
+    steps = itertools.count(1)
+    fitted: dict[tuple[str, str], ClipProbe] = {}
+    found: dict[tuple[str, str], Predictions] = {}
+    for inputs, blocks in kinds:
+        data = clip_data(inputs, arrays, tables, device)
+        pair = data["train"], data["val"]
+        one = fit_blocks(*pair, blocks, classes, inputs.levels, lambda: progress(next(steps)))
+        found |= predict_clips(data["test"], one, list(classes))
+        fitted |= one
+    return fitted, found
 
 
 def label_tables(corpus: Corpus, labels: Mapping[str, Labels], seed: int) -> dict[str, dict[str, Labels]]:
@@ -149,18 +196,17 @@ def clip_data(
     inputs: Inputs,
     arrays: Mapping[str, Sequence[np.ndarray]],
     tables: Mapping[str, Mapping[str, Labels]],
-    columns: Sequence[int],
     device: torch.device,
     pool: Pool = peaks,
 ) -> dict[str, ClipData]:
-    """What clip probes see of the files of each split, with the labels of the attributes in these columns.
+    """What clip probes see of the files of each split, with their labels, those of frames being given.
 
     `pool` is that of `clip_inputs`.
     """
-    found, picked = {}, of_columns(tables, columns)
+    found = {}
     for split, own in arrays.items():
         lengths = [len(array) for array in own]
-        by_name = {name: clip_table(table, lengths) for name, table in picked[split].items()}
+        by_name = {name: clip_table(table, lengths) for name, table in tables[split].items()}
         found[split] = ClipData(clip_inputs(inputs, own, device, pool), by_name)
     return found
 
@@ -264,13 +310,10 @@ def labelled_chunks(
 ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
     """Frames [N, C] of files, a few thousand at a time, each with its rows of the label tables."""
     row = 0
-    for array in arrays:
-        for start in range(0, len(array), FRAMES):
-            x = torch.from_numpy(np.array(array[start : start + FRAMES], np.float32))
-            part = slice(row, row + len(x))
-            y = {name: torch.from_numpy(table[part]).long().to(device) for name, table in tables.items()}
-            yield x.to(device), y
-            row += len(x)
+    for x in frame_chunks(arrays, device):
+        part = slice(row, row + len(x))
+        yield x, {name: torch.from_numpy(table[part]).long().to(device) for name, table in tables.items()}
+        row += len(x)
 
 
 def report_of(

@@ -67,10 +67,14 @@ def calibration_error(labels: Classes, classes: Classes, confidence: NDArray[np.
 def bootstrap_interval(right: NDArray[np.bool_], files: Classes, draws: int = 1000, seed: int = 0) -> list[float]:
     """95 % interval of the accuracy, resampling whole files: frames of one file are not independent."""
     _, index = np.unique(files, return_inverse=True)
-    hits, counts = np.bincount(index, right), np.bincount(index)
-    chosen = np.random.default_rng(seed).integers(0, len(counts), (draws, len(counts)))
-    shares = hits[chosen].sum(1) / counts[chosen].sum(1)
-    return [float(value) for value in np.percentile(shares, [2.5, 97.5])]
+    return [float(value) for value in ratio_interval(np.bincount(index, right), np.bincount(index), draws, seed)]
+
+
+def ratio_interval(parts: NDArray[Any], wholes: NDArray[Any], draws: int = 1000, seed: int = 0) -> NDArray[np.float64]:
+    """95 % interval [2, ...] of sum of parts [n, ...] over sum of wholes [n, ...], drawing n of the n rows anew."""
+    chosen = np.random.default_rng(seed).integers(0, len(parts), (draws, len(parts)))
+    ratios = parts[chosen].sum(1) / wholes[chosen].sum(1)
+    return np.asarray(np.percentile(ratios, [2.5, 97.5], axis=0))
 
 
 def score(found: Predictions, notes: NDArray[np.float64] | None = None, ordered: bool = True) -> dict[str, Any]:

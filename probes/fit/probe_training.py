@@ -194,7 +194,7 @@ class ProbeTrainer:
         names = list(self.classes)
         lengths = [len(array) for array in arrays]
         found: dict[tuple[str, str], list[np.ndarray]] = {}
-        for x in _chunks(arrays, weight.device):
+        for x in frame_chunks(arrays, weight.device):
             logits = self._scaled(x) @ weight.t() + bias
             for block, column, part in self._parts(logits):
                 found.setdefault((block.name, names[column]), []).append(decide(part))
@@ -234,7 +234,8 @@ def of_frames(parts: list[np.ndarray], truth: np.ndarray, lengths: Sequence[int]
     )
 
 
-def _chunks(arrays: Sequence[np.ndarray], device: torch.device) -> Iterator[Tensor]:
+def frame_chunks(arrays: Sequence[np.ndarray], device: torch.device) -> Iterator[Tensor]:
+    """Frames [N, C] of files, a few thousand at a time."""
     for array in arrays:
         for start in range(0, len(array), FRAMES):
             yield torch.from_numpy(np.array(array[start : start + FRAMES], np.float32)).to(device)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from probes.attributes import Bins
@@ -21,7 +20,7 @@ from probes.readout.noise import NoiseAware, NoisyInputs
 from probes.readout.tempo import TempoReader
 from probes.sae import SparseAutoencoder, load_config, make_sae
 from probes.support.files import Fields, Missing, read_json, require_each, require_fields, write_json, write_whole
-from probes.support.tensors import require_covariance, require_finite_weights
+from probes.support.tensors import require_covariance, require_described, require_finite_weights
 
 if TYPE_CHECKING:
     from probes.readout.module import Readout
@@ -149,7 +148,7 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         "controls": LinearProbes(config["classes"], inputs),
     }
     covariance, generic, baselines = None, None, None
-    try:
+    with require_described(weights_path):
         if config.get("covariance"):
             path = fetch("covariance.safetensors")
             covariance = load_file(path)["covariance"].float()
@@ -164,9 +163,6 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
                 if name.startswith(f"{prefix}.")
             }
             part.load_state_dict({name: value.float() for name, value in own.items()})
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        message = " ".join(str(error).split())
-        raise InputError(f"{weights_path} does not hold the weights its config.json describes: {message}") from error
     if config.get("baselines"):
         baselines = read_baselines(fetch("baselines.safetensors"), parts["sae"], config["classes"])
     noise = None
@@ -222,7 +218,7 @@ def read_baselines(path: Path, sae: torch.nn.Module, classes: dict[str, int]) ->
         InputError: The file does not hold them.
     """
     assert isinstance(sae, SparseAutoencoder)
-    try:
+    with require_described(path, "probes"):
         tensors = load_file(path)
         seed = int(tensors["seed"])
         probes = {}
@@ -230,9 +226,6 @@ def read_baselines(path: Path, sae: torch.nn.Module, classes: dict[str, int]) ->
             probes[kind] = LinearProbes(classes, inputs)
             probes[kind].load_state_dict({name: tensors[f"{kind}.{name}"].float() for name in ("weight", "bias")})
         return Baselines(sae, probes["raw"], probes["untrained"], seed)
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        message = " ".join(str(error).split())
-        raise InputError(f"{path} does not hold the probes its config.json describes: {message}") from error
 
 
 def read_noise(
@@ -246,10 +239,7 @@ def read_noise(
     assert isinstance(sae, SparseAutoencoder)
     if covariance is None:
         raise InputError(f"{path} takes a readout that knows the covariance of its latents: fit it again")
-    try:
+    with require_described(path, "probes"):
         tensors = load_file(path)
         require_finite_weights(path, tensors)
         return NoiseAware(NoisyInputs(sae.mean, covariance, classes), **tensors)
-    except (SafetensorError, TypeError, ValueError, RuntimeError) as error:
-        message = " ".join(str(error).split())
-        raise InputError(f"{path} does not hold the probes its config.json describes: {message}") from error

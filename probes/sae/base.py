@@ -16,7 +16,7 @@ from probes.sae.config import SAEConfig
 from probes.support.devices import in_float32
 from probes.support.files import read_json, write_json, write_whole
 from probes.support.hub import fetch_files
-from probes.support.tensors import require_finite_weights
+from probes.support.tensors import require_described, require_finite_weights
 
 
 class StepLoss(NamedTuple):
@@ -258,15 +258,11 @@ def load_sae(config: SAEConfig, path: Path) -> SparseAutoencoder:
     Raises:
         InputError: The file does not hold them.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     sae = make_sae(config, seed=None)
-    try:
+    with require_described(path):
         tensors = load_file(path)
         sae.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError, OSError) as error:
-        message = " ".join(str(error).split())
-        raise InputError(f"{path} does not hold the weights its config.json describes: {message}") from error
     require_finite_weights(path, tensors)
     return sae

@@ -3,7 +3,8 @@
 import hashlib
 import pickle
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,18 @@ def read_torch(path: Path, mmap: bool = False) -> Any:
         raise InputError(f"{path} is not a readable file of tensors alone: nothing in it was run") from error
     except Exception as error:  # torch raises whatever the damaged bytes led it into
         raise InputError(f"{path} is not a readable file of PyTorch tensors: {first_line(error)}") from error
+
+
+@contextmanager
+def require_described(path: Path, what: str = "weights") -> Iterator[None]:
+    """Turn whatever fails while tensors of `path` are read and put into place into one line: an InputError."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        message = " ".join(str(error).split())
+        raise InputError(f"{path} does not hold the {what} its config.json describes: {message}") from error
 
 
 def refuse_placeholder(path: Path) -> None:
