@@ -32,8 +32,13 @@ class Baselines(nn.Module):
         random.set_statistics(sae.mean, sae.std)
         # In a tuple, so that one is not a submodule a second time, and the other, which a seed makes, not saved.
         self._autoencoders = (sae, random)
-        self._reader = LinearReader(random, untrained.weight)
+        self.fold()
+        self.register_load_state_dict_post_hook(fold_again)
         self.requires_grad_(False)
+
+    def fold(self) -> None:
+        """Make what reading goes through from the weights."""
+        self._reader = LinearReader(self._autoencoders[1], self.untrained.weight)
 
     def logits(self, kind: str, chunk: Tensor) -> Tensor:
         """Stacked logits of latents [N, C] by the probes "raw" or "untrained"."""
@@ -51,3 +56,8 @@ class Baselines(nn.Module):
         else:
             logits = self.untrained(clip_peaks(random.to(latents).encode, latents, valid))
         return logits
+
+
+def fold_again(module: nn.Module, _: object) -> None:
+    """A hook for `load_state_dict` of modules that read through what `fold` makes of their weights."""
+    module.fold()  # type: ignore[operator]

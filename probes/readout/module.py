@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,13 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
 from probes.errors import InputError
-from probes.readout.baselines import Baselines
+from probes.readout.baselines import Baselines, fold_again
 from probes.readout.card import model_card
 from probes.readout.files import fingerprint, locate, read_parts, write_readout
 from probes.readout.gathering import Gathering, Reading, pool, wide
 from probes.readout.generic import GenericDirections
 from probes.readout.inputs import sae_inputs
-from probes.readout.kinds import SHUFFLED, TRAINED
+from probes.readout.kinds import RAW, SHUFFLED, TRAINED, UNTRAINED
 from probes.readout.linear import LinearProbes
 from probes.readout.noise import NoiseAware
 from probes.readout.pooling import clip_peaks
@@ -39,7 +39,8 @@ class Readout(
 ):
     """Reads attributes from the latents of one space (or of several that share their latents).
 
-    `source` says where it was loaded from; None for one made here.
+    `source` says where it was loaded from; None for one made here. It reads through what `fold` makes of its weights
+    when it gets them, here or in `load_state_dict`; after a change in place, call it.
 
     Args:
         sae: The autoencoder.
@@ -110,18 +111,31 @@ class Readout(
         self.noise = noise
         self.tempo = tempo
         self.register_buffer("covariance", covariance, persistent=False)
-        rows = [probes.weight, controls.weight]
-        stacked = torch.cat([*(weight[:, :hidden] for weight in rows), sae.dictionary.t()])
-        self._reader = LinearReader(sae, stacked)
-        self._rebuilding = slice(2 * len(probes.bias), None)
+        self.fold()
+        self.register_load_state_dict_post_hook(fold_again)
+        self.requires_grad_(False)
+        self.eval()
+
+    def fold(self) -> None:
+        """Make what reading goes through from the weights of probes and autoencoder."""
+        hidden, rows = self.sae.config.hidden, [self.probes.weight, self.controls.weight]
+        stacked = torch.cat([*(weight[:, :hidden] for weight in rows), self.sae.dictionary.t()])
+        self._reader = LinearReader(self.sae, stacked)
+        bias = torch.cat([self.probes.bias, self.controls.bias])
+        self._rebuilding = slice(len(bias), None)
         level = torch.cat([weight[:, hidden:].sum(1) for weight in rows])
         self.register_buffer("_level", level.detach().clone(), persistent=False)
-        bias = torch.cat([probes.bias, controls.bias])
         self.register_buffer("_bias", bias.detach().clone(), persistent=False)
         self._level: Tensor
         self._bias: Tensor
-        self.requires_grad_(False)
-        self.eval()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Readout:
+        """As torch does, but for a covariance in half precision, which would no longer be one."""
+        covariance = self.covariance
+        super()._apply(fn, recurse)
+        if covariance is not None:
+            self.covariance = covariance.to(self._bias.device, wide(self._bias))
+        return self
 
     def __repr__(self) -> str:
         origin = f' "{self.source}"' if self.source else ""
@@ -185,8 +199,15 @@ class Readout(
             noise: Shares (alpha, sigma) of latents that are alpha data + sigma noise, sigma 0 for a finished state.
                 Trained and shuffled probes are then those of this noise, and generic directions are read in the linear
                 clean estimate. With None, and in a readout without probes of noise, everything is read as clean.
+
+        Raises:
+            InputError: Latents or mask of another shape, no frame, or baselines that the readout does not bring.
         """
         x, valid = self._inputs(latents, mask)
+        if strange := [kind for kind in baselines if kind not in (RAW, UNTRAINED)]:
+            raise InputError(f"baselines are {RAW} and {UNTRAINED}, not {strange[0]!r}")
+        if baselines and self.baselines is None:
+            raise InputError("this readout brings no baselines: fit it again, or read without them")
         knowing = self.noise if noise is not None else None
         shares = noise or (1.0, 0.0)
         estimate = x if knowing is None else knowing.inputs.estimate(x, *shares)
@@ -292,8 +313,12 @@ class Readout(
                 f"not {list(latents.shape)}"
             )
         x = latents.detach().to(self._bias)
+        if not x.shape[1]:
+            raise InputError("there is nothing to read: the latents have no frame")
         if mask is None:
             valid = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        elif mask.shape[-1:] != x.shape[1:2]:
+            raise InputError(f"a mask of latents {list(x.shape)} is [batch, frames], not {list(mask.shape)}")
         else:
             valid = mask.to(x.device, torch.bool).expand(x.shape[:2])
         return x, valid

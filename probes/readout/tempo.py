@@ -95,7 +95,8 @@ class TempoReader:
     def _strength(self, curves: Tensor, valid: Tensor) -> Tensor:
         """Of each tempo [N, tempos] in one window [N, f]."""
         frames = curves.shape[1]
-        mean = (curves * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True).clamp_min(1)
+        curves = torch.where(valid, curves, 0.0)  # nothing of what does not count, NaN either
+        mean = curves.sum(1, keepdim=True) / valid.sum(1, keepdim=True).clamp_min(1)
         spectrum = torch.fft.rfft((curves - mean) * valid, n=2 * frames)
         found = torch.fft.irfft(spectrum.abs().square(), n=2 * frames)[:, :frames]
         found = torch.nn.functional.pad(found / found[:, :1].clamp_min(1e-12), (0, 1))

@@ -123,6 +123,7 @@ def _solve(
 
 def _step(slope: Tensor, covariance: Tensor, missing: Tensor, damping: Tensor) -> Tensor:
     """S J^T (J S J^T + damping)^-1 missing, no longer than `REACH`: slope J [N, m, C], missing [N, m] -> [N, C]."""
+    given, slope, missing = slope, slope.to(covariance), missing.to(covariance)
     ways = slope @ covariance
     gram = ways @ slope.transpose(1, 2)
     scale = gram.diagonal(dim1=1, dim2=2).mean(1)
@@ -130,7 +131,7 @@ def _step(slope: Tensor, covariance: Tensor, missing: Tensor, damping: Tensor) -
     shares = torch.linalg.solve(damped, missing[..., None])  # of the ways, [N, m, 1]
     length = (shares.transpose(1, 2) @ gram @ shares).clamp_min(0).sqrt()[..., 0]
     longest = REACH * slope.shape[-1] ** 0.5
-    return (ways.transpose(1, 2) @ shares)[..., 0] * (longest / length.clamp_min(longest))
+    return ((ways.transpose(1, 2) @ shares)[..., 0] * (longest / length.clamp_min(longest))).to(given)
 
 
 class Realised(NamedTuple):

@@ -324,3 +324,35 @@ def test_the_shipped_readout_is_the_one_of_version_0_1_0():
     readout = Readout.from_pretrained("mini")
     readout.generic = None
     assert readout.fingerprint() == "4cb5678f47bfa45b"
+
+
+def test_loaded_weights_are_read_by():
+    readout, other = tiny_readout(), tiny_readout()
+    other.load_state_dict({name: value * 0.5 for name, value in readout.state_dict().items()})
+    changed = tiny_readout()
+    for value in changed.state_dict().values():
+        value.mul_(0)
+    changed.load_state_dict(other.state_dict())
+    latents = torch.randn(1, 9, 64)
+    assert all(torch.equal(changed(latents)[name], other(latents)[name]) for name in ATTRIBUTES)
+    assert not torch.equal(changed(latents)["pitch"], readout(latents)["pitch"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_readout_in_half_precision_is_saved_and_loaded(tmp_path, dtype):
+    readout = Readout.from_pretrained("mini").to(dtype)
+    readout.save_pretrained(tmp_path)
+    again = Readout.from_pretrained(tmp_path)
+    assert torch.equal(again.covariance, Readout.from_pretrained("mini").covariance)
+
+
+def test_what_cannot_be_read_is_told():
+    readout, latents = tiny_readout(), torch.randn(2, 5, 64)
+    with pytest.raises(InputError, match="no frame"):
+        readout.read(latents[:, :0])
+    with pytest.raises(InputError, match="a mask of latents"):
+        readout.read(latents, torch.ones(2, 4, dtype=torch.bool))
+    with pytest.raises(InputError, match="no baselines"):
+        readout.read(latents, baselines=("raw",))
+    with pytest.raises(InputError, match="baselines are raw and untrained"):
+        readout.read(latents, baselines=("shuffled",))

@@ -77,7 +77,8 @@ def test_offset_and_scale_of_a_curve_do_not_matter_and_neither_does_what_is_not_
     valid = torch.ones(1, 150, dtype=torch.bool)
     valid[:, 120:] = False
     alone = read(curve)
-    for other, mask in ((3 * curve - 7, None), (np.concatenate([curve, np.full(30, 9.0)])[None], valid)):
+    behind = [(np.concatenate([curve, np.full(30, value)])[None], valid) for value in (np.nan, 9.0)]
+    for other, mask in ((3 * curve - 7, None), *behind):
         found = read(*np.atleast_2d(other), valid=mask)
         for one, own in zip(found, alone):
             np.testing.assert_allclose(one[:, :120], own, rtol=1e-4)

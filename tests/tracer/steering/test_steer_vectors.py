@@ -274,6 +274,16 @@ def test_half_precision_latents_come_back_in_half_precision():
         assert torch.isfinite(change).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_readout_in_half_precision_steers(dtype):
+    x = latents()
+    half = tiny_readout(covariance=some_covariance(64)).to(dtype)
+    change = displacement(parse_edit("timbre=+,alpha=1,hold=loudness"), half)(x.to(dtype))
+    wanted = displacement(parse_edit("timbre=+,alpha=1,hold=loudness"), tiny_readout(covariance=some_covariance(64)))(x)
+    assert change.dtype == dtype
+    assert torch.nn.functional.cosine_similarity(change.float().flatten(), wanted.flatten(), dim=0) > 0.8
+
+
 def test_silent_frames_stay_finite():
     readout = tiny_readout()
     x = torch.zeros(1, 3, 64)
