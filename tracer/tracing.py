@@ -133,6 +133,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         "balanced": options.balanced,
         "frame_rate": session.generator.frame_rate,
         "bins": {name: bins.to_dict() for name, bins in session.readout.bins.items()},
+        "structure": None if options.structure is None else str(options.structure),
         "set": {name: str(value) for name, value in sorted((options.options or {}).items())},
         "dtype": options.dtype,
         "batch_size": options.batch_size,

@@ -105,13 +105,15 @@ def made(run: Run) -> list[list[str]]:
     """Names and values of the options that a run was made with, and the versions."""
     about = run.reader.about
     options = {name: value for name, value in run.options.items() if value not in ("", [], None)}
-    kept = ("prompts", "weights", "readout", "device", "dtype")
+    kept = ("prompts", "structure", "weights", "readout", "device", "dtype")
     rows = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in options.items()}
     rows |= {name: about[name] for name in kept if about.get(name) and name not in rows}
     return [[name, str(value)] for name, value in (rows | about.get("versions", {})).items()]
 
 
-VALUES = ("steps", "seconds", "guidance", "seed", "seeds", "listen")
+VALUES = (
+    "steps", "seconds", "guidance", "seed", "seeds", "listen", "stop_when_settled", "settled_states", "settled_within",
+)  # fmt: skip
 SWITCHES = ("listen_state", "ground_truth", "save_latents")
 OFF = ("save_audio", "frames")
 """Options that the command repeats: with their values, where they are on, where they are off."""
@@ -127,8 +129,8 @@ def command(run: Run) -> str:
     words = ["trace", "--model", options["model"], "--prompts", prompts, "--n", run.reader.planned // run.reader.seeds]
     given = {name: value for name, value in options.items() if (name, value) != ("seeds", 1)}
     for name in VALUES:
-        words += [f"--{name}", given[name]] if given.get(name) is not None else []
-    for name in ("weights", "readout"):
+        words += [f"--{name.replace('_', '-')}", given[name]] if given.get(name) is not None else []
+    for name in ("weights", "readout", "structure"):
         words += [f"--{name}", about[name]] if about.get(name) else []
     words += ["--dtype", about["dtype"]] if about.get("dtype", "auto") != "auto" else []
     words += [word for key, value in about.get("set", {}).items() for word in ("--set", f"{key}={value}")]
@@ -138,7 +140,7 @@ def command(run: Run) -> str:
     words += [f"--{name.replace('_', '-')}" for name in SWITCHES if options.get(name)]
     words += ["--balanced"] if about.get("balanced") else []
     words += [f"--no-{name.replace('_', '-')}" for name in OFF if not options[name]]
-    return shlex.join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
+    return shlex.join(str(word).removesuffix(".0") if isinstance(word, float) else str(word) for word in words)
 
 
 def table(rows: Any) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,17 @@ import numpy as np
 import pytest
 from support import page_run, planted
 from support.command_line import parsed
+from support.readout import tiny_readout
 
 from probes.errors import InputError
+from probes.readout.baselines import Baselines
+from probes.readout.linear import LinearProbes
+from tracer.generators import load_generator
+from tracer.options import TraceOptions
+from tracer.page.run_page import command
 from tracer.page.viewing import write_view
 from tracer.run import Run
+from tracer.tracing import run_trace
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +115,55 @@ def test_the_command_makes_the_same_options(run: Run, tmp_path: Path) -> None:
     given = parsed(words[1:])
     assert given.kept() == {name: run.options[name] for name in given.kept()}
     assert (given.n, given.steps, given.seconds, given.guidance) == (3, planted.STATES, 4.0, 2.0)
+
+
+FREE = {"device", "batch_size", "out"}
+"""Options that change neither what is generated nor what is kept of it."""
+
+
+@pytest.fixture
+def used(tmp_path: Path) -> dict[str, Any]:
+    """A value, other than the default, of every option on which a run depends."""
+    prompts, structure = tmp_path / "music caps.csv", tmp_path / "structure.csv"
+    prompts.write_text("ytid,caption,is_balanced_subset\na,one,True\nb,two,False\nc,three,True\n")
+    structure.write_text("start,stop,name\n0,1.5,chorus\n")
+    readout = tiny_readout()
+    classes = {name: len(bins) for name, bins in readout.bins.items()}
+    own = [LinearProbes(classes, width) for width in (readout.sae.config.channels, readout.sae.config.hidden)]
+    readout.baselines = Baselines(readout.sae, *own, seed=1)
+    readout.save_pretrained(tmp_path / "readout")
+    return {
+        "prompts": str(prompts), "n": 2, "balanced": True, "seed": 7, "generator": "another", "weights": "my/weights",
+        "readout": str(tmp_path / "readout"), "steps": 5, "seconds": 2.123456789, "guidance": 1.0, "dtype": "float16",
+        "options": {"lyrics": "a file=b.lrc"}, "structure": structure, "seeds": 2, "views": ["endpoint"],
+        "probes": ["trained", "raw"], "steer": ["loudness=+,during=chorus"], "ground_truth": True, "save_audio": False,
+        "listen": 3, "listen_state": True, "stop_when_settled": "loudness,timbre", "settled_states": 2,
+        "settled_within": 0.0123456789, "save_latents": True, "frames": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("left_out", [("steer",), ("stop_when_settled", "settled_states", "settled_within")])
+def test_the_command_repeats_every_option_of_a_run(
+    used: dict[str, Any], left_out: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {entry.name for entry in fields(TraceOptions)} == used.keys() | FREE
+    for name in left_out:  # an edit and a stop exclude each other
+        used.pop(name)
+    generator = load_generator("mini")
+    generator.name = used["generator"]
+    monkeypatch.setattr("tracer.record.batches.trace_batches", lambda *arguments: None)
+    monkeypatch.setattr("tracer.run.finish_run", Run)
+    run = run_trace(TraceOptions(**used | {"generator": generator, "out": tmp_path / "run"}))
+    assert run is not None
+    words = shlex.split(command(run))
+    given = parsed(words[1:])
+    for entry in fields(TraceOptions):
+        if entry.name in used:
+            assert used[entry.name] != entry.default, entry.name
+            found = getattr(given, entry.name)
+            assert (list(found) if isinstance(found, tuple) else found) == used[entry.name], entry.name
+        else:
+            assert getattr(given, entry.name) == entry.default, entry.name
 
 
 def test_runs_are_compared_with_a_page_for_each(run: Run, tmp_path: Path) -> None:
