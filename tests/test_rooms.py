@@ -2,9 +2,11 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -183,3 +185,28 @@ def test_help_answers_at_once() -> None:
     assert "--prompts" in result.stdout
     seconds = float(result.stdout.rsplit("SECONDS", 1)[1])
     assert min(seconds, time.perf_counter() - began) < 1
+
+
+def test_names_in_docstrings_exist() -> None:
+    wrong = []
+    for name, file in modules().items():
+        for said in re.findall(r"`((?:tracer|hooks|probes)(?:\.\w+)+)`", file.read_text(encoding="utf-8")):
+            parts = said.split(".")
+            module = next(".".join(parts[:k]) for k in range(len(parts), 0, -1) if ".".join(parts[:k]) in modules())
+            rest = parts[module.count(".") + 1 :]
+            if rest and rest != ["py"] and not hasattr(importlib.import_module(module), rest[0]):
+                wrong.append(f"{name} names {said}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("suffix", [".py", ".js"])
+def test_every_constant_is_used(suffix: str) -> None:
+    rooms = [ROOT / "cli.py", *(file for room in ("tracer", "hooks", "probes", "benchmarks") for file in sources(room))]
+    files = rooms if suffix == ".py" else sorted((ROOT / "tracer").rglob("*.js"))
+    texts = {file: file.read_text(encoding="utf-8") for file in files}
+    tests = [file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob(f"*{suffix}")]
+    words = Counter(word for text in (*texts.values(), *tests) for word in re.findall(r"\w+", text))
+    constants = re.compile(r"^(?:const )?([A-Z][A-Z0-9_]+)(?:: [^=]+)? = ", re.MULTILINE)
+    found = [(file.name, name) for file, text in texts.items() for name in constants.findall(text)]
+    assert found
+    assert not [(file, name) for file, name in found if words[name] == 1]

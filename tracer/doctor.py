@@ -13,7 +13,6 @@ from tracer.generators.catalogue import PARTS, Entry, entry_of, here, missing
 HERE, MISSING, UNKNOWN = "here", "missing", "not known"
 READOUT_GB = 0.3
 """What `trace fit readout` writes for 10 hours of rendered music: latents, labels, autoencoder and probes."""
-MUSICCAPS_LICENCE = "CC-BY-SA-4.0"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from probes.errors import InputError
-from tracer.curves import GENERIC, LINEAR_FLOW, MEASURED, SHUFFLED, TRAINED, Curve, kind
+from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED, Curve, kind
 from tracer.measures.committing import CommitmentMap
 from tracer.measures.contrast import (
     SCALES,
@@ -35,6 +35,8 @@ POOLED_MEASURES = ("paper", "l1", "js")
 CLOSENESS: dict[Scale, str] = {"all": "closeness", "song": "closeness_song", "frame": "closeness_frame"}
 RATIOS = ("agreement", "agreement_matched", *CLOSENESS.values())
 MEASURES = (*POOLED_MEASURES, *RATIOS)
+MATCHED = (TRAINED, SHUFFLED, GENERIC, LINEAR_FLOW)
+"""Probes whose agreement is also taken with merged classes."""
 PARTS = ("prompt", "song", "frame")
 """What a state knows: what the prompt alone says, what is constant over the song, what is particular to the frame."""
 PAIRED = "paired"
@@ -120,7 +122,7 @@ class Contrasts:
         self.merged = {
             curve: classes.merged(self._groups(curve, classes.counts.shape[1]))
             for curve, classes in endings.classes.items()
-            if curve.probe in (TRAINED, SHUFFLED) or kind(curve.probe) == GENERIC
+            if kind(curve.probe) in MATCHED
         }
 
     def _groups(self, curve: Curve, known: int) -> np.ndarray:
@@ -282,7 +284,7 @@ def _ratio_rows(endings: Endings, several_seeds: bool) -> Iterator[Row]:
         probe = kind(curve.probe)
         row = Row(curve.attribute, curve.view, probe, "agreement")
         yield row
-        if probe != MEASURED:
+        if probe in MATCHED:
             yield row._replace(measure="agreement_matched")
         if has_readings:
             scales = CLOSENESS.values() if probe in (TRAINED, LINEAR_FLOW, GENERIC) else ["closeness"]

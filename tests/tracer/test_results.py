@@ -291,6 +291,19 @@ def test_measured_classes_have_curves(tmp_path):
     assert (ratio["n"] == 0).all()  # without a distribution at the start there is no way to measure
 
 
+def test_no_row_is_without_a_value_for_want_of_merged_classes(tmp_path):
+    store = planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(3))
+    for i in range(3):
+        trace = planted.trace(i)
+        for kept in (trace.classes, trace.values, trace.valid, trace.pooled):
+            kept |= {curve._replace(probe="raw"): own for curve, own in kept.items() if curve.probe == "trained"}
+        store.append([trace])
+    table = Run(tmp_path / "run").results.progress
+    raw = table[table["probe"] == "raw"]
+    assert raw["mean"].notna().all()
+    assert set(raw["measure"]) == {"paper", "l1", "js", "own", "agreement", "closeness"}
+
+
 def test_nulls_that_are_later_are_told(tmp_path):
     run = Run(planted.write(tmp_path / "run", 16, nulls=True))
     table = run.verdicts()

@@ -28,7 +28,7 @@ SAE_ROWS = (
 
 
 def print_sae(figures: Mapping[str, Any], as_json: bool) -> None:
-    """Figures of one autoencoder, as `probes.fit.fit_sae` saved them."""
+    """Figures of one autoencoder, as `probes.fit.pipeline.fit_sae` saved them."""
     if as_json:
         print(json.dumps(figures))
         return

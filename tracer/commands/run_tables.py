@@ -255,13 +255,13 @@ def comparison_columns(result: Comparison) -> list[Column]:
         alone = math.isnan(row["low"])
         times = "-" if alone else f"{row['t_low']:.2f}-{row['t_high']:.2f}"
         time.cells.append(f"{row['t']:.2f} ({times})")
-        ratios = "-" if alone else f"{signed(row['logsnr_low'])} to {signed(row['logsnr_high'])}"
-        logsnr.cells.append(f"{signed(row['logsnr'])} ({ratios})")
+        ratios = "-" if alone else f"{shown_logsnr(row['logsnr_low'])} to {shown_logsnr(row['logsnr_high'])}"
+        logsnr.cells.append(f"{shown_logsnr(row['logsnr'])} ({ratios})")
         own = controls.get((row["view"], row["attribute"], row["run"]))
         control.cells.append("-" if own is None else f"{own['t']:.2f}")
     return list(columns)
 
 
-def signed(logsnr: float) -> str:
+def shown_logsnr(logsnr: float) -> str:
     """A log-SNR with one decimal; "end" and "noise" at the two ends."""
     return f"{logsnr:+.1f}" if math.isfinite(logsnr) else ("end" if logsnr > 0 else "noise")

@@ -4,9 +4,9 @@
 
     run.json            every option of the run, the prompt list's hash, and what it was made with
     prompts.csv         index, id, caption
-    shards/*.parquet    class distributions: see `tracer.shards` for the columns
+    shards/*.parquet    class distributions: see `tracer.record.shards` for the columns
     frames/*.parquet    class and reading of every frame
-    progress.csv        what `tracer.compute` makes of them
+    progress.csv, ...   what `tracer.results` makes of them
 
 Every file is written beside its place and moved there when it is whole, so that a process killed at any moment leaves
 finished clips and nothing half-finished. A clip is one prompt with one of the run's seeds; clips are counted prompt by

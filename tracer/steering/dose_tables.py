@@ -103,6 +103,15 @@ def band(random: Sequence[Row], attribute: str) -> float:
     return float(np.percentile(shifts, BAND)) if shifts.size else float("nan")
 
 
+def interval(drawn: np.ndarray) -> tuple[float, float]:
+    """95 % interval of bootstrap replicates [n]; NaN where fewer than nine of ten have a value."""
+    known = drawn[np.isfinite(drawn)]
+    if not len(known) or len(known) < 0.9 * len(drawn):
+        return np.nan, np.nan
+    low, high = (float(q) for q in np.percentile(known, [2.5, 97.5]))
+    return low, high
+
+
 def over_band(members: Sequence[Row], pushes: Sequence[Row], attribute: str, name: str) -> Row:
     """Own shift over the random band, with its interval: prompts are drawn anew, with both of their clips.
 
@@ -123,10 +132,7 @@ def over_band(members: Sequence[Row], pushes: Sequence[Row], attribute: str, nam
 
     found = float(shares(np.arange(len(both))[None])[0])
     drawn = shares(np.random.default_rng(0).integers(0, len(both), (RESAMPLES, len(both))))
-    drawn = drawn[np.isfinite(drawn)]
-    if len(both) < 2 or len(drawn) < 0.9 * RESAMPLES:
-        return empty | {name: found}
-    low, high = (float(q) for q in np.percentile(drawn, [2.5, 97.5]))
+    low, high = interval(drawn) if len(both) > 1 else (np.nan, np.nan)
     return {name: found, f"{name}_low": low, f"{name}_high": high}
 
 
@@ -243,11 +249,7 @@ def with_intervals(matrix: Sequence[Row], clips: Sequence[Row], specs: Sequence[
     for row in matrix:
         ends: Row = {}
         for name in MEASURED:
-            values = np.array(drawn[row["target"], name])
-            values = values[np.isfinite(values)]
-            known = len(values) >= 0.9 * LEAKAGE_RESAMPLES
-            low, high = np.percentile(values, [2.5, 97.5]) if known else (np.nan, np.nan)
-            ends |= {f"low_{name}": float(low), f"high_{name}": float(high)}
+            ends[f"low_{name}"], ends[f"high_{name}"] = interval(np.array(drawn[row["target"], name]))
         rows.append(row | ends)
     return rows
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracer.measures import agreement
+from tracer.steering.dose_tables import interval
 from tracer.steering.spec import EditSpec
 from tracer.steering.tables import Row
 
@@ -69,11 +70,10 @@ def share_row(name: str, prefix: str, part: np.ndarray, whole: np.ndarray, draws
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # resamples without a value
         resampled = ratio(np.nanmedian(part[draws], 1), np.nanmedian(whole[draws], 1))
-    known = resampled[np.isfinite(resampled)]
-    lost = 1 - len(known) / len(resampled)
-    low, high = np.percentile(known, [2.5, 97.5]) if len(part) > 1 and lost <= 0.1 else (np.nan, np.nan)
+    lost = 1 - np.isfinite(resampled).sum() / len(resampled)
+    low, high = interval(resampled) if len(part) > 1 else (np.nan, np.nan)
     found = float(ratio(np.array(np.nanmedian(part)), np.array(np.nanmedian(whole))))
-    return {name: found, f"{prefix}_low": float(low), f"{prefix}_high": float(high), f"{prefix}_lost": lost}
+    return {name: found, f"{prefix}_low": low, f"{prefix}_high": high, f"{prefix}_lost": float(lost)}
 
 
 def verdict(row: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 "use strict";
 /* The part "Run": curves with their controls, verdicts, settled points, and how the run was made. */
 
-const ROOT = "";
 const PROBES = {  // in drawing order; the trained probe has the attribute's own colour
   generic: { colour: "--generic", band: 0.22, dash: "dash", width: 1.2 },
   shuffled: { colour: "--shuffled", dash: "dashdot", width: 1.2 },
