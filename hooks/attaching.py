@@ -1,5 +1,6 @@
 """Install hooks on a sampler for the length of a `with` block, and remove exactly those afterwards."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, get_args
@@ -10,7 +11,10 @@ from hooks.events import Sink
 from hooks.guidance import Branch
 from hooks.samplers import adapter_for
 
-_installed: "WeakKeyDictionary[Any, tuple[Callbacks, ExitStack]]" = WeakKeyDictionary()
+_installed: "WeakKeyDictionary[Any, tuple[Callbacks, ExitStack, int]]" = WeakKeyDictionary()
+"""Sampler -> its callbacks, what takes the hooks off, and the thread that attached."""
+_changing = threading.RLock()
+"""Held while hooks are put on and taken off; by the same thread twice where garbage collection ends a block."""
 
 
 @contextmanager
@@ -23,6 +27,8 @@ def attach(
     branch: Branch = "both",
 ) -> Iterator[None]:
     """Watch or change a sampler while the block runs.
+
+    Blocks nest. One sampler runs one generation at a time: while a thread is attached to it, no other thread is let in.
 
     Args:
         model: a sampler with taps (this project's DiffRhythm), an upstream DiffRhythm `CFM`, a supported diffusers
@@ -39,16 +45,23 @@ def attach(
     Raises:
         ValueError: no adapter knows this kind of object, hooks cannot follow it as it is set up, or `branch` is none of
             the three.
+        RuntimeError: another thread is attached to the sampler now.
         EditRefused: raised by the generation in the block, when an edit acts on a branch that does not exist, or
             whose effect on the guided output is not known.
     """
     if branch not in get_args(Branch):
         raise ValueError(f"branch must be one of {', '.join(get_args(Branch))}, got {branch!r}")
-    if model not in _installed:
-        callbacks, installed = Callbacks(), ExitStack()
-        installed.enter_context(adapter_for(model)(model, callbacks))
-        _installed[model] = callbacks, installed
-    callbacks, installed = _installed[model]
+    with _changing:
+        if model not in _installed:
+            callbacks, installed = Callbacks(), ExitStack()
+            installed.enter_context(adapter_for(model)(model, callbacks))
+            _installed[model] = callbacks, installed, threading.get_ident()
+        callbacks, installed, thread = _installed[model]
+    if thread != threading.get_ident():
+        raise RuntimeError(
+            f"another thread is attached to this {type(model).__name__}: wait until its generation has ended, or give "
+            "each thread a sampler of its own"
+        )
     endpoint_edit = None if edit_endpoint is None else (edit_endpoint, branch)
     additions: list[tuple[list[Any], Any]] = [
         (callbacks.sinks, observe),
@@ -64,9 +77,10 @@ def attach(
         for place, callback in reversed(additions):
             # By identity, from the end: an equal callback of an outer block keeps its place.
             del place[max(index for index, present in enumerate(place) if present is callback)]
-        if not callbacks:
-            del _installed[model]
-            installed.close()
+        with _changing:
+            if not callbacks:
+                del _installed[model]
+                installed.close()
 
 
 def capture(model: Any, sink: Sink) -> AbstractContextManager[None]:

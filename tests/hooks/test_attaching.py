@@ -5,6 +5,7 @@ import gc
 import math
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -308,6 +309,32 @@ def test_gradients_are_off_in_the_sink_and_the_tensors_are_plain(tiny_diffrhythm
     with capture(model, kept):
         run(model)
     assert all(event.state.dtype == torch.float32 and not event.state.requires_grad for event in kept.events)
+
+
+def in_a_thread(work: Callable[[], Any]) -> BaseException | None:
+    """The error with which work ends in a thread of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).exception()
+
+
+def test_a_sampler_serves_one_thread_at_a_time(tiny_diffrhythm: BuildTiny) -> None:
+    model, other, indices = tiny_diffrhythm(), tiny_diffrhythm(), []
+
+    def watch(sampler: DiffRhythm) -> None:
+        with capture(sampler, lambda event: indices.append(event.index)), capture(sampler, nothing):
+            run(sampler, steps=3)
+
+    before = hook_table(model)
+    with capture(model, nothing):
+        with pytest.raises(RuntimeError, match="another thread is attached to this DiffRhythm"):
+            raise in_a_thread(lambda: watch(model)) or AssertionError("it was let in")
+        assert [thing.callback for thing in attached(model)] == [nothing]
+        assert in_a_thread(lambda: watch(other)) is None
+        watch(model)
+    assert hook_table(model) == before
+    for _ in range(2):
+        assert in_a_thread(lambda: watch(model)) is None
+    assert indices == [*range(3)] * 4
 
 
 def test_attached_lists_what_is_on_a_sampler(tiny_diffrhythm: BuildTiny) -> None:
