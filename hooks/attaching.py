@@ -4,15 +4,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, get_args
-from weakref import WeakKeyDictionary
 
 from hooks.callbacks import Attachment, Callbacks, LatentEdit
 from hooks.events import Sink
 from hooks.guidance import Branch
 from hooks.samplers import adapter_for
 
-_installed: "WeakKeyDictionary[Any, tuple[Callbacks, ExitStack, int]]" = WeakKeyDictionary()
-"""Sampler -> its callbacks, what takes the hooks off, and the thread that attached."""
+_installed: dict[int, tuple[Callbacks, ExitStack, int]] = {}
+"""Identity of a sampler -> its callbacks, what takes the hooks off, and the thread that attached.
+
+The hooks hold the sampler, so that no other object takes its identity. Equal samplers have hooks of their own.
+"""
 _changing = threading.RLock()
 """Held while hooks are put on and taken off; by the same thread twice where garbage collection ends a block."""
 
@@ -52,11 +54,11 @@ def attach(
     if branch not in get_args(Branch):
         raise ValueError(f"branch must be one of {', '.join(get_args(Branch))}, got {branch!r}")
     with _changing:
-        if model not in _installed:
+        if id(model) not in _installed:
             callbacks, installed = Callbacks(), ExitStack()
             installed.enter_context(adapter_for(model)(model, callbacks))
-            _installed[model] = callbacks, installed, threading.get_ident()
-        callbacks, installed, thread = _installed[model]
+            _installed[id(model)] = callbacks, installed, threading.get_ident()
+        callbacks, installed, thread = _installed[id(model)]
     if thread != threading.get_ident():
         raise RuntimeError(
             f"another thread is attached to this {type(model).__name__}: wait until its generation has ended, or give "
@@ -79,7 +81,7 @@ def attach(
             del place[max(index for index, present in enumerate(place) if present is callback)]
         with _changing:
             if not callbacks:
-                del _installed[model]
+                del _installed[id(model)]
                 installed.close()
 
 
@@ -105,7 +107,7 @@ def attached(model: Any) -> list[Attachment]:
     Raises:
         ValueError: no adapter knows this kind of object.
     """
-    if model in _installed:
-        return _installed[model][0].listed()
+    if id(model) in _installed:
+        return _installed[id(model)][0].listed()
     adapter_for(model)
     return []

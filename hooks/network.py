@@ -21,7 +21,8 @@ def resting(model: Any, rests: Callable[[], bool]) -> Iterator[None]:
         rests: asked at every call of the network. The first call of a block is never skipped.
 
     Raises:
-        ValueError: no adapter knows this kind of object.
+        ValueError: no adapter knows this kind of object, or a sampler with taps does not hold its network as
+            `transformer`.
     """
     outputs: list[Any] = []
 

@@ -105,7 +105,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     from probes.support.paths import result_folder
     from probes.support.workers import join_launch
     from tracer.record.batches import trace_batches
-    from tracer.record.settling import watched
+    from tracer.record.settling import require_resting, watched
     from tracer.record.store import RunStore
     from tracer.run import finish_run
     from tracer.session import Session
@@ -123,6 +123,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         )
     if options.stop_when_settled is not None:
         watched(options.stop_when_settled, session.readout)
+        require_resting(session)
     specs, song = [parse_edit(text) for text in options.steer], session.song(options.structure)
     edits = make_edits(specs, session.readout, session.guided, song)
     folder = run_folder(options, session.generator.name)

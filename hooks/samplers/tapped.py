@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hooks.callbacks import Callbacks
@@ -14,6 +15,21 @@ from hooks.guidance import around_cond
 def fits(model: Any) -> bool:
     """Whether the object has the three taps."""
     return all(hasattr(getattr(model, "taps", None), name) for name in ("state", "branches", "observe"))
+
+
+def network(model: Any) -> Any:
+    """The network of a sampler, its module `transformer`.
+
+    Raises:
+        ValueError: it has none of this name.
+    """
+    found = getattr(model, "transformer", None)
+    if not isinstance(found, torch.nn.Module):
+        raise ValueError(
+            f"the network of this {type(model).__name__} cannot be left out: a sampler with taps must hold it as its "
+            "module `transformer`"
+        )
+    return found
 
 
 def moment(step: Any) -> Moment:

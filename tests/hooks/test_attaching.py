@@ -6,6 +6,8 @@ import math
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +15,10 @@ import torch
 from support.sinks import Kept
 from torch import nn
 
-from hooks import Edit, Event, Moment, attach, attached, capture, steer
+from hooks import Edit, Event, Moment, attach, attached, capture, resting, steer
 from tracer.generators.diffrhythm import DiffRhythm
 from tracer.generators.diffrhythm.model import time_grid
+from tracer.generators.diffrhythm.taps import Step, Taps
 
 BuildTiny = Callable[..., DiffRhythm]
 FRAMES, BATCH = 12, 2
@@ -360,6 +363,51 @@ def test_attached_lists_what_is_on_a_sampler(tiny_diffrhythm: BuildTiny) -> None
         assert attached(model) == outer
         assert attached(other) == []
     assert attached(model) == []
+
+
+@dataclass(frozen=True)
+class Tapped:
+    """A sampler of one's own: x' = 0.1 x through the taps. Two of them are equal."""
+
+    steps: int = 3
+    taps: Taps = field(default_factory=Taps, compare=False)
+
+    def sample(self, state: torch.Tensor) -> None:
+        for index in range(self.steps):
+            step = Step(index, self.steps - 1, index / (self.steps - 1), 0.0, None)
+            state = self.taps.state(state, step)
+            velocity = None if index == step.last else self.taps.branches((0.1 * state, None), state, step)[0]
+            self.taps.observe(state, velocity, step)
+
+
+class Unhashable(Tapped):
+    """The same without a hash."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", [Tapped, Unhashable])
+def test_equal_samplers_and_those_without_a_hash_have_hooks_of_their_own(kind: type[Tapped]) -> None:
+    one, other, of_one, of_other = kind(), kind(), [], []
+    with capture(one, lambda event: of_one.append(event.index)):
+        with capture(other, lambda event: of_other.append(event.index)):
+            one.sample(torch.zeros(1, 2, 3))
+        other.sample(torch.zeros(1, 2, 3))
+    assert (of_one, of_other) == ([0, 1, 2], [])
+    assert attached(one) == attached(other) == []
+
+
+def test_a_sampler_that_names_its_network_otherwise_cannot_rest() -> None:
+    said = "network of this Tapped cannot be left out.*`transformer`"
+    with pytest.raises(ValueError, match=said), resting(Tapped(), lambda: True):
+        pass
+
+
+def test_what_holds_a_sampler_is_told_where_it_is(tiny_diffrhythm: BuildTiny) -> None:
+    with pytest.raises(ValueError, match=r"attach to its `\.sampler`"):
+        attached(SimpleNamespace(sampler=tiny_diffrhythm()))
+    with pytest.raises(ValueError, match="give a sampler with taps"):
+        attached(SimpleNamespace())
 
 
 def test_attached_refuses_what_cannot_be_attached_to() -> None:

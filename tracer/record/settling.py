@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hooks import Moment, attach, resting
+from hooks.samplers import network_call
 from probes.errors import InputError
 from probes.support.files import read_json, write_json
 from tracer.clips import MEASURED, distortion
@@ -107,6 +108,14 @@ def watched(text: str, readout: Readout) -> dict[str, int]:
         if name not in readout.ordered:
             raise InputError(f"--stop-when-settled takes {', '.join(readout.ordered)} with commas, not {name!r}")
     return {name: len(readout.bins[name]) for name in names}
+
+
+def require_resting(session: Session) -> None:
+    """Raise InputError where the sampler's network cannot be left out."""
+    try:
+        network_call(session.generator.sampler)
+    except ValueError as error:
+        raise InputError(f"--stop-when-settled cannot work here: {error}") from error
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Samplings that end when their readings have come to rest."""
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,6 +123,14 @@ def test_a_run_says_what_stopping_saved_and_cost(mini: Generator, tmp_path: Path
     assert summary["cost"]["log_mel_db"] == pytest.approx(sum(row["cost"]["log_mel_db"] for row in about) / 2)
     assert summary["cost"]["log_mel_db"] > 0
     assert stop_summary(tmp_path) is None
+
+
+def test_a_sampler_whose_network_cannot_rest_is_refused_before_a_folder_exists(mini: Generator, tmp_path: Path) -> None:
+    named = copy.copy(mini)
+    named.sampler = SimpleNamespace(taps=mini.sampler.taps, config=mini.sampler.config)
+    with pytest.raises(InputError, match=r"stop_when_settled cannot work here: .*`transformer`"):
+        trace(named, ["a piano"], out=tmp_path / "out", stop_when_settled="all", **SMALL)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
