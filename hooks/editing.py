@@ -15,6 +15,8 @@ from hooks.guidance import Branch
 
 Site = Literal["state", "endpoint"]
 Schedule = Literal["constant", "ramp", "bell"]
+SLACK = 1e-6
+"""Flow time by which a state may miss the edge of a window: in float32, state 7 of 10 lies at 0.69999999."""
 
 
 class Displacement(Protocol):
@@ -59,15 +61,20 @@ class Edit:
 
     def strength(self, t: float) -> float:
         """Share of the full displacement at flow time t; 0 outside the window."""
-        if not (self.start <= t < self.stop or t == self.stop == 1):
+        if not in_window(t, self.start, self.stop):
             return 0.0
-        position = (t - self.start) / (self.stop - self.start)
+        position = min(max((t - self.start) / (self.stop - self.start), 0.0), 1.0)
         return {"constant": 1.0, "ramp": position, "bell": math.sin(math.pi * position) ** 2}[self.schedule]
 
     def __call__(self, latent: Tensor, moment: Moment, /) -> Tensor:
         """Displace the latent [B, F, C]; return the same object where the edit does not act."""
         strength = self.strength(moment.t)
         return latent if strength == 0 else latent + strength * self.displace(latent)
+
+
+def in_window(t: float, start: float, stop: float) -> bool:
+    """Whether flow time t lies from start, inclusive, to stop, exclusive; a stop of 1 includes the finished latent."""
+    return t >= start - SLACK and (t < stop - SLACK or stop == 1)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Steering: known answers on linear flows, guidance, windows, both routes, and what is left behind."""
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 import hooks
 from hooks import Edit, Event, capture, steer
+from hooks.editing import SLACK
 from tracer.generators.diffrhythm import DiffRhythm
 
 PUSH = torch.tensor([1.0, -2.0, 0.5, 0.0])
@@ -270,8 +272,20 @@ def test_strength_lies_between_zero_and_one_and_vanishes_outside(start, width, t
     stop = min(1.0, start + width)
     strength = Edit(constant, start=start, stop=stop, schedule=schedule).strength(t)
     assert 0 <= strength <= 1
-    if t < start or (t >= stop and stop < 1):
+    if t < start - SLACK or (t >= stop and stop < 1):
         assert strength == 0
+
+
+@pytest.mark.parametrize("states", [6, 11, 21, 51, 101])
+def test_a_window_has_its_own_edges_on_grids_of_float32(states):
+    grid = torch.linspace(0, 1, states).tolist()
+    for first, last in itertools.combinations(range(0, states, max(1, states // 20)), 2):
+        start, stop = first / (states - 1), last / (states - 1)
+        for schedule in ("constant", "ramp", "bell"):
+            edit = Edit(constant, start=start, stop=stop, schedule=schedule)
+            assert all(0 <= edit.strength(t) <= 1 for t in grid)
+        acts = [index for index, t in enumerate(grid) if Edit(constant, start=start, stop=stop).strength(t)]
+        assert acts == list(range(first, last + (stop == 1)))
 
 
 def test_an_edit_says_what_it_pushes_where_and_when():

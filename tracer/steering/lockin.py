@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from hooks import Edit, Event
+from hooks.editing import in_window
 from probes.errors import InputError
 from probes.support.devices import in_float32, pick_device
 from probes.support.paths import result_folder
@@ -209,7 +210,7 @@ def window_shares(window: int, windows: int, times: Sequence[float]) -> list[tup
     (t' - t) / (1 - t) d.
     """
     start, stop = window / windows, (window + 1) / windows
-    steps = [(after, (after - t) / (1 - t)) for t, after in pairwise(times) if start <= t < stop]
+    steps = [(after, (after - t) / (1 - t)) for t, after in pairwise(times) if in_window(t, start, stop)]
     total = sum(push for _, push in steps)
     return [(after, push / total) for after, push in steps] if total else []
 
@@ -251,7 +252,7 @@ def watch(session: Session, prompts: Sequence[Prompt], folder: Path) -> Watched:
 def window_edit(spec: EditSpec, displace: Any, window: int, windows: int, times: Sequence[float]) -> Edit:
     """The edit in one of the windows, scaled so that its steps move the state by one displacement altogether."""
     start, stop = window / windows, (window + 1) / windows
-    total = sum((after - t) / (1 - t) for t, after in pairwise(times) if start <= t < stop)
+    total = sum((after - t) / (1 - t) for t, after in pairwise(times) if in_window(t, start, stop))
     if total == 0:
         raise InputError(f"no state lies in flow time {start:g} to {stop:g}: take fewer --windows or more --steps")
     return make_edit(

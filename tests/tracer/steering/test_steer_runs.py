@@ -235,6 +235,12 @@ def test_a_window_moves_the_state_by_one_displacement_altogether(window):
     assert float(shift) == pytest.approx(left / total, rel=1e-3)
 
 
+def test_windows_share_out_the_states_of_a_grid_of_float32():
+    times = torch.linspace(0, 1, 11).tolist()
+    arrivals = [[t for t, _ in window_shares(window, 10, times)] for window in range(10)]
+    assert arrivals == [[t] for t in times[1:]]
+
+
 def test_lockin_tells_how_much_of_an_edit_survives(tmp_path):
     folder = run_lockin(
         SineGenerator(), ["a", "b"], 2, edits=["loudness=+,alpha=0.4,vector=centred"], windows=3,
