@@ -34,7 +34,7 @@ from tracer.prompts import Prompt
 from tracer.session import Session
 from tracer.steering.dose import run_identity
 from tracer.steering.edits import check_edit, check_measured, displacement, make_edit, target_note
-from tracer.steering.lockin_tables import emergence_rows, shares
+from tracer.steering.lockin_tables import MUSIC, VOICED, emergence_rows, read_states, shares
 from tracer.steering.results import LockinResult
 from tracer.steering.spec import EditSpec, read_edits
 from tracer.steering.tables import Row, open_run, read_csv, write_csv
@@ -55,6 +55,8 @@ class Watched(NamedTuple):
 
     latents: Tensor
     """Finished latents [B, F, C]."""
+    tracks: list[Tracks]
+    """What is measured on each finished clip."""
     times: list[float]
     """Flow time of every state."""
     straight: bool
@@ -97,7 +99,7 @@ def run_lockin(
         alpha: Dose in place of the edits' own.
         structure: Must be None: whole clips are measured.
         out: Folder for lockin.csv (per edit and window), clips.csv, emergence.csv, states/ (classes of every prompt
-            at every state), lockin.png and lockin.json.
+            at every state, and the frames that count), lockin.png and lockin.json.
         The others as in `tracer.steering.run_dose`.
 
     Raises:
@@ -128,6 +130,9 @@ def run_lockin(
     clips = read_csv(folder / "clips.csv")
     done = {row["prompt"] for row in clips}
     missing = [prompt for prompt in session.prompts if prompt.index not in done]
+    for prompt in session.prompts:
+        if prompt.index in done:
+            read_states(folder / "states" / file_name(prompt))
     done_count, total = len(session.prompts) - len(missing), len(session.prompts)
     with reporting(progress_bar) as report:
         report("prompts", done_count, total)
@@ -165,8 +170,7 @@ def lockin_batch(
     watched: Watched,
 ) -> list[Row]:
     """One row per prompt, edit and window (and for the finished latent, window "end") of a batch."""
-    finished, times = watched.latents, watched.times
-    _, before = session.listen(prompts, finished, MEASURED)
+    finished, before, times = watched.latents, watched.tracks, watched.times
     read_before = read(session, finished)
     flow = linear_flow(session.readout) if watched.straight else None
     rows = []
@@ -228,25 +232,30 @@ def file_name(prompt: Prompt) -> str:
 
 
 def watch(session: Session, prompts: Sequence[Prompt], folder: Path) -> Watched:
-    """Generate without edits. The classes at every state go into a file per prompt."""
+    """Generate without edits. The classes at every state go into a file per prompt, with the frames that count."""
     times: list[float] = []
     scales: list[float] = []
     states: dict[str, list[np.ndarray]] = {}
+    masks: list[Tensor | None] = []
 
     def sink(event: Event) -> None:
         assert event.endpoint is not None
         times.append(event.t)
         scales.append(event.scale)
+        masks.append(event.mask)
         reading = session.readout.read(event.endpoint, event.mask, only_trained=True)
         for name, classes in reading.classes[TRAINED].items():
             states.setdefault(name, []).append(classes.cpu().numpy())
 
     latents = session.generate(prompts, sink=sink)
+    _, tracks = session.listen(prompts, latents, MEASURED)
+    music = np.ones(latents.shape[:2], bool) if masks[-1] is None else masks[-1].cpu().numpy()
     folder.mkdir(exist_ok=True)
     for k, prompt in enumerate(prompts):
         own: dict[str, Any] = {name: np.stack([at[k] for at in classes]) for name, classes in states.items()}
-        np.savez(folder / file_name(prompt), times=np.array(times), **own)
-    return Watched(latents, times, all(abs(scale - 1) < 1e-6 for scale in scales))
+        counted = {MUSIC: music[k], VOICED: music[k] & tracks[k].valid["pitch"]}
+        np.savez(folder / file_name(prompt), times=np.array(times), **counted, **own)
+    return Watched(latents, tracks, times, all(abs(scale - 1) < 1e-6 for scale in scales))
 
 
 def window_edit(spec: EditSpec, displace: Any, window: int, windows: int, times: Sequence[float]) -> Edit:

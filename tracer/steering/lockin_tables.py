@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from probes.errors import InputError
 from tracer.measures import agreement
 from tracer.steering.dose_tables import interval
 from tracer.steering.spec import EditSpec
 from tracer.steering.tables import Row
 
 RESAMPLES = 1000
+MUSIC, VOICED = "music", "voiced"
+"""Names of the frames that count in a file of states/."""
 
 
 def shares(
@@ -98,16 +101,41 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def emergence_rows(files: Sequence[Path]) -> list[Row]:
-    """Agreement of the clean estimate with the finished clip, per attribute and state, pooled over prompts."""
-    with np.load(files[0]) as first:
-        times, names = first["times"], [name for name in first.files if name != "times"]
+    """Agreement of the clean estimate with the finished clip, per attribute and state, pooled over prompts.
+
+    As in a run, frames of music count, and for pitch those of them that the finished clip voices.
+    """
+    prompts = [read_states(file) for file in files]
     rows = []
-    for name in names:
-        prompts = [np.load(file)[name] for file in files]
+    for name in prompts[0]:
+        if name in ("times", MUSIC, VOICED):
+            continue
+        valid = [states[VOICED if name == "pitch" else MUSIC] for states in prompts]
+        values = agreement([states[name] for states in prompts], valid)
         rows += [
-            {"attribute": name, "t": float(t), "agreement": float(value)} for t, value in zip(times, agreement(prompts))
+            {"attribute": name, "t": float(t), "agreement": float(value)}
+            for t, value in zip(prompts[0]["times"], values)
         ]
     return rows
+
+
+def read_states(file: Path) -> dict[str, np.ndarray]:
+    """What `tracer.steering.lockin.watch` wrote of one prompt.
+
+    `times` [states], the classes of each attribute [states, frames], and the frames of `MUSIC` and those of them that
+    are `VOICED`, bool [frames].
+
+    Raises:
+        InputError: it was written before the frames that count were kept.
+    """
+    with np.load(file) as states:
+        found = dict(states)
+    if VOICED not in found:
+        raise InputError(
+            f"{file.parent.parent} was made by a version that did not keep which frames are voiced: "
+            "run it again with a new folder for --out"
+        )
+    return found
 
 
 def _prompt(row: Mapping[str, Any]) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hooks import attach, capture, steer
 from probes.errors import InputError
+from tracer import trace
 from tracer.clips import Tracks, distortion
 from tracer.measures.linear_flow import LinearFlow
 from tracer.options import SessionOptions
@@ -256,6 +257,49 @@ def test_lockin_tells_how_much_of_an_edit_survives(tmp_path):
     emergence = rows_of(folder / "emergence.csv")
     assert float(emergence[-1]["agreement"]) == 1
     assert (folder / "lockin.png").stat().st_size > 2000
+
+
+class Fading(SineGenerator):
+    """Plays nothing in the second half of a clip."""
+
+    def decode(self, latents):
+        audio = super().decode(latents)
+        audio[..., audio.shape[-1] // 2 :] = 0
+        return audio
+
+
+@pytest.fixture
+def fading_lockin(tmp_path):
+    given = {"readout": linear_readout(), "progress_bar": False}
+
+    def make():
+        return run_lockin(
+            Fading(), ["a", "b", "c"], 3, edits=["loudness=+,alpha=0.4,vector=centred"], windows=2,
+            pitch_tracker="tiny", out=tmp_path / "lockin", **given,
+        )  # fmt: skip
+
+    return make, given
+
+
+def test_the_emergence_beside_a_lockin_curve_is_that_of_a_run(fading_lockin, tmp_path):
+    make, given = fading_lockin
+    found = make().emergence
+    run = trace(generator=Fading(), prompts=["a", "b", "c"], n=3, out=tmp_path / "run", **given)
+    wanted = run.progress(view="endpoint", measure="agreement", probe="trained")
+    for name in ("pitch", "loudness"):
+        own = found[found["attribute"] == name]["agreement"].to_numpy()
+        assert own == pytest.approx(wanted[wanted["attribute"] == name]["mean"].to_numpy(), abs=1e-5), name
+
+
+def test_a_lockin_folder_that_does_not_know_its_voiced_frames_is_to_be_made_again(fading_lockin):
+    make, _ = fading_lockin
+    folder = make().path
+    for file in (folder / "states").iterdir():
+        with np.load(file) as states:
+            kept = {name: states[name] for name in states.files if name not in ("music", "voiced")}
+        np.savez(file, **kept)
+    with pytest.raises(InputError, match=r"^[^\n]*run it again with a new folder for out$"):
+        make()
 
 
 @pytest.mark.parametrize(
