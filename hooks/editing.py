@@ -15,7 +15,7 @@ from hooks.guidance import Branch
 
 Site = Literal["state", "endpoint"]
 Schedule = Literal["constant", "ramp", "bell"]
-SLACK = 1e-6
+SLACK = 2e-7
 """Flow time by which a state may miss the edge of a window: in float32, state 7 of 10 lies at 0.69999999."""
 
 
