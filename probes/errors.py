@@ -11,6 +11,8 @@ _ARGUMENTS = {
     "from": "start",
     "to": "stop",
     "edit": "edits",
+    "lr": "learning_rate",
+    "probe-lr": "learning_rate",
 }
 LONGEST = 1000  # characters of a message
 _OPTION = re.compile(r"(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z]|n)\b( (?P<value>[A-Z0-9][\w.]*))?")

@@ -12,6 +12,7 @@ from probes.errors import InputError, memory_ran_out
         ("pass its folder with --readout FOLDER", "pass its folder with readout=FOLDER"),
         ("give --guidance 0, or --batch-size 4", "give guidance=0, or batch_size=4"),
         ("choose another --out", "choose another out"),
+        ("--lr must be positive, and --probe-lr", "learning_rate must be positive, and learning_rate"),
         ("--model is unknown", "generator is unknown"),
         ("run `trace fit readout --space mini` first", "run `trace fit readout --space mini` first"),
         ("a--b stays, and so does -- alone", "a--b stays, and so does -- alone"),

@@ -84,9 +84,7 @@ def load_prompts(source: str, n: int | None = None, seed: int = 0, balanced: boo
         rows, choose = _file_rows(Path(source).expanduser(), balanced)
     if balanced and not choose:
         raise InputError("the balanced subset exists only in MusicCaps: leave it out, or use --prompts musiccaps")
-    if n is not None and n > len(rows):
-        held = "holds 1 prompt" if len(rows) == 1 else f"holds {len(rows)} prompts"
-        raise InputError(f"{source} {held}, fewer than the {n} asked for: give --n {len(rows)} or less")
+    _require_enough(source, len(rows), n)
     if choose and n is not None:
         rows = [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))[:n]]
     return [Prompt(index, id_, caption) for index, (id_, caption) in enumerate(rows[:n])]
@@ -98,16 +96,17 @@ def choose_prompts(
     """The prompts of a source (16 of demo when `n` is None), or of a list of captions.
 
     Raises:
-        InputError: as `load_prompts`; or a list without captions, or with an empty one.
+        InputError: as `load_prompts`; or a list without captions, with an empty one, or with fewer than `n`.
     """
     if isinstance(prompts, str):
         return load_prompts(prompts, 16 if prompts == "demo" and n is None else n, seed, balanced)
-    captions = list(prompts)[:n]
+    captions = list(prompts)
     if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
         raise InputError("--prompts must be a source name, a file, or a list of captions that are not empty")
     for index, caption in enumerate(captions):
         _check_text("--prompts", str(index), caption)
-    return [Prompt(index, f"caption-{index:03d}", caption) for index, caption in enumerate(captions)]
+    _require_enough("the list of captions", len(captions), n)
+    return [Prompt(index, f"caption-{index:03d}", caption) for index, caption in enumerate(captions[:n])]
 
 
 def prompts_hash(prompts: Iterable[Prompt]) -> str:
@@ -116,6 +115,12 @@ def prompts_hash(prompts: Iterable[Prompt]) -> str:
     for prompt in prompts:
         digest.update(json.dumps([prompt.id, prompt.caption]).encode())
     return digest.hexdigest()
+
+
+def _require_enough(source: str, held: int, n: int | None) -> None:
+    if n is not None and n > held:
+        count = "1 prompt" if held == 1 else f"{held} prompts"
+        raise InputError(f"{source} holds {count}, fewer than the {n} asked for: give --n {held} or less")
 
 
 def _one_line(text: str) -> str:

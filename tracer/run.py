@@ -211,19 +211,25 @@ class Run:
     def audio(self, prompt: int = 0, seed: int = 0) -> tuple[np.ndarray, int]:
         """The clip of one prompt, and of one of its seeds: samples float32 [channels, n] and the sample rate in Hz.
 
+        Seeds are counted from 0, whatever the seed of the run.
+
         In a notebook, `samples, rate = run.audio(0)` and `IPython.display.Audio(samples, rate=rate)` play it.
 
         Raises:
-            InputError: The prompt has no clip: it is not finished, or the run was made without audio. Or the clip is
-                not the one that the run wrote.
+            InputError: The run has no such prompt or seed. The prompt has no clip: it is not finished, or the run was
+                made without audio. Or the clip is not the one that the run wrote.
         """
         from probes.support.audio_files import read_audio
 
+        seeds = self.reader.seeds
+        for name, value, count in (("prompt", prompt, self.reader.planned // seeds), ("seed", seed, seeds)):
+            if not 0 <= value < count:
+                raise InputError(f"{self.path} has no {name} {value}: it has {count}, counted from 0")
         stem = Prompt(prompt, "", "", seed).stem
         path = self.path / "audio" / f"{stem}.wav"
         if not path.exists():
             raise InputError(f"{self.path} has no clip of prompt {prompt}: trace it with audio (save_audio=True)")
-        if self.reader.changed_sound(prompt * self.reader.seeds + seed, stem):
+        if self.reader.changed_sound(prompt * seeds + seed, stem):
             raise InputError(f"{path} is not what the run wrote: give its trace command again to redo it")
         return read_audio(path)
 

@@ -75,7 +75,7 @@ def make_trainer(
 @in_float32
 def fit_sae(
     corpus: Corpus,
-    out: Path,
+    out: str | Path,
     config: SAEConfig,
     options: TrainingOptions,
     device: str = "cpu",
@@ -89,6 +89,7 @@ def fit_sae(
 
     Raises InputError when the folder holds another configuration.
     """
+    out = Path(out)
     statistics = corpus.statistics("train")
     corpus.check("latents")
     sampler = FrameSampler.of_corpus(corpus, "train", options.batch, options.seed)
@@ -191,7 +192,7 @@ def fit_bins(
 def fit_probes(
     corpus: Corpus,
     sae: SparseAutoencoder,
-    out: Path,
+    out: str | Path,
     bins: Mapping[str, Bins],
     options: ProbeOptions,
     figures: Mapping[str, Any] | None = None,
@@ -304,7 +305,7 @@ def add_noise(
 
 def fit_readout(
     corpus: Corpus,
-    out: Path,
+    out: str | Path,
     config: SAEConfig,
     training: TrainingOptions,
     options: ProbeOptions,
@@ -314,6 +315,7 @@ def fit_readout(
     levels: Sequence[float] = (),
 ) -> Readout:
     """An autoencoder (kept in `out`/sae) and probes on it, of noise too at `levels`: the readout in `out`."""
+    out = Path(out)
     corpus.check(*bins)
     sae = fit_sae(corpus, out / "sae", config, training, device, progress)
     return fit_probes(corpus, sae, out, bins, options, read_figures(out / "sae"), progress, levels)

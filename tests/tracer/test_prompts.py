@@ -167,6 +167,12 @@ def test_wrong_numbers(arguments, says):
         load_prompts(**arguments)
 
 
+def test_a_list_gives_as_many_captions_as_are_asked_for():
+    assert [prompt.caption for prompt in choose_prompts(["a", "b", "c"], 2)] == ["a", "b"]
+    with pytest.raises(InputError, match=r"list of captions holds 2 prompts, fewer than the 5 .*n=2 or less"):
+        choose_prompts(["a", "b"], 5)
+
+
 def test_a_folder_is_no_prompt_file(tmp_path):
     with pytest.raises(InputError, match=r"not a \.txt"):
         load_prompts(str(tmp_path))

@@ -66,6 +66,8 @@ def test_plot_returns_the_figure_and_writes_where_it_is_told(folder, tmp_path):
     before = sorted(folder.iterdir())
     assert isinstance(run.plot(), Figure)
     assert sorted(folder.iterdir()) == before
+    with pytest.raises(InputError, match="at least one measure to plot: choose from agreement,"):
+        run.plot(measures=())
     labels = [axes.get_ylabel() for axes in run.plot(measures="agreement, l1").axes]
     assert labels == [axes.get_ylabel() for axes in run.plot(measures=["agreement", "l1"]).axes]
     run.plot(tmp_path / "curves.svg")
@@ -95,6 +97,13 @@ def test_a_clip_comes_with_its_sample_rate(tmp_path):
     run = Run(planted.write(tmp_path / "run", 2))
     with pytest.raises(InputError, match="no clip of prompt 1"):
         run.audio(1)
+    for wrong, says in (
+        ((2,), "no prompt 2: it has 2, counted"),
+        ((-1,), "no prompt -1"),
+        ((0, 1), "no seed 1: it has 1"),
+    ):
+        with pytest.raises(InputError, match=says):
+            run.audio(*wrong)
     (run.path / "audio").mkdir()
     clip = np.linspace(-0.5, 0.5, 200, dtype=np.float32).reshape(100, 2)
     soundfile.write(run.path / "audio" / "00001.wav", clip, 22050, subtype="FLOAT")

@@ -77,6 +77,8 @@ def draw_emergence(
         axis = "index" if len({one.states for one in results}) == 1 else "t"
     if axis not in AXES:
         raise InputError(f"the x axis is one of {', '.join(AXES)}, not {axis!r}")
+    if not measures:
+        raise InputError(f"give at least one measure to plot: choose from {', '.join(MEASURE_LABELS)}")
     unknown = [measure for measure in measures if measure not in MEASURE_LABELS]
     if unknown:
         raise InputError(f"no measure {unknown[0]!r} to plot: choose from {', '.join(MEASURE_LABELS)}")

@@ -32,7 +32,7 @@ def fitted(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("fit")
     corpus = tiny_corpus(folder / "corpus")
-    readout = fit_readout(corpus, folder / "readout", CONFIG, TRAINING, PROBES, fit_bins(corpus, counts=COUNTS))
+    readout = fit_readout(corpus, str(folder / "readout"), CONFIG, TRAINING, PROBES, fit_bins(corpus, counts=COUNTS))
     return corpus, folder / "readout", readout
 
 
@@ -221,7 +221,7 @@ def test_without_files_that_validate_probes_keep_their_last_weights(tmp_path):
 
 def test_wrong_inputs_are_told(tmp_path):
     corpus = tiny_corpus(tmp_path / "corpus", frames=60)
-    sae = fit_sae(corpus, tmp_path / "sae", CONFIG, TrainingOptions(steps=5, batch=64))
+    sae = fit_sae(corpus, str(tmp_path / "sae"), CONFIG, TrainingOptions(steps=5, batch=64))
     other = tiny_corpus(tmp_path / "other", frames=60, space="encodec")
     with pytest.raises(InputError, match=r"trained on mini .* holds encodec"):
         fit_probes(other, sae, tmp_path / "out", fit_bins(other, counts=COUNTS), PROBES)

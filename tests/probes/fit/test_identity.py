@@ -43,7 +43,7 @@ def test_a_sweep_follows_its_probe_options_and_refuses_another_corpus(tmp_path: 
     ("changes", "says"),
     [
         ({"seed": -1}, "seed"),
-        ({"learning_rate": float("nan")}, "lr"),
+        ({"learning_rate": float("nan")}, "learning_rate must"),
         ({"warmup": 2.0}, "warmup"),
         ({"steps": 0}, "steps"),
     ],
