@@ -124,7 +124,9 @@ class Run:
 
         Returns:
             A row per attribute and state with columns attribute, index, t, logsnr, mean, std, low, high, n. low and
-            high are the 95 % bootstrap interval over prompts; of "generic" the lowest and the highest direction.
+            high are the 95 % bootstrap interval over prompts; of "generic" the lowest and the highest direction. std is
+            the standard deviation over prompts: of the agreements and closenesses, which are pooled, that of each
+            prompt's part over the mean whole, and not of ratios of their own.
 
         Raises:
             InputError: The run has no such view, measure or probe.
