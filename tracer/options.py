@@ -319,6 +319,7 @@ class SteerOptions(SongOptions):
     """Options that `run_dose` and `run_lockin` share."""
 
     n: int | None = option(32, "Number of prompts.", typed=int)
+    """Of a list of captions, at most so many."""
     pitch_tracker: str = option(
         "full",
         "What measures pitch: full or tiny (sizes of CREPE), or swift-f0.",
@@ -327,6 +328,8 @@ class SteerOptions(SongOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.n is not None and not isinstance(self.prompts, str):  # 32 is nothing that was asked for of a list
+            object.__setattr__(self, "n", max(1, min(self.n, len(self.prompts))))
         check_pitch_tracker(self.pitch_tracker)
 
 
@@ -362,6 +365,8 @@ class PickOptions(SessionOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.n is not None and not isinstance(self.prompts, str):  # 32 is nothing that was asked for of a list
+            object.__setattr__(self, "n", max(1, min(self.n, len(self.prompts))))
         check_pitch_tracker(self.pitch_tracker)
         if self.seeds < 2:
             raise InputError(f"--seeds must be at least 2, so that there is a choice, got {self.seeds}")

@@ -106,3 +106,8 @@ def test_a_run_of_numpy_s_numbers_is_read_and_continued(tmp_path: Path) -> None:
     assert first is not None
     assert again is not None
     assert again.options == first.options
+
+
+def test_steering_takes_all_of_a_short_list_of_captions() -> None:
+    assert SteerOptions(prompts=["a", "b"]).n == 2
+    assert SteerOptions(prompts="demo").n == 32
