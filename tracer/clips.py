@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class Tracks:
     """[F] MIDI number, RMS and Hz."""
     valid: Mapping[str, np.ndarray]
     """[F] bool; for pitch, the voiced frames."""
+    music: np.ndarray | None = None
+    """[F] bool, the frames that are no padding; None where all are music."""
 
     def summary(self) -> dict[str, float]:
         """Median MIDI number of the voiced frames, level in dB, log2 of the median centroid in Hz; NaN where none."""
@@ -43,15 +45,22 @@ class Tracks:
 
     def of(self, frames: np.ndarray) -> "Tracks":
         """The same, of some frames [F] alone."""
-        return Tracks(self.values, {name: valid & frames for name, valid in self.valid.items()})
+        return replace(self, valid={name: valid & frames for name, valid in self.valid.items()})
+
+    def without_padding(self, music: np.ndarray) -> "Tracks":
+        """The same where only the frames `music` [F] are no padding."""
+        return replace(self.of(music), music=music)
 
     def voiced(self) -> float:
         """Share of frames with a pitch."""
-        return float(np.mean(self.valid["pitch"]))
+        return self._share(self.valid["pitch"])
 
     def on_note(self, note: float) -> float:
         """Share of all frames that are voiced within half a semitone of a MIDI number."""
-        return float(np.mean(self.valid["pitch"] & (np.abs(self.values["pitch"] - note) <= 0.5)))
+        return self._share(self.valid["pitch"] & (np.abs(self.values["pitch"] - note) <= 0.5))
+
+    def _share(self, found: np.ndarray) -> float:
+        return float(np.mean(found if self.music is None else found[self.music]))
 
 
 def tracker_identity(pitch_tracker: str) -> dict[str, Any]:

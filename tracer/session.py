@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hooks import Edit, EditRefused, Sink, capture, steer
@@ -171,23 +172,33 @@ class Session:
                 advice = "take a smaller alpha" if edits else "another --dtype may help"
                 raise InputError(f"{where} of prompt {prompt.index} is not finite (NaN or infinity): {advice}")
 
+    def music(self, frames: int) -> Tensor | None:
+        """[F] bool, True on the frames of a latent that are music and no padding; None where all are."""
+        count = self.generator.music_frames(self.seconds)
+        return torch.arange(frames) < count if count < frames else None
+
     def measure(self, audio: np.ndarray, frames: int, attributes: Collection[str]) -> "Tracks":
-        """Attributes of one decoded clip [channels, samples] on its latent frames."""
-        rate = self.generator.sample_rate
-        return measure_clip(
+        """Attributes of one decoded clip [channels, samples] on its latent frames; none on padding."""
+        rate, music = self.generator.sample_rate, self.music(frames)
+        tracks = measure_clip(
             audio, rate, frames, rate / self.generator.frame_rate, attributes, self.pitch_tracker, self.device
         )
+        return tracks if music is None else tracks.without_padding(music.numpy())
 
     def listen(
         self, prompts: Sequence[Prompt], latents: Tensor, attributes: Collection[str]
     ) -> tuple[np.ndarray, list["Tracks"]]:
         """Audio [B, channels, samples] of latents [B, F, C] of some prompts, and what is measured on each clip.
 
+        Where a latent ends in padding, its sound is left out.
+
         Raises:
             InputError: latents or audio that are not finite.
         """
         self.require_finite(latents, prompts, "the latent")
         audio = self.generator.decode(latents)
+        if self.music(latents.shape[1]) is not None:
+            audio = audio[..., : round(self.seconds * self.generator.sample_rate)]
         self.require_finite(audio, prompts, "the decoded audio")
         return audio, [self.measure(clip, latents.shape[1], attributes) for clip in audio]
 

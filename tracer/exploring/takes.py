@@ -66,7 +66,7 @@ def make_take(session: Session, caption: str, seed: int, edits: Sequence[str] = 
         if left.is_set():
             raise Left
         assert event.endpoint is not None
-        found.put(mean_readings(session, event.endpoint))
+        found.put(mean_readings(session, event.endpoint, event.mask))
 
     def work() -> None:
         try:
@@ -101,9 +101,11 @@ def ordered_attributes(session: Session) -> list[str]:
     return [name for name in session.readout.attributes if name in session.readout.ordered]
 
 
-def mean_readings(session: Session, latents: torch.Tensor) -> dict[str, float]:
-    """Mean reading of each attribute whose classes have an order, as a class, of latents [1, F, C]."""
-    shares = session.readout(latents)
+def mean_readings(session: Session, latents: torch.Tensor, mask: torch.Tensor | None) -> dict[str, float]:
+    """Mean reading of each attribute whose classes have an order, as a class, of latents [1, F, C] in the frames that
+    count [1, F].
+    """
+    shares = session.readout(latents, mask)
     return {
         name: float((shares[name][0] * torch.arange(shares[name].shape[1]).to(shares[name])).sum())
         for name in ordered_attributes(session)

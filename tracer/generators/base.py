@@ -61,6 +61,10 @@ class Generator(ABC):
     def frames(self, seconds: float) -> int:
         """Latent frames of a clip; InputError when the model cannot make that length."""
 
+    def music_frames(self, seconds: float) -> int:
+        """How many of these frames are music; what follows them is padding, in a latent that is always as long."""
+        return self.frames(seconds)
+
     def is_guided(self, guidance: float) -> bool:
         """Whether a generation with this guidance scale evaluates a null branch."""
         return guidance > 0

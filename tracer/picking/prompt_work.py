@@ -113,7 +113,7 @@ class Work:
             latents, cost = session.generate(clips), last
         else:
             latents, cost = session.go_on(clips, states, index), last - index
-        readings = song_readings(session.readout, latents)
+        readings = song_readings(session.readout, latents, session.music(latents.shape[1]))
         audio, tracks = session.listen(clips, latents, MEASURED)
         for place, (seed, rank) in enumerate(ranks.items()):
             session.write_clip(self.folder / "audio" / f"{prompt.index:05d}-{rank}-seed{seed}.wav", audio[place])

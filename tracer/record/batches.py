@@ -177,13 +177,13 @@ def read_linear_flow(session: Session, options: TraceOptions, reader: StateReade
     if readout.covariance is None or not rows:
         return
     flow = LinearFlow(readout.sae.mean.cpu().double().numpy(), readout.covariance.cpu().double().numpy())
-    finished = latents[rows].float()
+    finished, music = latents[rows].float(), session.music(latents.shape[1])
     for view in options.ordered_views:
         for alpha, sigma in reader.levels:
             matrix, offset = (flow.state if view == "state" else flow.endpoint)(alpha, sigma)
             moved = finished @ torch.from_numpy(matrix).to(finished).t() + torch.from_numpy(offset).to(finished)
             noise = (alpha, sigma) if view == "state" else None
-            reader.buffer.add_linear_flow(view, readout.read(moved, only_trained=True, noise=noise), rows)
+            reader.buffer.add_linear_flow(view, readout.read(moved, music, only_trained=True, noise=noise), rows)
 
 
 def tell_idle_edits(texts: Sequence[str], edits: Sequence[Edit], times: Sequence[float]) -> None:

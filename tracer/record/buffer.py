@@ -39,6 +39,13 @@ def _array(values: Any) -> np.ndarray:
     return np.asarray(values)
 
 
+def histogram(classes: np.ndarray, kinds: int) -> np.ndarray:
+    """Share [N, kinds] of each class among the frames of classes [N, F] that have one, -1 where there is none."""
+    counts = (classes[:, :, None] == np.arange(kinds)).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(counts / counts.sum(axis=1, keepdims=True).astype(np.float32))
+
+
 class TraceBuffer:
     """The traces of one batch, growing by one state at a time; give `traces()` to `RunStore.append` at the end.
 
@@ -97,14 +104,15 @@ class TraceBuffer:
     def add_measured(self, view: str, classes: Mapping[str, Any]) -> None:
         """Add what was measured on the decoded audio of the state added last: classes [B, F], -1 where there is none.
 
-        Kept beside the probes' readings as probe ``measured``; its distribution is the histogram of the classes.
+        Kept beside the probes' readings as probe ``measured``; its distribution is the histogram of the classes over
+        the frames that count.
         """
         for attribute, values in classes.items():
             found = _array(values)
+            if self._mask is not None:
+                found = np.where(self._mask, found, -1)
             kinds = self._pooled[Curve(view, TRAINED, attribute)][0].shape[1]
-            counts = (found[:, :, None] == np.arange(kinds)).sum(axis=1)
-            with np.errstate(invalid="ignore"):
-                pooled = counts / counts.sum(axis=1, keepdims=True).astype(np.float32)
+            pooled = histogram(found, kinds)
             curve = Curve(view, MEASURED, attribute)
             self._pooled.setdefault(curve, []).append(pooled)
             self._classes.setdefault(curve, []).append(np.where(found < 0, NO_CLASS, found).astype(np.uint8))
@@ -112,8 +120,8 @@ class TraceBuffer:
     def restrict(self, attribute: str, valid: Any) -> None:
         """Let only the frames ``valid`` [B, F] count for ``attribute``, as pitch counts where the song is voiced.
 
-        Distributions are pooled over these frames where those of single frames were kept; a clip without a valid frame
-        has none (NaN).
+        Distributions are pooled over these frames where those of single frames were kept, and what was measured is
+        counted in them; a clip without a valid frame has none (NaN).
         """
         self._restricted[attribute] = _array(valid).astype(bool)
 
@@ -153,4 +161,8 @@ class TraceBuffer:
                 frames = np.stack([f[row, counted].sum(axis=0, dtype=np.float64) for f in self._frames[curve]])
                 with np.errstate(invalid="ignore"):
                     trace.pooled[curve] = (frames / np.float64(counted.sum())).astype(np.float32)
+            elif curve.probe == MEASURED and curve.attribute in self._restricted:
+                read = trace.classes[curve]
+                found = np.where(trace.valid[curve] & (read != NO_CLASS), read.astype(int), -1)
+                trace.pooled[curve] = histogram(found, trace.pooled[curve].shape[1])
         return trace

@@ -270,8 +270,8 @@ def window_edit(spec: EditSpec, displace: Any, window: int, windows: int, times:
 
 
 def read(session: Session, latents: Tensor) -> dict[str, np.ndarray]:
-    """Expected class index by attribute, mean over frames, [B]."""
-    pooled = session.readout(latents)
+    """Expected class index by attribute, mean over frames of music, [B]."""
+    pooled = session.readout(latents, session.music(latents.shape[1]))
     return {name: (p.cpu().numpy() @ np.arange(p.shape[1])) for name, p in pooled.items()}
 
 

@@ -243,6 +243,15 @@ def test_a_clip_is_the_same_in_every_batch_and_order(case: Case) -> None:
     assert not torch.allclose(same_seed[0], same_seed[1], atol=1e-4), "the caption does not matter"
 
 
+def test_what_is_no_music_is_what_the_events_mask(case: Case) -> None:
+    latents, events = case.traced()
+    music = case.model.music_frames(case.row.seconds)
+    assert (music < latents.shape[1]) == (case.model.name == "stable-audio")
+    for event in events:
+        mask = torch.ones(latents.shape[:2], dtype=torch.bool) if event.mask is None else event.mask
+        assert mask[0].tolist() == [frame < music for frame in range(latents.shape[1])]
+
+
 def test_decoded_audio_covers_the_latent(case: Case) -> None:
     latents = case.generate()
     audio = case.model.decode(latents)

@@ -1,5 +1,6 @@
 """Stable Audio Open: a waveform latent of fixed length, a stochastic second-order solver."""
 
+import math
 from importlib.util import find_spec
 
 import torch
@@ -37,6 +38,10 @@ class StableAudioGenerator(PipelineGenerator):
         """The network's fixed length, whatever part of it is music."""
         self._whole_frames(int(seconds * self.frame_rate), seconds, self.longest)
         return int(self.sampler.transformer.config.sample_size)
+
+    def music_frames(self, seconds: float) -> int:
+        """The frames whose middle lies within the asked length."""
+        return min(self.frames(seconds), math.ceil(seconds * self.frame_rate - 0.5))
 
     def _sample(
         self, captions: list[str], noise: list[torch.Generator], inference_steps: int, seconds: float, guidance: float
