@@ -174,7 +174,7 @@ def print_doses(doses: "pd.DataFrame") -> None:
     if windowed:
         print("of an edit in a window of the song: shifts inside it; outside: of its attribute where it does not act")
     if aimed:
-        print("on the note: share of the voiced frames on an edit's note (the same of random pushes)")
+        print("on the note: share of all frames that are on an edit's note (the same of random pushes)")
     print("own / random: shift of the edit's attribute over that band (95 % interval over prompts)")
     if held in shown:
         print("held: by how much the held reading that strays most changes (95 % of the frames by less)")
