@@ -129,7 +129,7 @@ def steer_command(
     rows_of = [[number(value) for value in row] for row in found.equal_effect[columns].itertuples(index=False)]
     print()
     print_rows(
-        "at equal effect (2 semitones, half of the frames on a note, 6 dB or 0.58 octaves; -: never)",
+        "at equal effect (2 semitones, half of the frames on a note, 6 dB, 0.58 octaves; -: never, or without a dose)",
         ["edit", "alpha", "pitch (st)", "level (dB)", "centroid (oct)"],
         rows_of,
     )

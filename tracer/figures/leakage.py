@@ -15,7 +15,7 @@ def draw_leakage(matrix: Sequence[Mapping[str, Any]], prompts: int) -> Drawing:
 
     A cell has the median of |shift| (of the steered attribute the size of its median shift), its 95 % interval over
     prompts where there is one, and below it the median of |shift| under random pushes as long as the edit's strongest
-    dose.
+    dose; "no dose" where no edit gets to the effect, or only edits whose plain clips are there already.
 
     Args:
         matrix: Rows of `tracer.steering.dose_tables.leakage`, one at least.
@@ -28,7 +28,7 @@ def draw_leakage(matrix: Sequence[Mapping[str, Any]], prompts: int) -> Drawing:
     top = max(1.0, float(np.nanmax(values, initial=1.0)))
     panel.imshow(np.nan_to_num(values), cmap="Greys", vmin=0, vmax=1.2 * top)
     for (line, column), value in np.ndenumerate(values):
-        text = "never" if np.isnan(value) else f"{value:.2f}"
+        text = "no dose" if np.isnan(value) else f"{value:.2f}"
         colour = "white" if value > 0.55 * top else "black"
         low, high = (float(matrix[line].get(f"{end}_{measured[column]}", np.nan)) for end in ("low", "high"))
         if np.isfinite(low):

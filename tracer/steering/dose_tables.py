@@ -159,7 +159,8 @@ def equal_effects(clips: Sequence[Row], specs: Sequence[EditSpec]) -> list[Row]:
     """For each edit, the dose at which its target has moved by `EFFECTS`, and all shifts there.
 
     shift_*: median over prompts; abs_*: median of |shift|. Between measured doses they are interpolated linearly in
-    alpha, from the plain version at 0. An edit that never gets there has empty shifts.
+    alpha, from the plain version at 0. An edit that never gets there, and one whose plain versions are there already,
+    has empty shifts.
     """
     rows = []
     steered = groups(clips, "steered")
@@ -195,7 +196,12 @@ def direction(spec: EditSpec, doses: Sequence[tuple[float, list[Row]]]) -> float
 
 
 def crossing(alphas: np.ndarray, effect: np.ndarray, wanted: float) -> float:
-    """The first alpha at which the effect reaches what is wanted, linear between doses; NaN when it never does."""
+    """The first alpha at which the effect reaches what is wanted, linear between doses.
+
+    NaN when it never does, and when it is there without any dose.
+    """
+    if effect[0] >= wanted:
+        return float("nan")
     for k in range(1, len(alphas)):
         if effect[k] >= wanted:
             share = (wanted - effect[k - 1]) / (effect[k] - effect[k - 1]) if effect[k] > effect[k - 1] else 1.0

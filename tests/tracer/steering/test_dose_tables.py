@@ -170,3 +170,15 @@ def test_damage_is_told_in_one_line_for_each_edit():
 def test_an_effect_that_is_never_reached_stays_empty():
     assert math.isnan(crossing(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 2.0]), 3.0))
     assert crossing(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 2.0]), 1.5) == pytest.approx(1.5)
+
+
+def test_an_effect_that_is_there_without_any_dose_stays_empty():
+    assert math.isnan(crossing(np.array([0.0, 5.0, 10.0]), np.array([0.6, 0.8, 0.9]), 0.5))
+    clips = [
+        row | {"edit": "pitch=C5", "attribute": "pitch", "on_target": 0.8, "on_target_plain": 0.6}
+        if row["kind"] != "plain"
+        else row
+        for row in planted()
+    ]
+    (row,) = equal_effects(clips, [parse_edit("pitch=C5")])
+    assert all(math.isnan(row[name]) for name in ("alpha", "shift_pitch", "abs_loudness"))
