@@ -12,7 +12,7 @@ from probes.support.files import Fields, Missing, read_json
 from tracer.clips import MEASURED
 from tracer.figures.palette import looks
 from tracer.page.folder import bring_as_ogg, write_data
-from tracer.steering.tables import read_csv
+from tracer.steering.tables import clip_file, read_csv
 
 SHOWN = ("pitch", "loudness", "timbre")
 
@@ -97,7 +97,7 @@ def version(source: Path, folder: Path, row: dict[str, Any], edits: list[str]) -
     """One clip: which version it is, what was measured, and its sound where it was kept."""
     plain = row["kind"] == "plain"
     name = "plain" if plain else f"{row['edit']}-{row['kind']}-{row['alpha']:g}"
-    path = source / "audio" / f"{int(row['prompt']):05d}-{name}.wav"
+    path = source / "audio" / clip_file(int(row["prompt"]), name)
     own = {key: row.get(key) for key in ("edit", "alpha", "kind", "voiced")}
     own |= {key: row[key] for name in SHOWN for key in (name, f"shift_{name}") if key in row}
     if not path.is_file():

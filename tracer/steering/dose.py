@@ -25,7 +25,7 @@ from tracer.steering.edits import check_edit, check_measured, displacement, targ
 from tracer.steering.results import DoseResult
 from tracer.steering.song_time import Song, identity_of, inside_and_outside, weights_of
 from tracer.steering.spec import EditSpec, read_doses, read_edits
-from tracer.steering.tables import Row, open_run, read_csv, write_csv
+from tracer.steering.tables import Row, clip_file, open_run, read_csv, write_csv
 from tracer.steering.vectors import RandomDisplacement
 from tracer.steering.weighing import generate_weighed
 
@@ -279,4 +279,4 @@ def keep_audio(folder: Path | None, session: Session, prompts: Sequence[Prompt],
     """One WAV per clip, where clips are kept."""
     if folder is not None:
         for prompt, clip in zip(prompts, audio):
-            session.write_clip(folder / "audio" / f"{prompt.index:05d}-{name.replace('/', '_')}.wav", clip)
+            session.write_clip(folder / "audio" / clip_file(prompt.index, name), clip)

@@ -44,6 +44,11 @@ def number(text: str) -> float | str:
         return text
 
 
+def clip_file(prompt: int, version: str) -> str:
+    """Name in audio/ of a prompt's clip of a version, "plain" or "EDIT-KIND-ALPHA"; an edit may hold a path."""
+    return f"{prompt:05d}-{version.replace('/', '_')}.wav"
+
+
 def held_column(attribute: str) -> str:
     """Column with the 95 % quantile, over frames, of the change of a held attribute's expected class, in classes."""
     return f"held_{attribute}_high"

@@ -37,6 +37,16 @@ def test_doses_are_on_one_switch_at_the_same_second(watched: Callable[..., Watch
     assert not one.outside(page.parent)
 
 
+def test_an_edit_along_a_curve_of_a_file_has_its_sound(tmp_path: Path) -> None:
+    folder, curve = steering_folders.write_dose(tmp_path / "steer"), "loudness=@curves/rise.csv"
+    for table in ("dose.csv", "clips.csv"):
+        (folder / table).write_text((folder / table).read_text().replace("loudness=+", curve))
+    for path in (folder / "audio").glob("*loudness=+*"):
+        path.rename(path.with_name(path.name.replace("loudness=+", curve.replace("/", "_"))))
+    data = write_view([folder]).parent / "data" / "prompt-00000.js"
+    assert data.read_text().count('"sound"') == len(list((folder / "audio").glob("00000-*")))
+
+
 def test_a_recording_has_its_original_and_each_dose(watched: Callable[..., Watched], tmp_path: Path) -> None:
     page = write_view([steering_folders.write_edit(tmp_path / "edit")])
     shown = watched(scheme="dark").open(page)
