@@ -96,7 +96,10 @@ def verdict(row: Mapping[str, Any]) -> str:
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, NaN where the whole is 0: an edit without an effect has no share."""
+    """part / whole, NaN where the whole is 0: an edit without an effect has no share.
+
+    A whole below 0 is an effect too, unlike in `tracer.measures.contrast.ratio`.
+    """
     return np.asarray(part / np.where(whole == 0, np.nan, whole))
 
 
