@@ -15,6 +15,7 @@ from probes.errors import InputError
 from tracer.batching import BatchSize
 from tracer.clips import measure_clip, write_clip
 from tracer.generators import Generator, load_generator, prompt_seed
+from tracer.measures.linear_flow import LinearFlow
 from tracer.options import SessionOptions
 from tracer.prompts import Prompt, choose_prompts
 
@@ -81,6 +82,13 @@ class Session:
     def guided(self) -> bool:
         """Whether the generation evaluates a null branch."""
         return self.generator.is_guided(self.guidance)
+
+    def linear_flow(self) -> LinearFlow | None:
+        """The flow that the readout's mean and covariance imply; None where it knows no covariance."""
+        mean, covariance = self.readout.sae.mean, self.readout.covariance
+        return (
+            None if covariance is None else LinearFlow(mean.cpu().double().numpy(), covariance.cpu().double().numpy())
+        )
 
     def song(self, structure: "str | Path | None" = None) -> "Song":
         """The time axis of a clip, with the sections that a structure file names.

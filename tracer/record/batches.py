@@ -15,7 +15,6 @@ from hooks import Edit, Event
 from probes.attributes import get_attribute
 from probes.support.files import file_checksum, write_whole
 from tracer.long_work import reporting
-from tracer.measures.linear_flow import LinearFlow
 from tracer.options import TraceOptions
 from tracer.prompts import Prompt
 from tracer.record.buffer import TraceBuffer
@@ -174,9 +173,9 @@ def read_linear_flow(session: Session, options: TraceOptions, reader: StateReade
     """
     readout = session.readout
     rows = [row for row, clip in enumerate(reader.clips) if clip.index < LINEAR_FLOW_PROMPTS and clip.seed == 0]
-    if readout.covariance is None or not rows:
+    flow = session.linear_flow() if rows else None
+    if flow is None:
         return
-    flow = LinearFlow(readout.sae.mean.cpu().double().numpy(), readout.covariance.cpu().double().numpy())
     finished, music = latents[rows].float(), session.music(latents.shape[1])
     for view in options.ordered_views:
         for alpha, sigma in reader.levels:

@@ -172,7 +172,7 @@ def lockin_batch(
     """One row per prompt, edit and window (and for the finished latent, window "end") of a batch."""
     finished, before, times = watched.latents, watched.tracks, watched.times
     read_before = read(session, finished)
-    flow = linear_flow(session.readout) if watched.straight else None
+    flow = session.linear_flow() if watched.straight else None
     rows = []
     for spec in specs:
         note = target_note(spec, session.readout)
@@ -198,13 +198,6 @@ def lockin_batch(
                     row[f"read{kind}"] = float(read_after[spec.attribute][k] - read_before[spec.attribute][k])
             rows += found
     return rows
-
-
-def linear_flow(readout: "Readout") -> LinearFlow | None:
-    """The flow that the readout's mean and covariance imply; None where it knows no covariance."""
-    if readout.covariance is None:
-        return None
-    return LinearFlow(readout.sae.mean.cpu().double().numpy(), readout.covariance.cpu().double().numpy())
 
 
 def window_shares(window: int, windows: int, times: Sequence[float]) -> list[tuple[float, float]]:

@@ -22,7 +22,7 @@ from tracer.options import SessionOptions
 from tracer.session import Session
 from tracer.steering import parse_edit, run_dose, run_lockin
 from tracer.steering.edits import displacement, make_edit
-from tracer.steering.lockin import linear_flow, transported, window_edit, window_shares
+from tracer.steering.lockin import transported, window_edit, window_shares
 from tracer.steering.lockin_tables import shares
 from tracer.steering.weighing import generate_weighed
 
@@ -415,12 +415,13 @@ def test_a_linear_flow_transports_a_push_as_its_covariance_says():
 
 
 def test_the_linear_flow_of_a_readout_is_made_where_there_is_no_float64():
-    readout = tiny_readout(4, 8, covariance=torch.diag(torch.tensor([4.0, 1, 1, 1])))
-    here = linear_flow(readout).transport(0.5, 0.5)
+    readout = tiny_readout(4, 8, spaces=("toy",), covariance=torch.diag(torch.tensor([4.0, 1, 1, 1])))
+    session = Session.open(SessionOptions(generator=SineGenerator(), prompts=["a"], n=1, readout=readout), "cpu")
+    here = session.linear_flow().transport(0.5, 0.5)
     readout.covariance, readout.sae.mean = (
         tensor.as_subclass(OnAppleGPU) for tensor in (readout.covariance, readout.sae.mean)
     )
-    np.testing.assert_array_equal(linear_flow(readout).transport(0.5, 0.5), here)
+    np.testing.assert_array_equal(session.linear_flow().transport(0.5, 0.5), here)
 
 
 def test_tracks_are_summed_up_in_the_units_of_a_listener():
