@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from probes.errors import InputError
 from tracer.commands.consent import Yes, agree
 from tracer.commands.from_options import AsJson, with_flags
 from tracer.options import TraceOptions
@@ -39,6 +40,7 @@ def trace_command(
     An interrupted run goes on where it stopped when the same command is given again.
     """
     if context.invoked_subcommand is not None:
+        refuse_options(context, context.invoked_subcommand)
         return
     from tracer.commands.run_tables import print_run
     from tracer.fetching import of_session
@@ -48,3 +50,13 @@ def trace_command(
     run = run_trace(given, progress_bar=not as_json)
     if run is not None:
         print_run(run, as_json)
+
+
+def refuse_options(context: typer.Context, command: str) -> None:
+    """Raise InputError for options that stand before a command, which would not get them."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            flags = parameter.secondary_opts if context.params[name] is False else parameter.opts
+            raise InputError(f"write options after the command: trace {command} {flags[0]} ...")
