@@ -82,6 +82,7 @@ def prepare() -> None:
     warnings.filterwarnings("ignore")
     warnings.filterwarnings("default", module=r"(tracer|probes|hooks)(\.|$)")
     warnings.formatwarning = lambda message, *_: f"trace: {message}\n"  # type: ignore[assignment]
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # a hub that cannot be reached is one line, not one for each try
     os.environ["MPLBACKEND"] = "agg"  # figures are written, not shown; a notebook's backend need not be installed here
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a code page without some letter is no reason to fail

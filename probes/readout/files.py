@@ -51,8 +51,15 @@ SHIPPED = {"mini": WEIGHTS / "mini-readout", "mini-music": WEIGHTS / "mini-music
 
 
 def locate(source: str | Path) -> str:
-    """The folder of a readout that comes with the package, anything else unchanged."""
+    """The folder of a readout that comes with the package; another path, or a hub id, unchanged.
+
+    Raises:
+        InputError: a bare name that is neither a folder nor a readout that ships.
+    """
     if str(source) not in SHIPPED:
+        if "/" not in str(source) and not Path(source).exists():
+            names = ", ".join(SHIPPED)
+            raise InputError(f"there is no folder {source}, and no readout of this name that ships ({names})")
         return str(source)
     if Path(source).exists():
         raise InputError(

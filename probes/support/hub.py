@@ -42,6 +42,8 @@ def fetch_files(source: str, names: Sequence[str], revision: str | None = None, 
         if missing:
             raise InputError(f"{source} has no {', '.join(missing)}: give a folder that save_pretrained wrote")
         return {name: folder / name for name in names}
+    if "/" not in source:
+        raise InputError(f"there is no folder {source}: give one that exists, or a hub id (owner/name)")
     repo = pinned(source, None)[0] if revision else source  # what is asked for goes before what the id brings
     return {name: from_hub(repo, name, revision, **download) for name in names}
 

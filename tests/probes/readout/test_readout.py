@@ -224,6 +224,8 @@ def test_the_model_card_says_what_goes_in_and_what_was_measured(tmp_path):
 def test_wrong_files_are_told(tmp_path):
     with pytest.raises(InputError, match="neither a path that exists nor a hub id"):
         Readout.from_pretrained(str(tmp_path / "absent" / "deep" / "down"))
+    with pytest.raises(InputError, match=r"no folder minii, and no readout of this name that ships \(mini, mini-music"):
+        Readout.from_pretrained("minii")
     tiny_readout().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     for change, message in (

@@ -79,6 +79,7 @@ def test_sweep(corpus, tmp_path):
         (["explain", "mini", "--of", "1", "--page"], "give --of CLASS_OR_FEATURE"),
         (["explain", "mini", "--of", "pitch=Q"], "is no pitch"),
         (["probes", "--out", "x", "--sae", "absent/deep/down"], "neither a path that exists nor a hub id"),
+        (["probes", "--out", "x", "--sae", "nope"], "there is no folder nope"),
         (["probes", "--out", "x", "--sae", "y", "--classes", "pitch"], "ATTRIBUTE=VALUE"),
         (["probes", "--out", "x", "--sae", "y", "--classes", "pitch=many"], "whole number"),
         (["probes", "--out", "x", "--sae", "y", "--attributes", "tempo"], "tempo"),

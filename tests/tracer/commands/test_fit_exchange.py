@@ -92,6 +92,7 @@ def test_whose_it_is_leaves_the_fingerprint_alone(tmp_path):
     [
         (["export", "ours", "--to", "overcomplete", "--out", "x"], "unknown library 'overcomplete'"),
         (["export", "absent/deep/down", "--to", "saelens", "--out", "x"], "neither a path that exists nor a hub id"),
+        (["export", "mini", "--to", "saelens", "--out", "x"], "there is no folder mini: "),
         (["export", "theirs", "--to", "saelens", "--out", "x"], "has no config.json"),
         (["export", "ours", "--to", "saelens", "--out", "ours/config.json"], "is a file"),
         (["import", "theirs", "--space", "encodec", "--out", "x"], "latents of encodec have 128"),
