@@ -111,19 +111,26 @@ def read_header(path: Path) -> dict[str, object]:
 
 @contextmanager
 def hub_errors(repo: str, doing: str) -> Iterator[None]:
-    """Turn what the hub refuses into one line."""
+    """Turn what the hub refuses, and a hub that cannot be reached, into one line; errors of files here stay theirs."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+    transport: type[Exception] = HfHubHTTPError.__bases__[0]  # of the library that the hub's client sends with
+    unreachable = f"cannot {doing} {repo}: the hub cannot be reached"
     try:
         yield
     except HFValidationError as error:
         raise InputError(f"{repo} is not a hub id: give owner/name") from error
     except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
-        raise InputError(f"cannot {doing} {repo}: the hub cannot be reached") from error
+        raise InputError(unreachable) from error
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
         advice = "log in with `hf auth login`, with a token that may write" if status in (401, 403) else "check the id"
         raise InputError(f"cannot {doing} {repo} ({type(error).__name__}, {status}): {advice}") from error
+    except (transport, OSError) as error:
+        of_a_file = (getattr(error, "errno", None) or 0) > 0 and not isinstance(error, ConnectionError | TimeoutError)
+        if of_a_file:
+            raise
+        raise InputError(unreachable) from error
 
 
 def card(run: Run, repo: str) -> str:

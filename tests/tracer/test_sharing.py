@@ -1,7 +1,9 @@
 """Runs on the hub, with a folder in its place: what is pushed comes back the same, and says what it is."""
 
+import errno
 import inspect
 import shutil
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -160,3 +162,35 @@ def test_what_the_hub_refuses_is_one_line(run: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(InputError, match=told) as error:
         push_run(run, REPO)
     assert "\n" not in str(error.value)
+
+
+def no_route() -> Exception:
+    """What the library that the hub's client sends with raises where there is no network."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    library = import_module(HfHubHTTPError.__bases__[0].__module__.partition(".")[0])
+    error: Exception = getattr(library, "ConnectError", ConnectionError)("no route")
+    return error
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (no_route(), ConnectionResetError(errno.ECONNRESET, "reset"), TimeoutError("timed out")):
+
+        def fail(*_: Any, error: Exception = error, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(FakeApi, "create_repo", fail)
+        monkeypatch.setattr(FakeApi, "snapshot_download", fail)
+        with pytest.raises(InputError, match=f"cannot push to {REPO}: the hub cannot be reached"):
+            push_run(run, REPO)
+        with pytest.raises(InputError, match=f"cannot pull {REPO}: the hub cannot be reached"):
+            pull_run(REPO, tmp_path / "pulled")
+
+
+def test_a_full_disk_is_no_matter_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(FakeApi, "snapshot_download", fail)
+    with pytest.raises(InputError, match="no room left"):
+        pull_run(REPO, tmp_path / "pulled")
