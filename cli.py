@@ -106,6 +106,8 @@ def fail(error: Exception) -> NoReturn:
     shown: Any = getattr(error, "format_message", None)
     if shown is None:
         raise error
+    if not shown():  # the help of a group of commands that was given alone has said it
+        sys.exit(getattr(error, "exit_code", 2))
     # What typer has to say about options and arguments.
     leave(f"trace: {' '.join(shown().split())}", getattr(error, "exit_code", 2))
 

@@ -209,6 +209,30 @@ def test_help_names_every_command(call: Callable[..., Result]) -> None:
     assert {"plot", "steer", "edit", "fit", "models", "compare"} <= set(re.findall(r"[a-z]+", output))
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("trace", ["[mm:ss.xx][chorus]", "alpha=10,", "from=0.3,", 'to=0.7"']),
+        ("steer", ["[mm:ss.xx][chorus]", 'hold=timbre"']),
+        ("edit", ["[mm:ss.xx][chorus]", "`trace models`"]),
+    ],
+)
+def test_examples_in_the_help_are_whole(
+    call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, command: str, told: list[str]
+) -> None:
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 80)
+    _, output, _ = call(*([] if command == "trace" else [command]), "--help")
+    for text in told:
+        assert text in output
+    assert "settle…" not in output
+
+
+def test_a_group_alone_says_its_help_and_nothing_else(call: Callable[..., Result]) -> None:
+    code, output, errors = call("fit")
+    assert (code, errors) == (2, "")
+    assert "encode" in output
+
+
 def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys\nsys.argv = ['trace', '--help']\nimport cli\ntry:\n    cli.main()\nexcept SystemExit:\n    pass\n"

@@ -180,7 +180,7 @@ class SongOptions(SessionOptions):
     structure: str | Path | None = option(
         None,
         "Sections of the song for during= in edits: a .csv or .lab (start, stop, name), or an .lrc with lines "
-        "[mm:ss.xx][[]chorus].",
+        r"\[mm:ss.xx]\[chorus].",
         typed=Path,
         shown="",
     )
@@ -201,7 +201,7 @@ class TraceOptions(SongOptions):
     )
     steer: Sequence[str] = option(
         (),
-        'Edit to apply while it generates, e.g. "pitch=C5,alpha=10,from=0.3,to=0.7": readings move by up to alpha; '
+        'Edit to apply while it generates, e.g. "pitch=C5, alpha=10, from=0.3, to=0.7": readings move by up to alpha; '
         "repeatable.",
         typed=list[str],
         shown="",
@@ -235,17 +235,20 @@ class TraceOptions(SongOptions):
         shown="",
         bare="all",
     )
-    settled_states: int = option(3, "With --stop-when-settled: for how many states readings must have rested.")
+    settled_states: int = option(
+        3, "Goes with --stop-when-settled and says for how many states readings must have rested."
+    )
     settled_within: float = option(
         0.005,
-        "With --stop-when-settled: how far a reading may move at each of them, as a share of the attribute's classes.",
+        "Goes with --stop-when-settled and says how far a reading may move at each of them, as a share of the "
+        "attribute's classes.",
     )
     save_latents: bool = option(False, "Keep each final latent (.safetensors).", flags="--save-latents")
     frames: bool = option(
         True, "Keep class and reading of every frame; agreement and closeness need them.", flags="--frames/--no-frames"
     )
     out: str | Path | None = option(
-        None, "Run folder; the same command continues it.", typed=Path, shown="runs/MODEL-PROMPTS"
+        None, "Run folder; the same command continues it.", typed=Path, shown="in runs, named after model and prompts"
     )
 
     def __post_init__(self) -> None:

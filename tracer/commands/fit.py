@@ -36,9 +36,7 @@ def encode_command(
         Path | None,
         typer.Option(help="A folder of ready latents (.pt, .npy, .safetensors) instead of audio.", show_default=False),
     ] = None,
-    space: Annotated[
-        str, typer.Option(help="Latent space: mini, diffrhythm, stable-audio, encodec, wavtokenizer.")
-    ] = "mini",
+    space: Annotated[str, typer.Option(help="Latent space; `trace models` lists them.")] = "mini",
     weights: Annotated[
         str | None,
         typer.Option(help="The codec's weights: a path or a hub id (id@revision to pin it).", show_default="released"),

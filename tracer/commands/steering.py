@@ -21,7 +21,7 @@ from tracer.steering.tables import held_changes
 if TYPE_CHECKING:
     import pandas as pd
 
-_TEXTS = {form: ",".join(f"{dose:g}" for dose in doses) for form, doses in USUAL_DOSES.items()}
+_TEXTS = {form: ", ".join(f"{dose:g}" for dose in doses) for form, doses in USUAL_DOSES.items()}
 DOSES = "up to {direction} classes along + and -, {class} nats towards a class; control vectors {vector}".format(
     **_TEXTS
 )
@@ -30,7 +30,7 @@ EditOption = Annotated[
     list[str] | None,
     typer.Option(
         "--edit",
-        help='An edit, such as "pitch=C5,from=0.3,to=0.7,hold=loudness+timbre"; repeatable, each on its own.',
+        help='An edit, such as "pitch=C5, from=0.3, to=0.7, hold=timbre"; repeatable, each on its own.',
         show_default="seven in the closed form: up and down for each of pitch, loudness and timbre",
     ),
 ]
@@ -228,9 +228,7 @@ def edit_command(
         float | None, typer.Option("--from", help="Second at which the edit begins.", show_default="the beginning")
     ] = None,
     to: Annotated[float | None, typer.Option(help="Second at which it ends.", show_default="the end")] = None,
-    space: Annotated[
-        str, typer.Option(help="Latent space: mini, diffrhythm, stable-audio, encodec, wavtokenizer.")
-    ] = "mini",
+    space: Annotated[str, typer.Option(help="Latent space; `trace models` lists them.")] = "mini",
     weights: Annotated[
         str | None, typer.Option(help="Path or hub id of the codec's weights.", show_default="the default ones")
     ] = None,
