@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tracer.generators import Generator
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+MOST_STEPS = 10_000
+"""More sampler states than any model is run with: a number beyond is a slip, and its grid alone takes minutes."""
 
 
 def option(
@@ -161,6 +163,8 @@ class SessionOptions(PromptOptions):
         super().__post_init__()
         if self.steps is not None and self.steps < 2:
             raise InputError(f"--steps must be at least 2 (noise and data), got {self.steps}")
+        if self.steps is not None and self.steps > MOST_STEPS:
+            raise InputError(f"--steps must be at most {MOST_STEPS:,}, got {self.steps}")
         if self.seconds is not None and not 0 < self.seconds < math.inf:
             raise InputError(f"--seconds must be a positive length, got {self.seconds:g}")
         if self.guidance is not None and not 0 <= self.guidance < math.inf:

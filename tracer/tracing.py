@@ -119,7 +119,8 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     session = Session.open(options, place, pitch_tracker="tiny")
     if options.baselines and session.readout.baselines is None:
         raise InputError(
-            f"this readout brings no probes for --probes {','.join(options.probes)}: fit it again with this version"
+            f"this readout brings trained probes, but none for --probes {','.join(options.baselines)}: fit it again "
+            "with this version"
         )
     if options.stop_when_settled is not None:
         watched(options.stop_when_settled, session.readout)

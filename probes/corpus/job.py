@@ -95,6 +95,7 @@ def check_labels(options: EncodeOptions) -> None:
     Raises:
         InputError: no annotation comes with the audio, or none of the attributes is measured or known from one.
     """
+    get_attribute("onset", detector=options.onset_detector)
     attributes = [get_attribute(name) for name in options.attributes]
     if options.labels == "annotation":
         if options.root is None and options.audio not in ("rendered", *NAMES):

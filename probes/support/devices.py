@@ -23,6 +23,10 @@ def pick_device(name: str = "auto") -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
+        torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"the device {name[:40]!r} cannot be used: choose auto, cpu, cuda, cuda:1 or mps") from error
+    try:
         torch.zeros(1, device=name).cpu()  # the meta device holds nothing that could come back
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"the device {name[:40]!r} cannot be used: {str(error).splitlines()[0][:160]}") from error

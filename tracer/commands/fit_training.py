@@ -335,6 +335,8 @@ def sweep_command(
         ),
     )
     opened = [Corpus.open(path) for path in corpus]
+    if len({one.path.name for one in opened}) < len(opened):
+        raise InputError("two of --corpus have the same name, after which their results are called: rename one folder")
     tables = {}
     with reporting(not as_json) as report:
         for one in opened:

@@ -38,7 +38,9 @@ def pick_command(
     from tracer.picking.choosing import pick
 
     if caption is not None:
-        if given.prompts != "demo" or given.n is not None:
+        if given.n is not None:
+            raise InputError("--n counts prompts: leave it out beside a caption, which is one")
+        if given.prompts != "demo":
             raise InputError("give either a caption or --prompts, not both")
         given = replace(given, prompts=[caption])
     elif given.prompts == "demo" and given.n is None:

@@ -83,6 +83,8 @@ def steer_command(
     """
     from tracer.fetching import of_session
 
+    if windows != 10 and not when:
+        raise InputError("--windows goes with --when, which slides each edit over them")
     agree(of_session(given, decoded=True), yes)
     shared: dict[str, Any] = {entry.name: getattr(given, entry.name) for entry in fields(given)}
     shared |= {"hold": parse_hold(hold, "--hold") if hold else (), "progress_bar": not as_json}

@@ -63,7 +63,9 @@ def chosen(run: Run, prompts: Sequence[int] | None) -> list[int]:
     found = [clip for clip in clips if clip // run.reader.seeds in set(prompts)]
     missing = sorted(set(prompts) - {clip // run.reader.seeds for clip in found})
     if missing:
-        raise InputError(f"{run.path} has no finished prompt {missing[0]}: --prompts takes numbers such as 0,3,7")
+        there = sorted({clip // run.reader.seeds for clip in clips})
+        some = ",".join(str(number) for number in there[:3])
+        raise InputError(f"{run.path} has no finished prompt {missing[0]}: --prompts takes numbers such as {some}")
     return found
 
 

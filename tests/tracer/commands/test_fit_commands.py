@@ -69,6 +69,11 @@ def test_sweep(corpus, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"points", "table.csv", "figure3.png", "figure3.svg"}
 
 
+def test_two_corpora_of_one_name_are_refused_before_any_training(corpus, tmp_path):
+    with pytest.raises(InputError, match="the same name"):
+        run("sweep", "--corpus", corpus, "--corpus", corpus, "--out", tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

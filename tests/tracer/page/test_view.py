@@ -200,7 +200,7 @@ def test_a_page_is_replaced_whole_and_nothing_else_is(run: Run, tmp_path: Path) 
     [
         ([], {}, "nothing to show"),
         (["missing"], {}, "is not a run folder"),
-        (["run"], {"prompts": [7]}, "has no finished prompt 7"),
+        (["run"], {"prompts": [7]}, "has no finished prompt 7: prompts takes numbers such as 0,1,2"),
         (["run", "run"], {}, "is given twice"),
         (["steer", "run"], {}, "one at a time"),
         (["steer"], {"prompts": [0]}, "leave it out for steering"),
