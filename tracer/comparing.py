@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import combinations, pairwise, permutations
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, groupby, pairwise, permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,12 @@ import numpy as np
 
 from probes.errors import InputError
 from tracer.curves import SHUFFLED, TRAINED
+from tracer.gathering import Contrasts, Endings
 from tracer.measures import paired
 from tracer.measures.progress import THRESHOLD
 from tracer.measures.verdicts import at_index
 from tracer.record.contrasts import read_contrasts
+from tracer.record.shards import PromptTrace
 from tracer.run import Run
 
 if TYPE_CHECKING:
@@ -192,16 +194,55 @@ PAIR_COLUMNS = (
 )  # fmt: skip
 
 
-def songs_of(run: Run) -> dict[tuple[str, str], dict[int, np.ndarray]]:
-    """For each view and attribute of a run, own and other [2, states] of every prompt, mean over its seeds.
+Songs = dict[tuple[str, str], dict[int, np.ndarray]]
+"""For each view and attribute of a run, own and other [2, states] of every prompt, mean over its seeds."""
+
+
+def songs_of(run: Run) -> Songs:
+    """Songs of all finished clips of a run.
 
     Empty where the run's curves are not comparable prompt by prompt: no frames were kept, or there is one prompt.
     """
     measure = run.results.main_measure
     if measure not in ("agreement", "closeness"):
         return {}
-    found: dict[tuple[str, str], dict[int, np.ndarray]] = {}
-    for key, clips in read_contrasts(run.path, TRAINED, measure).items():
+    return _by_prompt(read_contrasts(run.path, TRAINED, measure))
+
+
+def songs_among(run: Run, clips: Sequence[int]) -> Songs:
+    """Songs of some finished clips of a run, of two prompts or more: other is the mean over the prompts of these alone.
+
+    Args:
+        run: A run whose `songs_of` is not empty.
+        clips: Numbers of the clips, in order.
+    """
+    if list(clips) == run.reader.indices.tolist():
+        return songs_of(run)
+    endings = Endings()
+    for clip in clips:
+        endings.add(_trained(run, clip))
+    contrasts, measure = Contrasts(endings), run.results.main_measure
+    found: dict[tuple[str, str], dict[tuple[int, int], np.ndarray]] = {}
+    for prompt, numbers in groupby(clips, lambda clip: clip // run.reader.seeds):
+        mine = [_trained(run, clip) for clip in numbers]
+        for place, one in contrasts.of_prompt(mine):
+            if one.measure == measure:
+                # To the digits of contrast.parquet, so that equal clips of two runs are equal here.
+                pair = np.stack([one.own, one.other]).astype(np.float32).astype(np.float64)
+                found.setdefault((one.curve.view, one.curve.attribute), {})[prompt, mine[place].seed] = pair
+    return _by_prompt(found)
+
+
+def _trained(run: Run, clip: int) -> PromptTrace:
+    """A clip as the trained probes read it, without what the others read."""
+    trace = run.reader.trace(clip, pooled=False)
+    return replace(trace, classes={curve: read for curve, read in trace.classes.items() if curve.probe == TRAINED})
+
+
+def _by_prompt(contrasts: Mapping[tuple[str, str], Mapping[tuple[int, int], np.ndarray]]) -> Songs:
+    """Mean over seeds of what is known; without attributes that fewer than two prompts have."""
+    found: Songs = {}
+    for key, clips in contrasts.items():
         prompts: dict[int, list[np.ndarray]] = {}
         for (prompt, _), pair in clips.items():
             if not np.isnan(pair).any():
@@ -231,9 +272,16 @@ def attribute_pairs(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def run_pairs(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
-    """Rows of `Comparison.pairs` for the runs that read an attribute: paired over the prompts and seeds they share."""
+    """Rows of `Comparison.pairs` for the runs that read an attribute: paired over the prompts and seeds they share.
+
+    Chance is taken over the shared prompts too: over all prompts of each run, it would differ where the songs do not.
+    """
     names = run_names(runs)
     songs, axes = [songs_of(run) for run in runs], [run_axes(run) for run in runs]
+    among = {}
+    for one, two in combinations(range(len(runs)), 2):
+        clips = shared_clips(runs[one], runs[two]) if songs[one] and songs[two] else []
+        among[one, two] = [songs_among(runs[k], clips) if clips else {} for k in (one, two)]
     for view in ("endpoint", "state"):
         keys, found = [], []
         places = [
@@ -243,24 +291,27 @@ def run_pairs(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
             if all((view, attribute) in songs[k] for k in (one, two))
         ]
         for attribute, one, two in places:
-            mine = [songs[k][view, attribute] for k in (one, two)]
-            shared = shared_prompts(runs[one], runs[two], mine)
-            orders = [shared, shared] if shared else [sorted(prompts) for prompts in mine]
+            mine = [own.get((view, attribute), {}) for own in among[one, two]]
+            shared = sorted(mine[0].keys() & mine[1].keys())
+            together = len(shared) > 1
+            if not together:
+                mine = [songs[k][view, attribute] for k in (one, two)]
+            orders = [shared, shared] if together else [sorted(prompts) for prompts in mine]
             both = [_song(prompts, order, runs[k]) for prompts, order, k in zip(mine, orders, (one, two))]
-            keys.append(("runs", view, attribute, names[one], names[two], bool(shared), min(map(len, orders))))
-            found.append((paired.draw(both, paired=bool(shared), pairs=len(places)), (axes[one], axes[two])))
+            keys.append(("runs", view, attribute, names[one], names[two], together, min(map(len, orders))))
+            found.append((paired.draw(both, paired=together, pairs=len(places)), (axes[one], axes[two])))
         yield from pair_rows(keys, found)
 
 
-def shared_prompts(one: Run, two: Run, songs: Sequence[dict[int, np.ndarray]]) -> list[int]:
-    """Prompts that both runs generated from the same captions and seeds; empty where fewer than two."""
+def shared_clips(one: Run, two: Run) -> list[int]:
+    """Numbers of the finished clips that both runs made from the same captions and seeds; none of a single prompt."""
     if any(one.options.get(key, 1) != two.options.get(key, 1) for key in ("seed", "seeds")):
         return []
     captions = [{prompt.index: prompt.caption for prompt in run.prompts} for run in (one, two)]
-    shared = [
-        prompt for prompt in sorted(songs[0].keys() & songs[1].keys()) if captions[0][prompt] == captions[1][prompt]
-    ]
-    return shared if len(shared) > 1 else []
+    prompts = {index for index, caption in captions[0].items() if captions[1].get(index) == caption}
+    both = np.intersect1d(one.reader.indices, two.reader.indices).tolist()
+    shared = [clip for clip in both if clip // one.reader.seeds in prompts]
+    return shared if len({clip // one.reader.seeds for clip in shared}) > 1 else []
 
 
 def run_axes(run: Run) -> tuple[np.ndarray, np.ndarray]:

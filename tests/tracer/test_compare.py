@@ -72,6 +72,24 @@ def test_pairs_of_attributes_are_corrected_over_all_runs(folders: list[Path], co
         assert table["p"].min() == pytest.approx(rows * 2 / 2001)
 
 
+def test_the_clips_that_two_runs_share_are_not_told_apart(tmp_path: Path) -> None:
+    folders = [write(tmp_path / f"of-{n}", n) for n in (8, 20)]
+    table = compare_runs(folders).pairs
+    table = table[table["kind"] == "runs"]
+    assert len(table) == 6
+    assert table["paired"].all()
+    assert (table["n"] == 8).all()
+    assert (table[["difference", "low", "high"]] == 0).all(axis=None)
+    assert (table["p"] == 1).all()
+
+
+def test_runs_of_other_seeds_are_not_paired(tmp_path: Path) -> None:
+    table = compare_runs([write(tmp_path / "one", 4), write(tmp_path / "two", 6, seed=1)]).pairs
+    table = table[table["kind"] == "runs"]
+    assert not table["paired"].any()
+    assert (table["n"] == 4).all()
+
+
 def test_runs_of_the_same_model_are_told_apart(folders: list[Path]) -> None:
     assert set(compare_runs(folders).settled["run"]) == {"first", "second (two)", "second (three)"}
 

@@ -216,7 +216,10 @@ def print_run_pairs(result: Comparison) -> None:
         print(f"{first} than")
         print(f"{second},")
         pairing = "the same prompts and seeds, paired" if together else "unpaired: other prompts or seeds"
-        columns = [Column("attribute"), Column("verdict"), Column("flow time"), Column("log-SNR", spare=1), Column("p")]
+        columns = [
+            Column("attribute"), Column("verdict"), Column("flow time"), Column("log-SNR", spare=1), Column("p"),
+            Column("n"),
+        ]  # fmt: skip
         for row in mine:
             interval = f"{row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})"
             cells = [
@@ -225,10 +228,13 @@ def print_run_pairs(result: Comparison) -> None:
                 "-" if math.isnan(row["low"]) else interval,
                 "-" if math.isnan(row["logsnr"]) else f"{row['logsnr']:+.1f}",
                 "-" if math.isnan(row["p"]) else f"{row['p']:.3f}",
+                str(row["n"]),
             ]
             for column, cell in zip(columns, cells):
                 column.cells.append(cell)
         print_columns(f"{pairing} (difference, 95 % interval, p after Holm)", columns)
+        if any(row["n"] < FEW for row in mine):
+            print(f"fewer than {FEW} prompts: these intervals are rough")
 
 
 def comparison_columns(result: Comparison) -> list[Column]:

@@ -76,6 +76,17 @@ def test_a_comparison_at_80_columns_and_in_a_pipe(comparison, capsys, monkeypatc
         assert any(whole.startswith(line.split("  ")[0]) for whole in piped)
 
 
+def test_a_pair_of_runs_says_over_how_many_prompts(run, comparison, tmp_path, capsys):
+    print_comparison(comparison, as_json=False)
+    lines = printed(capsys)
+    start = next(place for place, line in enumerate(lines) if "the same prompts and seeds, paired" in line)
+    assert lines[start + 1].split()[-1] == "n"
+    assert {line.split()[-1] for line in lines[start + 2 : start + 8]} == {"4"}
+    assert "fewer than 8 prompts: these intervals are rough" in lines[start:]
+    print_comparison(compare_runs([run, write(tmp_path / "many", 8)]), as_json=False)
+    assert "fewer than 8 prompts" not in capsys.readouterr().out
+
+
 def test_columns_go_in_the_order_in_which_they_can_be_spared():
     columns = [Column("a" * 10), Column("b" * 10, spare=1), Column("c" * 10, spare=2)]
     for width, kept in ((100, "abc"), (34, "abc"), (33, "ab"), (21, "a"), (3, "a")):
