@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tracer.curves import TRAINED
-from tracer.measures.progress import THRESHOLD, Accumulator, l1
+from tracer.measures.progress import Accumulator, l1
 from tracer.record.shards import PromptTrace
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -30,17 +30,14 @@ class CurvesSoFar:
                     self._means.setdefault(curve.attribute, Accumulator((len(pooled),))).add(l1(pooled))
 
     def text(self) -> str:
-        """A line for each attribute: its curve over the states, and where it is settled; empty without clips."""
+        """A line for each attribute: its curve over the states; empty without clips."""
         if not self._means:
             return ""
         longest = max(map(len, self._means))
-        lines = [f"endpoint, mean of {self.clips} clips so far (state 0 to {self._last}):"]
-        for name, own in self._means.items():
-            mean = own.mean
-            far = np.flatnonzero(np.abs(1 - mean) > THRESHOLD)
-            settled = int(far[-1]) + 1 if far.size else 0
-            lines.append(f"  {name.ljust(longest)} {spark(mean)} settled from state {settled}")
-        return "\n".join(lines)
+        heading = f"endpoint, l1 progress (Eq. 4, ratio of sums), states 0 to {self._last}, {self.clips} clips so far:"
+        return "\n".join(
+            [heading, *(f"  {name.ljust(longest)} {spark(own.mean)}" for name, own in self._means.items())]
+        )
 
     @property
     def _last(self) -> int:
