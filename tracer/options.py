@@ -205,8 +205,8 @@ class TraceOptions(SongOptions):
     )
     steer: Sequence[str] = option(
         (),
-        'Edit to apply while it generates, e.g. "pitch=C5, alpha=10, from=0.3, to=0.7": readings move by up to alpha; '
-        "repeatable.",
+        'Edit to apply while it generates, e.g. "pitch=C5, alpha=10, from=0.3, to=0.7": readings move by up to alpha '
+        "in the window of flow time, 0.2 to 0.8 where nothing is said; repeatable.",
         typed=list[str],
         shown="",
     )

@@ -51,8 +51,8 @@ def edit_audio(
 
     Args:
         audio: file in any format that libsndfile reads.
-        edits: one edit, or several, all applied together, one after the other; from, to, site, branch and schedule are
-            a sampler's affair and count for nothing here.
+        edits: one edit, or several, all applied together, one after the other, without a window of flow time; site,
+            branch and schedule are a sampler's affair and count for nothing here.
         alphas: one dose, or several, each a version of its own; None for the `usual_doses` of the first edit. Beside
             them stands alpha 0: what the codec alone does.
         space: latent space, by name or loaded; weights and options as in `probes.spaces.load_space`.
@@ -65,11 +65,14 @@ def edit_audio(
             summary.csv, edit.png and edit.json; None is runs/edit-NAME.
 
     Raises:
-        InputError: no such file, unknown space, attribute or target, or seconds outside the recording.
+        InputError: no such file, unknown space, attribute or target, an edit with a window of flow time, or seconds
+            outside the recording.
     """
     specs = [spec.holding(hold) for spec in read_edits(edits)]
     if not specs:
         raise InputError("give at least one edit, such as loudness=2")
+    if any((spec.start, spec.stop) != (EditSpec.start, EditSpec.stop) for spec in specs):
+        raise InputError("a recording has no flow time: leave from= and to= out of the edit (--from, --to: seconds)")
     alphas = read_doses(specs[0].usual_doses if alphas is None else alphas)
     if not alphas or not np.isfinite(alphas).all():
         raise InputError("give at least one finite alpha, such as --alpha 1,2")

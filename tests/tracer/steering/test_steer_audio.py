@@ -120,6 +120,7 @@ def test_several_edits_are_added_in_turn():
         (["loudness=2"], {"space": "raw"}, "unknown latent space"),
         (["loudness=2"], {"readout": None}, "no readout"),
         (["loudness=2"], {"pitch_tracker": "huge"}, "full or tiny"),
+        (["loudness=+,from=0.3"], {}, "a recording has no flow time"),
     ],
 )
 def test_what_cannot_work_is_refused(edits, options, says, tmp_path):
