@@ -73,7 +73,7 @@ def test_the_command_runs_from_another_folder(installed: Path, tmp_path: Path) -
     assert all(Path(file).is_relative_to(installed) for file in where.split())
     assert "--prompts" in run(installed / "bin" / "trace", "--help", cwd=tmp_path, path=installed)
     assert re.fullmatch(
-        r"generation-tracer \d+\.\d+\.\d+\n",
+        r"generation-tracer \d+\.\d+\.\d+(\.dev\d+)?\n",
         run(installed / "bin" / "trace", "--version", cwd=tmp_path, path=installed),
     )
 
