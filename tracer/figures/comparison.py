@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.lines import Line2D
 
 from tracer.curves import TRAINED
-from tracer.figures.palette import CONTROL_COLOUR, VIEW_TITLES, Drawing, figure_style, literal, looks
+from tracer.figures.palette import CONTROL_COLOUR, CONTROL_LABEL, VIEW_TITLES, Drawing, figure_style, literal, looks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +29,7 @@ def draw_comparison(settled: pd.DataFrame) -> Drawing:
     lines = [(attribute, run) for attribute in style for run in runs]
     gap = 0.6  # a wider space between attributes than between the runs of one
     height = {line: -(place + gap * list(style).index(line[0])) for place, line in enumerate(lines)}
-    figure = Drawing(1.2 + 2.9 * len(views), 0.9 + 0.24 * len(lines))
+    figure = Drawing(1.2 + 2.9 * len(views), 1.15 + 0.24 * len(lines))
     panels = figure.subplots(1, len(views), squeeze=False, sharey=True)[0]
     for panel, view in zip(panels, views):
         for row in settled[settled["view"] == view].to_dict("records"):
@@ -49,4 +51,10 @@ def draw_comparison(settled: pd.DataFrame) -> Drawing:
         )
         top.set_xlabel("log-SNR")
     panels[0].set_yticks([height[line] for line in lines], [literal(f"{attribute}  {run}") for attribute, run in lines])
+    hollow: dict[str, Any] = {"color": CONTROL_COLOUR, "markerfacecolor": "white", "markersize": 3.5, "lw": 0.8}
+    handles = [
+        Line2D([], [], color="black", marker="o", markersize=5, lw=1.6, label="settled, 95 % interval"),
+        Line2D([], [], marker="o", label=f"hollow: {CONTROL_LABEL}", **hollow),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import librosa
 import numpy as np
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from probes.attributes.songs import SILENCE
 from probes.support.audio_files import to_mono
@@ -60,7 +60,9 @@ def draw_edit(
         panel.set_ylabel(label)
     if any(np.isfinite(_centroid(track)).any() for track in tracks.values()):  # silence has no centroid
         panels[2, 0].set_yscale("log")
-        panels[2, 0].yaxis.set_major_locator(LogLocator(base=2, numticks=6))
+        low, high = panels[2, 0].get_ylim()
+        octaves = LogLocator(base=2, numticks=6)
+        panels[2, 0].yaxis.set_major_locator(octaves if high > 4 * low else MaxNLocator(4, integer=True))
         panels[2, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
         panels[2, 0].yaxis.set_minor_locator(NullLocator())
     figure.suptitle(f"{literal(title)} (grey: alpha 0, the codec alone)", fontsize=9)

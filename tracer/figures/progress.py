@@ -129,7 +129,7 @@ def _draw_attributes(panel: Axes, table: pd.DataFrame, settled: pd.DataFrame, ax
 
 
 def _set_limits(panels: Sequence[Axes]) -> None:
-    """Set the limits from the lines; a note in each panel says what lies outside."""
+    """Set the limits from the lines; a note below each panel says what lies outside."""
     lines = [np.asarray(line.get_ydata(), dtype=np.float64) for panel in panels for line in panel.get_lines()]
     values = np.concatenate([line[np.isfinite(line)] for line in lines] or [np.zeros(1)])
     low, high = float(values.min()), float(values.max())
@@ -150,10 +150,7 @@ def _set_limits(panels: Sequence[Axes]) -> None:
             for band in panel.collections:
                 band.set_alpha(0.5 * float(band.get_alpha() or 1.0))  # type: ignore[arg-type]
         if note:
-            panel.text(
-                0.985, 0.975, note, transform=panel.transAxes, ha="right", va="top", fontsize=6.2, color="#333333",
-                zorder=9, bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.2},
-            )  # fmt: skip
+            panel.set_xlabel(f"{panel.get_xlabel()}\n{note}")
 
 
 def _outside(panel: Axes, bottom: float, top: float) -> str:
