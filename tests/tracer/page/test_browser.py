@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import page_run
+from support import page_run, planted
 from support.browser import PLAYING, Watched
 
 from tracer.page.viewing import write_view
@@ -23,6 +23,23 @@ def test_nothing_leaves_the_folder(watched: Callable[..., Watched], page: Path) 
     shown.wait_for_selector("#map .main-svg")
     assert one.requests
     assert not one.outside(page.parent)
+
+
+def test_attributes_without_closeness_are_named(
+    watched: Callable[..., Watched], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = planted.add_nulls
+
+    def unordered(made: planted.PromptTrace) -> planted.PromptTrace:
+        made = whole(made)
+        made.values = {curve: values for curve, values in made.values.items() if curve.attribute != "pitch"}
+        return made
+
+    monkeypatch.setattr(planted, "add_nulls", unordered)
+    shown = watched().open(write_view([page_run.write_run(tmp_path / "run", sounds=False).path]))
+    assert "Not shown, classes without an order: pitch." in shown.locator("#legend").inner_text()
+    shown.select_option("#measure", "agreement")
+    assert "without an order" not in shown.locator("#legend").inner_text()
 
 
 def test_curves_follow_the_choices(watched: Callable[..., Watched], page: Path) -> None:
