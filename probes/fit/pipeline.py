@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from probes.attributes import Bins
 
 SAMPLE = 16384  # frames for the geometric median
+CONFIG = "config.json"
 
 Config = TypeVar("Config", bound=SAEConfig)
 
@@ -111,6 +112,11 @@ def fit_sae(
 def is_finished(out: Path, wanted: Mapping[str, Any]) -> bool:
     """Whether `out` holds an autoencoder made with these options. Raises InputError when it holds something else."""
     if not (out / METRICS).exists():
+        if (out / CONFIG).exists():
+            try:
+                load_config(read_json(out / CONFIG))
+            except InputError as error:
+                raise InputError(f"{out} holds the {CONFIG} of something else: choose another --out") from error
         return False
     made = read_metrics(out)["made_with"]
     there = load_config(made["config"]).to_dict() | made["options"]
@@ -188,6 +194,31 @@ def fit_bins(
     }
 
 
+def require_place(out: Path, corpus: Corpus, bins: Mapping[str, Bins], options: ProbeOptions) -> None:
+    """Raise InputError where a readout in `out` would take the place of something else, or of another readout."""
+    if not (out / CONFIG).exists():
+        if (out / "README.md").exists():
+            raise InputError(f"{out} holds files of something else: choose another --out")
+        return
+    there = read_json(out / CONFIG)
+    made = there.get("report", {}).get("training") if there.get("kind") == KIND else None
+    if not isinstance(made, Mapping) or "options" not in made:
+        raise InputError(f"{out} holds the {CONFIG} of something else: choose another --out")
+    scales = {name: own["scale"] for name, own in there["attributes"].items()}
+    probed = {name: own for name, own in bins.items() if own.grid != "window"}
+    require_same(
+        out,
+        "a readout",
+        {"corpus": made["corpus"], "classes": there["classes"], "scale": scales, **made["options"]},
+        {
+            "corpus": corpus.fingerprint,
+            "classes": {name: len(own) for name, own in probed.items()},
+            "scale": {name: own.scale for name, own in probed.items()},
+            **asdict(options),
+        },
+    )
+
+
 @in_float32
 def fit_probes(
     corpus: Corpus,
@@ -207,12 +238,14 @@ def fit_probes(
         figures: Figures of the autoencoder on held-out files, for the model card.
         levels: Log-SNRs at which probes that know the noise are trained too.
 
-    Raises InputError when the autoencoder was trained on another space than the corpus's.
+    Raises InputError when the autoencoder was trained on another space than the corpus's, or `out` holds something
+    else.
     """
     from probes.fit.generic import fit_generic
     from probes.fit.probe_fit import fit_linear_probes
     from probes.fit.tempo import score_tempo
 
+    require_place(Path(out), corpus, bins, options)
     spaces = tuple(corpus.space_info.get("spaces") or (corpus.space,))
     if sae.config.space not in spaces or sae.config.channels != corpus.channels:
         raise InputError(
@@ -317,5 +350,6 @@ def fit_readout(
     """An autoencoder (kept in `out`/sae) and probes on it, of noise too at `levels`: the readout in `out`."""
     out = Path(out)
     corpus.check(*bins)
+    require_place(out, corpus, bins, options)
     sae = fit_sae(corpus, out / "sae", config, training, device, progress)
     return fit_probes(corpus, sae, out, bins, options, read_figures(out / "sae"), progress, levels)

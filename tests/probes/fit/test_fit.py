@@ -107,6 +107,27 @@ def test_a_finished_autoencoder_is_not_trained_again_and_another_is_refused(fitt
         fit_sae(corpus, folder / "sae", ReluConfig(channels=12, hidden=128, lam=0.02), TRAINING)
 
 
+def test_a_readout_never_takes_the_place_of_something_else(fitted, tmp_path, monkeypatch):
+    corpus, folder, readout = fitted
+    bins = fit_bins(corpus, counts=COUNTS)
+    monkeypatch.setattr("probes.fit.probe_fit.fit_linear_probes", None)
+
+    def fit(out, bins=bins, options=PROBES):
+        return fit_probes(corpus, readout.sae, out, bins, options)
+
+    with pytest.raises(InputError, match=r"seed \(0 there, 3 here\)"):
+        fit(folder, options=replace(PROBES, seed=3))
+    with pytest.raises(InputError, match=r"classes.pitch \(12 there, 8 here\)"):
+        fit(folder, bins=fit_bins(corpus, counts={**COUNTS, "pitch": 8}))
+    with pytest.raises(InputError, match="something else"):
+        fit(folder / "sae")
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(InputError, match="something else"):
+        fit(tmp_path)
+    with pytest.raises(InputError, match="something else"):
+        fit_sae(corpus, folder, CONFIG, TRAINING)
+
+
 def test_strong_features_of_a_class_name_that_class(fitted):
     corpus, _, readout = fitted
     strongest = class_features(readout, corpus, "loudness", 4, top=3)
