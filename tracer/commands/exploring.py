@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from probes.support.pairs import key_values
+from tracer.commands.consent import Yes, agree
 from tracer.commands.from_options import help_of
 
 
@@ -23,6 +24,7 @@ def explore_command(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="the first that is free")] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Try edits by ear in a browser: sliders for the attributes, a plain and a steered take side by side.
 
@@ -30,6 +32,7 @@ def explore_command(
     """
     from probes.support.devices import pick_device
     from tracer.exploring.app import build_app, import_gradio
+    from tracer.fetching import of_session
     from tracer.options import SessionOptions
     from tracer.session import Session
 
@@ -38,5 +41,6 @@ def explore_command(
         generator=model, prompts=[prompt], weights=weights, readout=readout, seconds=seconds, steps=steps,
         guidance=guidance, options=key_values(set_), device=device,
     )  # fmt: skip
+    agree(of_session(options, decoded=True), yes)
     app = build_app(Session.open(options, pick_device(device)))
     app.launch(server_name=host, server_port=port, inbrowser=not no_open, share=False, quiet=False)

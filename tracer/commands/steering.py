@@ -249,17 +249,20 @@ def edit_command(
     out: Annotated[
         Path | None, typer.Option(help="Folder for audio, tables and the figure.", show_default="runs/edit-NAME")
     ] = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Edit a recording in its latent space, and draw what that did to pitch, level and centroid.
 
     All edits are applied together. Sample rate, channels and length of the recording come back.
     """
+    from tracer.fetching import of_space
     from tracer.steering.audio_edit import edit_audio
 
     edits = all_edits(edit, attribute, target)
     if not edits:
         raise InputError("say what to change: --attribute loudness --target 2, or --edit loudness=2")
+    agree(of_space(space, weights), yes)
     edited = edit_audio(
         audio,
         edits,

@@ -1,5 +1,7 @@
 """EnCodec at 24 kHz (Defossez et al. 2022), through the encodec package."""
 
+import contextlib
+import sys
 from typing import Any
 
 import torch
@@ -72,7 +74,8 @@ def released_state(weights: str) -> dict[str, Tensor]:
     """Tensors of the file at a path, or of the released one, downloaded when its URL is given."""
     if weights == URL:
         try:
-            return dict(torch.hub.load_state_dict_from_url(URL, map_location="cpu", weights_only=True))
+            with contextlib.redirect_stdout(sys.stderr):  # torch tells of the download where results are printed
+                return dict(torch.hub.load_state_dict_from_url(URL, map_location="cpu", weights_only=True))
         except OSError as error:
             raise InputError(
                 f"cannot download {URL}: go online once, or download it elsewhere and pass its path"

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 from support.diffrhythm import unit
+from typer.testing import CliRunner
 
+from cli import app
 from probes.errors import InputError
 from tracer.commands.consent import agree
 from tracer.fetching import of_session, of_space
@@ -103,3 +105,17 @@ def test_a_codec_is_asked_for_where_it_is_the_released_one() -> None:
     assert of_space("mini", None) == []
     with pytest.raises(InputError, match="unknown latent space"):
         of_space("nowhere", None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["edit", "song.wav", "--space", "stable-audio", "--edit", "loudness=+"],
+        ["explore", "--model", "audioldm"],
+    ],
+)
+def test_edits_and_takes_by_ear_ask_too(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracer.exploring.app.import_gradio", lambda: None)
+    found = CliRunner().invoke(app, words)
+    assert isinstance(found.exception, InputError)
+    assert "this fetches" in str(found.exception)
