@@ -241,7 +241,8 @@ def test_one_voiced_prompt_of_several_has_no_agreement(tmp_path, capsys):
         table = run.progress(measure=measure)
         assert table["mean"].isna().all()
         assert (table["n"] == 0).all()
-        assert run.settled(measure=measure).empty
+        with pytest.raises(InputError, match=f"no settled points .* by '{measure}'"):
+            run.settled(measure=measure)
     assert run.parts(measure="agreement")["mean"].isna().all()
     assert run.results.variance["mean"].isna().all()
     print_run(run, as_json=False)
