@@ -12,7 +12,6 @@ audio. Nothing was chosen on these prompts: `trace fit calibrate` took its figur
 
 import argparse
 import csv
-import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,8 +20,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from probes.errors import InputError
 from probes.fit.probe_metrics import ratio_interval
-from probes.support.files import whole_file
+from probes.support.files import lock_file, whole_file
 
 if TYPE_CHECKING:
     from tracer.prompts import Prompt
@@ -63,8 +63,8 @@ def claimed(path: Path) -> Iterator[bool]:
     """Whether no other process is in such a block with this path; a process that is killed leaves the block too."""
     with open(path, "w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock_file(file, f"another process has {path}")
+        except InputError:
             yield False
         else:
             yield True

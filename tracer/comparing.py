@@ -209,15 +209,16 @@ def songs_of(run: Run) -> Songs:
     return _by_prompt(read_contrasts(run.path, TRAINED, measure))
 
 
-def songs_among(run: Run, clips: Sequence[int]) -> Songs:
+def songs_among(run: Run, clips: Sequence[int], of_all: Songs) -> Songs:
     """Songs of some finished clips of a run, of two prompts or more: other is the mean over the prompts of these alone.
 
     Args:
         run: A run whose `songs_of` is not empty.
         clips: Numbers of the clips, in order.
+        of_all: What `songs_of` gave, which serves where these are all its clips.
     """
     if list(clips) == run.reader.indices.tolist():
-        return songs_of(run)
+        return of_all
     endings = Endings()
     for clip in clips:
         endings.add(_trained(run, clip))
@@ -281,7 +282,7 @@ def run_pairs(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     among = {}
     for one, two in combinations(range(len(runs)), 2):
         clips = shared_clips(runs[one], runs[two]) if songs[one] and songs[two] else []
-        among[one, two] = [songs_among(runs[k], clips) if clips else {} for k in (one, two)]
+        among[one, two] = [songs_among(runs[k], clips, songs[k]) if clips else {} for k in (one, two)]
     for view in ("endpoint", "state"):
         keys, found = [], []
         places = [

@@ -372,8 +372,6 @@ class PickOptions(SessionOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.n is not None and not isinstance(self.prompts, str):  # 32 is nothing that was asked for of a list
-            object.__setattr__(self, "n", max(1, min(self.n, len(self.prompts))))
         check_pitch_tracker(self.pitch_tracker)
         if self.seeds < 2:
             raise InputError(f"--seeds must be at least 2, so that there is a choice, got {self.seeds}")

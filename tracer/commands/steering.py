@@ -26,6 +26,8 @@ DOSES = "up to {direction} classes along + and -, {class} nats towards a class; 
     **_TEXTS
 )
 
+WINDOWS = 10
+
 EditOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -63,7 +65,7 @@ def steer_command(
     when: Annotated[
         bool, typer.Option("--when", help="Slide each edit over flow time instead: the lock-in curve.")
     ] = False,
-    windows: Annotated[int, typer.Option(help="Number of windows of flow time for --when.")] = 10,
+    windows: Annotated[int, typer.Option(help="Number of windows of flow time for --when.")] = WINDOWS,
     random: Annotated[
         str, typer.Option(help="Doses with a random push beside them: all, or strongest, to save work.")
     ] = "all",
@@ -83,7 +85,7 @@ def steer_command(
     """
     from tracer.fetching import of_session
 
-    if windows != 10 and not when:
+    if windows != WINDOWS and not when:
         raise InputError("--windows goes with --when, which slides each edit over them")
     agree(of_session(given, decoded=True), yes)
     shared: dict[str, Any] = {entry.name: getattr(given, entry.name) for entry in fields(given)}

@@ -206,10 +206,15 @@ def window_shares(window: int, windows: int, times: Sequence[float]) -> list[tup
     The sum over steps is that of a straight flow: a push d of the estimate at t moves the next state by
     (t' - t) / (1 - t) d.
     """
-    start, stop = window / windows, (window + 1) / windows
-    steps = [(after, (after - t) / (1 - t)) for t, after in pairwise(times) if in_window(t, start, stop)]
+    steps = window_steps(window, windows, times)
     total = sum(push for _, push in steps)
     return [(after, push / total) for after, push in steps] if total else []
+
+
+def window_steps(window: int, windows: int, times: Sequence[float]) -> list[tuple[float, float]]:
+    """(flow time that a step arrives at, by how much it moves the state) for each step in the window."""
+    start, stop = window / windows, (window + 1) / windows
+    return [(after, (after - t) / (1 - t)) for t, after in pairwise(times) if in_window(t, start, stop)]
 
 
 def transported(flow: LinearFlow, moved: Tensor, window: int, windows: int, times: Sequence[float]) -> Tensor:
@@ -254,7 +259,7 @@ def watch(session: Session, prompts: Sequence[Prompt], folder: Path) -> Watched:
 def window_edit(spec: EditSpec, displace: Any, window: int, windows: int, times: Sequence[float]) -> Edit:
     """The edit in one of the windows, scaled so that its steps move the state by one displacement altogether."""
     start, stop = window / windows, (window + 1) / windows
-    total = sum((after - t) / (1 - t) for t, after in pairwise(times) if in_window(t, start, stop))
+    total = sum(push for _, push in window_steps(window, windows, times))
     if total == 0:
         raise InputError(f"no state lies in flow time {start:g} to {stop:g}: take fewer --windows or more --steps")
     return make_edit(
