@@ -5,6 +5,8 @@ They answer whether the autoencoder matters for what a curve shows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from probes.readout.linear import LinearProbes
@@ -40,12 +42,17 @@ class Baselines(nn.Module):
         """Make what reading goes through from the weights."""
         self._reader = LinearReader(self._autoencoders[1], self.untrained.weight)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Baselines:
+        """As torch does, with the untrained autoencoder, which is no submodule."""
+        self._autoencoders[1]._apply(fn, recurse)
+        super()._apply(fn, recurse)
+        return self
+
     def logits(self, kind: str, chunk: Tensor) -> Tensor:
         """Stacked logits of latents [N, C] by the probes "raw" or "untrained"."""
         if kind == "raw":
             logits: Tensor = self.raw(self._autoencoders[0].standardise(chunk))
             return logits
-        self._autoencoders[1].to(chunk)  # the reader asks it for thresholds, and what is in a tuple does not move along
         return self._reader(chunk).values + self.untrained.bias
 
     def clip_logits(self, kind: str, latents: Tensor, valid: Tensor) -> Tensor:
@@ -54,7 +61,7 @@ class Baselines(nn.Module):
         if kind == "raw":
             logits: Tensor = self.raw(clip_peaks(sae.standardise, latents, valid))
         else:
-            logits = self.untrained(clip_peaks(random.to(latents).encode, latents, valid))
+            logits = self.untrained(clip_peaks(random.encode, latents, valid))
         return logits
 
 
