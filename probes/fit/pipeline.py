@@ -194,8 +194,13 @@ def fit_bins(
     }
 
 
-def require_place(out: Path, corpus: Corpus, bins: Mapping[str, Bins], options: ProbeOptions) -> None:
-    """Raise InputError where a readout in `out` would take the place of something else, or of another readout."""
+def require_place(
+    out: Path, corpus: Corpus, bins: Mapping[str, Bins], options: ProbeOptions, levels: Sequence[float]
+) -> None:
+    """Raise InputError where a readout in `out` would take the place of something else, or of another readout.
+
+    Probes of noise may come to a readout that has none.
+    """
     if not (out / CONFIG).exists():
         if (out / "README.md").exists():
             raise InputError(f"{out} holds files of something else: choose another --out")
@@ -206,17 +211,16 @@ def require_place(out: Path, corpus: Corpus, bins: Mapping[str, Bins], options: 
         raise InputError(f"{out} holds the {CONFIG} of something else: choose another --out")
     scales = {name: own["scale"] for name, own in there["attributes"].items()}
     probed = {name: own for name, own in bins.items() if own.grid != "window"}
-    require_same(
-        out,
-        "a readout",
-        {"corpus": made["corpus"], "classes": there["classes"], "scale": scales, **made["options"]},
-        {
-            "corpus": corpus.fingerprint,
-            "classes": {name: len(own) for name, own in probed.items()},
-            "scale": {name: own.scale for name, own in probed.items()},
-            **asdict(options),
-        },
-    )
+    old = {"corpus": made["corpus"], "classes": there["classes"], "scale": scales, **made["options"]}
+    new = {
+        "corpus": corpus.fingerprint,
+        "classes": {name: len(own) for name, own in probed.items()},
+        "scale": {name: own.scale for name, own in probed.items()},
+        **asdict(options),
+    }
+    if "noise" in there["report"]:
+        old["--noise-levels"], new["--noise-levels"] = there["report"]["noise"]["levels"], sorted(levels)
+    require_same(out, "a readout", old, new)
 
 
 @in_float32
@@ -245,7 +249,7 @@ def fit_probes(
     from probes.fit.probe_fit import fit_linear_probes
     from probes.fit.tempo import score_tempo
 
-    require_place(Path(out), corpus, bins, options)
+    require_place(Path(out), corpus, bins, options, levels)
     spaces = tuple(corpus.space_info.get("spaces") or (corpus.space,))
     if sae.config.space not in spaces or sae.config.channels != corpus.channels:
         raise InputError(
@@ -350,6 +354,6 @@ def fit_readout(
     """An autoencoder (kept in `out`/sae) and probes on it, of noise too at `levels`: the readout in `out`."""
     out = Path(out)
     corpus.check(*bins)
-    require_place(out, corpus, bins, options)
+    require_place(out, corpus, bins, options, levels)
     sae = fit_sae(corpus, out / "sae", config, training, device, progress)
     return fit_probes(corpus, sae, out, bins, options, read_figures(out / "sae"), progress, levels)

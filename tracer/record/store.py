@@ -25,6 +25,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -328,7 +329,15 @@ def _require_same(folder: Path, header: dict[str, Any]) -> None:
     if there["prompts"] != header["prompts"]:
         told = "n" if there["prompts"]["n"] != header["prompts"]["n"] else "hash"
         old["the prompts"], new["the prompts"] = there["prompts"][told], header["prompts"][told]
-    require_same(folder, "a run", old, new)
+    require_same(folder, "a run", _as_typed(old), _as_typed(new))
+
+
+def _as_typed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by the names that the command line has for them (`--listen-state`)."""
+    from tracer.options import TraceOptions
+
+    typed = {field.name for field in fields(TraceOptions)} - {"generator", "options"}
+    return {f"--{name.replace('_', '-')}" if name in typed else name: value for name, value in options.items()}
 
 
 def _write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:

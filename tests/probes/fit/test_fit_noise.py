@@ -16,7 +16,7 @@ from probes.corpus.noising import REACH, noised, spread_levels, straight_shares
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
 from probes.fit.noise import fit_noise
-from probes.fit.pipeline import fit_bins, fit_readout
+from probes.fit.pipeline import fit_bins, fit_probes, fit_readout
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import TrainingOptions
 from probes.sae import ReluConfig
@@ -100,6 +100,18 @@ def test_a_second_fit_is_the_same_and_the_clean_probes_are_those_of_a_fit_withou
     assert sorted(path.name for path in folder.glob("*.safetensors")) == [
         "covariance.safetensors", "generic.safetensors", "model.safetensors", "noise.safetensors",
     ]  # fmt: skip
+
+
+def test_probes_of_noise_are_not_dropped_in_silence(fitted):
+    corpus, folder, options = fitted
+    before = (folder / "config.json").read_bytes()
+    bins, readout = fit_bins(corpus, counts={"loudness": 2}), Readout.from_pretrained(folder)
+    for levels, here in (((), r"\[\]"), ((-4.0, 0.0), r"\[-4.0, 0.0\]")):
+        with pytest.raises(
+            InputError, match=rf"noise_levels \(\[-4.0, 0.0, 4.0\] there, {here} here\): choose another out"
+        ):
+            fit_probes(corpus, readout.sae, folder, bins, options, levels=levels)
+    assert (folder / "config.json").read_bytes() == before
 
 
 def test_the_card_has_accuracy_by_log_snr(fitted):

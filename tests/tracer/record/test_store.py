@@ -213,6 +213,9 @@ def test_other_options_are_refused_by_name(tmp_path):
         RunStore.open(folder, {**planted.OPTIONS, "cfg": 4.0}, planted.prompts(2))
     with pytest.raises(InputError, match=r"the prompts \(2 there, 3 here\)"):
         open_run(folder, 3)
+    with pytest.raises(InputError) as told:
+        RunStore.open(folder, {**planted.OPTIONS, "listen": 11, "listen_state": False}, planted.prompts(2))
+    assert "--listen (not set there, 11 here), --listen-state (not set there, False here)" in told.value.on_command_line
     with pytest.raises(InputError, match="frames"):
         open_run(folder, 2, frames=False)
     open_run(folder, 2, about={"device": "another"})
