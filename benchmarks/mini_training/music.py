@@ -2,13 +2,13 @@
 
     python -m benchmarks.rhythm.pieces --work FOLDER --pieces 18000
     cp -r FOLDER LARGER
-    python -m benchmarks.rhythm.pieces --work LARGER --pieces 18000 --training 32000
+    python -m benchmarks.rhythm.pieces --work LARGER --pieces 18000 --training 48000
     python -m benchmarks.mini_training.music --work FOLDER --larger LARGER
 
 Probes on the autoencoder of the shipped readout, with labels from the notes, of clean latents and of noisy ones, joined
-with those of pitch, loudness and timbre. The lead family is learned from the larger set of training pieces, and its
-probes of noise from the smaller one. Both sets have the same validation and test pieces. The probes are kept in
-FOLDER/readout and LARGER/readout; a step that is done is not done again.
+with those of pitch, loudness and timbre. The lead family is learned from the larger set of training pieces; what is
+told of noise, all of it from the smaller one. Both sets have the same validation and test pieces. The probes are kept
+in FOLDER/readout and LARGER/readout, and with those of noise in FOLDER/music; a step that is done is not done again.
 """
 
 import argparse
@@ -33,21 +33,27 @@ PROBES = ProbeOptions(epochs=2, precision="bf16")
 NOISE = ProbeOptions(epochs=1, learning_rate=5e-3)
 
 
-def fit(folder: Path, attributes: Sequence[str], noisy: Corpus, report: Progress) -> Readout:
-    """The readout of some attributes in a folder of pieces, its probes of noise trained on the pieces of `noisy`."""
-    corpus, place, mini = Corpus.open(folder / "corpus"), folder / "readout", Readout.from_pretrained("mini")
+def fit(folder: Path, attributes: Sequence[str], report: Progress) -> Readout:
+    """The readout of some attributes in a folder of pieces."""
+    corpus, place = Corpus.open(folder / "corpus"), folder / "readout"
     if (place / "config.json").exists():
-        readout = Readout.from_pretrained(place)
-    else:
-        bins = fit_bins(corpus, tuple(attributes))
-        readout = fit_probes(corpus, mini.sae, place, bins, PROBES, progress=report)
-    if readout.noise is None:
-        readout.covariance = mini.covariance  # noise is known by one covariance in the joined readout
-        add_noise(noisy, readout, spread_levels(LEVELS), NOISE, report)
-        files = {split: len(noisy.files(split)) for split in ("train", "val", "test")}
-        training = {"files": files, "first_seed": FIRST_SEEDS["train"], "options": asdict(NOISE)}
-        readout.report["noise"]["training"] = training
-        readout.save_pretrained(place)
+        return Readout.from_pretrained(place)
+    sae = Readout.from_pretrained("mini").sae
+    return fit_probes(corpus, sae, place, fit_bins(corpus, tuple(attributes)), PROBES, progress=report)
+
+
+def fit_noise(folder: Path, parts: Sequence[Readout], report: Progress) -> Readout:
+    """The readout of the attributes of several, with probes of noise trained on the pieces of a folder."""
+    place = folder / "music"
+    if (place / "config.json").exists():
+        return Readout.from_pretrained(place)
+    corpus, readout = Corpus.open(folder / "corpus"), join_readouts(parts)
+    readout.covariance = Readout.from_pretrained("mini").covariance  # a joined readout knows noise by one covariance
+    add_noise(corpus, readout, spread_levels(LEVELS), NOISE, report)
+    files = {split: len(corpus.files(split)) for split in ("train", "val", "test")}
+    training = {"files": files, "first_seed": FIRST_SEEDS["train"], "options": asdict(NOISE)}
+    readout.report["noise"]["training"] = training
+    readout.save_pretrained(place)
     return readout
 
 
@@ -57,10 +63,10 @@ def main() -> None:
     parser.add_argument("--larger", type=Path, required=True, help="folder of the larger set, likewise")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="folder of the joined readout")
     options = parser.parse_args()
-    corpus = Corpus.open(options.work / "corpus")
     with reporting() as report:
-        parts = fit(options.work, ATTRIBUTES, corpus, report), fit(options.larger, OF_LARGER, corpus, report)
-    join_readouts([Readout.from_pretrained("mini"), *parts]).save_pretrained(options.out)
+        parts = fit(options.work, ATTRIBUTES, report), fit(options.larger, OF_LARGER, report)
+        music = fit_noise(options.work, parts, report)
+    join_readouts([Readout.from_pretrained("mini"), music]).save_pretrained(options.out)
 
 
 if __name__ == "__main__":

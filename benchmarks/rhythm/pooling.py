@@ -21,27 +21,34 @@ from probes.corpus import Corpus
 from probes.corpus.labels import class_labels
 from probes.fit.clip_probes import clip_table, fit_softmax
 from probes.readout import Readout
-from probes.readout.pooling import peaks
+from probes.readout.pooling import STRETCH, peaks
 
 ATTRIBUTES = ("family", "key", "drums", "voice")
 STRETCHES = (16, 32, 64, 128)
 """Frames over which the largest value is taken, before the mean."""
-WAYS = ("mean", "root mean square", *(f"peaks of {frames} frames" for frames in STRETCHES), "peaks of the clip")
+POOLED = ("mean", "root mean square", *(f"peaks of {frames} frames" for frames in STRETCHES), "peaks of the clip")
+WAYS = (*((one,) for one in POOLED), (f"peaks of {STRETCH} frames", "peaks of the clip"))
+"""What a probe sees: one thing, or two of them with weights of their own."""
 
 
 @torch.no_grad()
 def pooled(readout: Readout, latents: Tensor) -> Tensor:
-    """Features of frames [F, C], pooled in each of `WAYS`: [ways, H]."""
+    """Features of frames [F, C], pooled in each way of `POOLED`: [ways, H]."""
     features = readout.sae.encode(latents)
     found = [features.mean(0), features.square().mean(0).sqrt()]
-    found += [peaks(torch.clone, features, frames) for frames in STRETCHES]
+    found += [peaks(torch.clone, features, frames)[0] for frames in STRETCHES]
     return torch.stack([*found, features.amax(0)])
+
+
+def seen(pooled: Tensor, way: tuple[str, ...]) -> Tensor:
+    """What a probe sees of pieces [ways, pieces, H]: [pieces, inputs]."""
+    return torch.cat([pooled[POOLED.index(one)] for one in way], 1)
 
 
 def of_split(readout: Readout, corpus: Corpus, split: str) -> tuple[Tensor, Tensor, np.ndarray]:
     """Of each piece the pooled features [ways, pieces, H], the classes [pieces, attributes] and the texture."""
     files = corpus.files(split)
-    found = torch.empty(len(WAYS), len(files), readout.sae.config.hidden)
+    found = torch.empty(len(POOLED), len(files), readout.sae.config.hidden)
     for number, file in enumerate(files):
         found[:, number] = pooled(readout, torch.from_numpy(np.array(corpus.latents(file), dtype=np.float32)))
     labels = class_labels(corpus, split, {name: readout.bins[name] for name in ATTRIBUTES})
@@ -61,16 +68,17 @@ def main() -> None:
     print("|---" * (5 + len(TEXTURES)) + "|")
     for column, name in enumerate(ATTRIBUTES):
         of_mean = None
-        for way, title in enumerate(WAYS):
-            pair = (train[way][learned], classes[learned, column]), (val[way], checked[:, column])
-            probe = fit_softmax(*pair, len(readout.bins[name]))
-            found = (train[way][judged] @ probe.weight.t() + probe.bias).argmax(1)
+        for way in WAYS:
+            own = seen(train, way)
+            pair = (own[learned], classes[learned, column]), (seen(val, way), checked[:, column])
+            weight, bias = fit_softmax(*pair, len(readout.bins[name]))
+            found = (own[judged] @ weight.t() + bias).argmax(1)
             right = (found == classes[judged, column]).numpy().astype(float)
             of_mean = right if of_mean is None else of_mean
             more = right - of_mean
             spans = [f"{low:.3f} to {high:.3f}" for low, high in (mean_interval(right), mean_interval(more))]
             apart = [f"{right[textures[judged] == texture].mean():.3f}" for texture in TEXTURES]
-            row = (name, title, f"{right.mean():.3f}", spans[0], f"{more.mean():+.3f} ({spans[1]})", *apart)
+            row = (name, " and ".join(way), f"{right.mean():.3f}", spans[0], f"{more.mean():+.3f} ({spans[1]})", *apart)
             print(f"| {' | '.join(row)} |")
 
 

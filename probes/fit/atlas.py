@@ -120,7 +120,10 @@ class _Gathered:
         self.file = torch.full((MOMENTS, hidden), -1, dtype=torch.int64, device=like.device)
         self.peak = torch.zeros(MOMENTS, hidden, dtype=torch.int64, device=like.device)
         kinds = {name: len(readout.bins[name]) for name in self.attributes}
-        self.sums = {name: torch.zeros(count, hidden, device=like.device) for name, count in kinds.items()}
+        self.weights = {
+            name: torch.stack([readout.class_weights(name, k) for k in range(count)]) for name, count in kinds.items()
+        }
+        self.sums = {name: torch.zeros_like(weights) for name, weights in self.weights.items()}
         self.counts = {name: torch.zeros(count, dtype=torch.int64, device=like.device) for name, count in kinds.items()}
 
     def add(self, number: int, file: CorpusFile) -> None:
@@ -138,7 +141,7 @@ class _Gathered:
             self.count(features)
             for name, own in classes.items():
                 if name not in self.readout.clips:
-                    self.sum_classes(name, features, own[start : start + step])
+                    self.sum_classes(name, features[:, None], own[start : start + step])
             self.keep_moments(number, start, features)
         of_clips = {name: clip_labels(own, [len(own)]) for name, own in classes.items() if name in self.readout.clips}
         if any((own >= 0).any() for own in of_clips.values()):
@@ -154,8 +157,8 @@ class _Gathered:
         self.histogram += torch.bincount(columns * (len(EDGES) - 1) + bins, minlength=len(self.histogram))
 
     def sum_classes(self, name: str, features: Tensor, classes: np.ndarray) -> None:
-        """Add what the probe sees of n frames or clips, [n, H], to the sums of their classes [n], -1 where there is
-        none.
+        """Add what the probe sees of n frames or clips, [n, parts, H], to the sums of their classes [n], -1 where there
+        is none.
         """
         labelled = torch.from_numpy(np.flatnonzero(classes >= 0)).to(features.device)
         if len(labelled):
@@ -194,8 +197,7 @@ class _Gathered:
 
     def strongest_of(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Features that contribute most to each class of an attribute, and their contributions, [K, 8] both."""
-        weights = torch.stack([self.readout.class_vector(name, k) for k in range(len(self.counts[name]))])
-        best, mean = strongest_features(weights, self.sums[name], self.counts[name][:, None], STRONGEST)
+        best, mean = strongest_features(self.weights[name], self.sums[name], self.counts[name][:, None], STRONGEST)
         return best.cpu().numpy(), mean.cpu().numpy()
 
     def labels_at(self, files: list[CorpusFile], file: np.ndarray, peak: np.ndarray) -> dict[str, np.ndarray]:

@@ -28,7 +28,7 @@ ITERATIONS = 60
 
 
 class ClipProbe(NamedTuple):
-    """Weights [K, inputs] and biases [K] of one attribute."""
+    """Weights [K, parts, inputs] and biases [K] of one attribute."""
 
     weight: Tensor
     bias: Tensor
@@ -38,7 +38,7 @@ class ClipData(NamedTuple):
     """The files of one split."""
 
     inputs: Tensor
-    """[files, inputs] what probes see of each."""
+    """[files, parts, inputs] what probes see of each."""
     labels: Mapping[str, Labels]
     """For each table of labels, [files, attributes], -1 where a file has none."""
 
@@ -50,18 +50,19 @@ class ClipData(NamedTuple):
 
 
 Pool = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
-"""From what is seen of frames, a function [n, C] -> [n, D], and latents [F, C] of a clip: what is taken of it [D]."""
+"""From what is seen of frames, a function [n, C] -> [n, D], and latents [F, C] of a clip: what is taken of it
+[parts, D]."""
 
 
 def mean(see: Callable[[Tensor], Tensor], latents: Tensor) -> Tensor:
-    """Mean [D] of the inputs `see(frames)` [n, D] of latents [F, C]."""
+    """Mean [1, D] of the inputs `see(frames)` [n, D] of latents [F, C]."""
     total: Tensor = sum(see(part).sum(0) for part in stretches(latents))  # type: ignore[assignment]
-    return total / len(latents)
+    return total[None] / len(latents)
 
 
 @torch.no_grad()
 def clip_inputs(inputs: Inputs, arrays: Sequence[np.ndarray], device: torch.device, pool: Pool = peaks) -> Tensor:
-    """What is taken together of the inputs of each file's frames, [files, inputs].
+    """What is taken together of the inputs of each file's frames, [files, parts, inputs].
 
     Args:
         inputs: What probes see of frames.
@@ -69,9 +70,11 @@ def clip_inputs(inputs: Inputs, arrays: Sequence[np.ndarray], device: torch.devi
         device: Where to compute.
         pool: How the frames are taken together.
     """
-    found = torch.empty(len(arrays), inputs.width, device=device)
+    found = torch.empty(0, 1, inputs.width, device=device)
     for row, array in enumerate(arrays):
-        found[row] = pool(inputs.features, torch.from_numpy(np.array(array, np.float32)).to(device))
+        own = pool(inputs.features, torch.from_numpy(np.array(array, np.float32)).to(device))
+        found = found if row else own.new_empty(len(arrays), *own.shape)
+        found[row] = own
     return found
 
 
@@ -100,13 +103,15 @@ def fit_blocks(
         on_probe: Called after each probe.
     """
     found = {}
-    body = train.inputs.shape[1] - levels
+    body = train.inputs.shape[-1] - levels
     for block in blocks:
         seen = slice(None) if block.level else slice(body)
         for column, (name, count) in enumerate(classes.items()):
             learned, checked = (data.labelled(block.table, column) for data in (train, val))
-            learned, checked = ((x[:, seen], y) for x, y in (learned, checked))
-            found[block.name, name] = fit_softmax(learned, checked, count)
+            parts = learned[0].shape[1]
+            learned, checked = ((x[..., seen].flatten(1), y) for x, y in (learned, checked))
+            weight, bias = fit_softmax(learned, checked, count)
+            found[block.name, name] = ClipProbe(weight.unflatten(1, (parts, -1)), bias)
             on_probe()
     return found
 
@@ -119,13 +124,14 @@ def predict_clips(
     """Predictions of true labels by the probe of each block and attribute."""
     found = {}
     for (block, name), probe in probes.items():
-        logits = test.inputs[:, : probe.weight.shape[1]] @ probe.weight.t() + probe.bias
+        seen = test.inputs[..., : probe.weight.shape[-1]]
+        logits = seen.flatten(1) @ probe.weight.flatten(1).t() + probe.bias
         shares = logits.cpu().double().softmax(-1).numpy()
         found[block, name] = of_clips(test.labels["labels"][:, attributes.index(name)].astype(np.int64), shares)
     return found
 
 
-def fit_softmax(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], count: int) -> ClipProbe:
+def fit_softmax(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], count: int) -> tuple[Tensor, Tensor]:
     """Minimise mean cross-entropy + penalty / 2 ||W||^2 on standardised inputs of both splits, with the penalty whose
     solution on `train` suits `val`.
 
@@ -135,7 +141,7 @@ def fit_softmax(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], count:
         count: Number of classes; one that does not occur is hardly ever read.
 
     Returns:
-        Weights and biases on the inputs as they are.
+        Weights [K, D] and biases [K] on the inputs as they are.
     """
     x, y = train
     mean, std = x.mean(0), x.std(0, correction=0)
@@ -154,7 +160,7 @@ def fit_softmax(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], count:
         learned, y = torch.cat([learned, checked]), torch.cat([y, val[1]])
     solution = _minimise(learned, y, penalty, solution)
     weight = solution[:, :-1] * scale
-    return ClipProbe(weight, solution[:, -1] - weight @ mean)
+    return weight, solution[:, -1] - weight @ mean
 
 
 def _minimise(x: Tensor, y: Tensor, penalty: float, start: Tensor) -> Tensor:
@@ -164,7 +170,8 @@ def _minimise(x: Tensor, y: Tensor, penalty: float, start: Tensor) -> Tensor:
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        logits = torch.nn.functional.linear(x, solution[:, :-1], solution[:, -1])
+        # Contiguous: the gradient of a view is taken by a product that is ten times slower for two classes.
+        logits = torch.nn.functional.linear(x, solution[:, :-1].contiguous(), solution[:, -1])
         # A trace of a penalty on biases too, so that a class that does not occur has a finite one.
         ridge = solution[:, :-1].square().sum() * penalty + solution[:, -1].square().sum() * 1e-4
         loss = torch.nn.functional.cross_entropy(logits, y) + ridge / 2

@@ -1,11 +1,12 @@
 """Which features speak for a class, and which classes a feature speaks for: c_{j->k} = W_kj f_j (arXiv 2510.23802).
 
 f_j are what the probe sees of feature j: its activations in frames, and for an attribute with one value for a clip
-its peaks (`probes.readout.pooling`), one for each clip.
+its peaks (`probes.readout.pooling`), of which each clip has two parts, whose contributions are added.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -55,11 +56,11 @@ def class_features(readout: Readout, corpus: Corpus, attribute: str, k: int, top
 
     Raises InputError when none has that label.
     """
-    weights = readout.class_vector(attribute, k)
-    total, active, count = torch.zeros_like(weights), torch.zeros_like(weights), 0
+    weights = readout.class_weights(attribute, k)
+    total, active, count = torch.zeros_like(weights), torch.zeros_like(weights[0]), 0
     for f in _seen_of_class(readout, corpus, attribute, k):
         total += f.sum(0)
-        active += (f > 0).sum(0)
+        active += (f[:, 0] > 0).sum(0)
         count += len(f)
     label = readout.bins[attribute].label(k)
     if not count:
@@ -76,12 +77,12 @@ def strongest_features(weights: Tensor, total: Tensor, count: int | Tensor, top:
     """The features that contribute most to classes, and their mean contributions, strongest first, [..., top] both.
 
     Args:
-        weights: Centred weights of each class, [..., H].
-        total: Sums of what the probe sees where the class is the label, [..., H].
+        weights: Centred weights of each class, [..., parts, H].
+        total: Sums of what the probe sees where the class is the label, [..., parts, H].
         count: Number of frames, or clips, that were summed, [..., 1]; contributions to a class without one are NaN.
         top: Number of features.
     """
-    mean = weights * total / count
+    mean = (weights * total).sum(-2) / count
     best = mean.nan_to_num(-torch.inf).topk(min(top, mean.shape[-1]))
     return best.indices, best.values.masked_fill(torch.as_tensor(count, device=mean.device) == 0, torch.nan)
 
@@ -94,43 +95,44 @@ def feature_classes(readout: Readout, corpus: Corpus, feature: int, top: int = 1
     hidden = readout.sae.config.hidden
     if not 0 <= feature < hidden:
         raise InputError(f"this autoencoder has features 0 to {hidden - 1}, not {feature}")
-    frames, clips = np.zeros(3), np.zeros(3)  # sum of its activations, number of those above 0, number of all
+    frames, clips = np.zeros(3), np.zeros(4)  # sums of what probes see of it, number where it is active, of all
     for file in corpus.files("test"):
         for f in _features(readout, corpus, file, np.arange(file.frames)):
-            frames += _counted(f[:, feature])
+            frames += _counted(f[..., feature])
         if readout.clips and file.frames:
-            clips += _counted(clip_features(readout, corpus, file)[None, feature])
+            clips += _counted(clip_features(readout, corpus, file)[None, :, feature])
     found = []
     for attribute in readout.attributes:
-        total, active, count = (clips if attribute in readout.clips else frames).tolist()
+        *total, active, count = (clips if attribute in readout.clips else frames).tolist()
         bins = readout.bins[attribute]
         for k in range(len(bins)):
-            contribution = float(readout.class_vector(attribute, k)[feature]) * total / max(1, active)
+            weights = readout.class_weights(attribute, k)[:, feature].tolist()
+            contribution = sum(map(operator.mul, weights, total)) / max(1, active)
             found.append(Contribution(feature, attribute, bins.label(k), contribution, active / max(1, count)))
     return sorted(found, key=lambda one: -one.contribution)[:top]
 
 
-def _counted(activations: Tensor) -> tuple[float, int, int]:
-    """Sum of activations [n], number of those above 0, and n."""
-    return float(activations.sum()), int((activations > 0).sum()), len(activations)
+def _counted(seen: Tensor) -> np.ndarray:
+    """Of what probes see of a feature [n, parts]: the sum of each part, number where it is active, and n."""
+    return np.array([*seen.sum(0).tolist(), int((seen[:, 0] > 0).sum()), len(seen)])
 
 
 def clip_features(readout: Readout, corpus: Corpus, file: CorpusFile) -> Tensor:
-    """Peaks [H] of the features of a file's frames: what probes of attributes with one value for a clip see of it."""
+    """Peaks [2, H] of a file's features: what probes of attributes with one value for a clip see of it."""
     latents = torch.from_numpy(np.array(corpus.latents(file), np.float32))
     return peaks(readout.sae.encode, latents.to(readout.sae.mean))
 
 
 def _features(readout: Readout, corpus: Corpus, file: CorpusFile, rows: np.ndarray) -> Iterator[Tensor]:
-    """Features [n, H] of some frames of a file, at most `FRAMES` at a time."""
+    """Features [n, 1, H] of some frames of a file, at most `FRAMES` at a time."""
     latents = corpus.latents(file)
     for start in range(0, len(rows), FRAMES):
         part = torch.from_numpy(np.array(latents[rows[start : start + FRAMES]], np.float32))
-        yield readout.sae.encode(part.to(readout.sae.mean))
+        yield readout.sae.encode(part.to(readout.sae.mean))[:, None]
 
 
 def _seen_of_class(readout: Readout, corpus: Corpus, attribute: str, k: int) -> Iterator[Tensor]:
-    """What the probe sees of the test frames, or clips, that are labelled k, [n, H] at a time."""
+    """What the probe sees of the test frames, or clips, that are labelled k, [n, parts, H] at a time."""
     for file in corpus.files("test"):
         classes = readout.bins[attribute].classes(*corpus.labels(file, attribute))
         if attribute not in readout.clips:

@@ -29,7 +29,8 @@ def fit_generic(
     """Draw and cut `count` directions for each attribute over the frames of the train split that have its label, or
     half a million of them.
 
-    An attribute with one value for a clip is cut over clips, at the peaks of their frames' projections.
+    An attribute with one value for a clip is cut over clips, at the peaks of their frames' projections, mean over the
+    stretches.
 
     Args:
         corpus: The one the readout was trained on.
@@ -55,7 +56,7 @@ def fit_generic(
             found = read.classes[TRAINED][name][0].cpu().numpy()[known]
             projected = latents @ directions[column].T
             if edges.grid == "clip" and len(found):
-                projections[name].append(peaks(torch.clone, torch.from_numpy(projected)).numpy()[None])
+                projections[name].append(peaks(torch.clone, torch.from_numpy(projected))[:1].numpy())
                 classes[name].append(found[:1])
             else:
                 projections[name].append(projected[known])

@@ -215,16 +215,20 @@ def with_clips(
     classes: Mapping[str, int], frames: LinearProbes | None, clips: Mapping[tuple[str, str], ClipProbe], block: str
 ) -> LinearProbes:
     """A block's probes of all attributes in order: those of frames, and those of clips."""
-    parts = {}
+    weights, biases, rises = [], [], {}
     for name in classes:
         if (block, name) in clips:
-            parts[name] = clips[block, name]
+            parts, bias = clips[block, name]
+            weight = parts[:, 0]
+            if parts.shape[1] > 1:
+                rises[name] = parts[:, 1]
         else:
             assert frames is not None
             rows = frames.rows(name)
-            parts[name] = ClipProbe(frames.weight.data[rows], frames.bias.data[rows])
-    weight, bias = (torch.cat(rows) for rows in zip(*parts.values()))
-    return LinearProbes.of_weights(classes, weight, bias)
+            weight, bias = frames.weight.data[rows], frames.bias.data[rows]
+        weights.append(weight)
+        biases.append(bias)
+    return LinearProbes.of_weights(classes, torch.cat(weights), torch.cat(biases), rises)
 
 
 def counted(corpus: Corpus, of_clips: bool, labels: Mapping[str, Labels], column: int) -> tuple[Labels, Labels]:

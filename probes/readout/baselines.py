@@ -59,9 +59,9 @@ class Baselines(nn.Module):
         """Stacked logits [B, K] of these probes on the peaks of latents [B, F, C], frames that count bool [B, F]."""
         sae, random = self._autoencoders
         if kind == "raw":
-            logits: Tensor = self.raw(clip_peaks(sae.standardise, latents, valid))
+            logits = self.raw.of_peaks(clip_peaks(sae.standardise, latents, valid))
         else:
-            logits = self.untrained(clip_peaks(random.encode, latents, valid))
+            logits = self.untrained.of_peaks(clip_peaks(random.encode, latents, valid))
         return logits
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ FIELDS: Fields = {
 }
 TEMPO_FIELDS: Fields = {"bins": dict, "frame_rate": float}
 MOST_CLASSES = 256
-POOLED = "peaks"
+POOLED = "peaks and rises"
 """What the probes of attributes with one value for a clip see, in config.json."""
 EXTRAS = ("covariance", "generic", "baselines", "noise")
 """What a readout may bring in files of its own; those of version 0.1.0 have a covariance at most."""
@@ -149,10 +149,11 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
     check_config(config_path, config)
     sae_config = load_config(config["sae"])
     inputs = sae_config.hidden + (config["log_rms"] is not None)
+    clips = clip_attributes(config)
     parts: dict[str, torch.nn.Module] = {
         "sae": make_sae(sae_config, seed=None),
-        "probes": LinearProbes(config["classes"], inputs),
-        "controls": LinearProbes(config["classes"], inputs),
+        "probes": LinearProbes(config["classes"], inputs, clips),
+        "controls": LinearProbes(config["classes"], inputs, clips),
     }
     covariance, generic, baselines = None, None, None
     with require_described(weights_path):
@@ -171,7 +172,7 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
             }
             part.load_state_dict({name: value.float() for name, value in own.items()})
     if config.get("baselines"):
-        baselines = read_baselines(fetch("baselines.safetensors"), parts["sae"], config["classes"])
+        baselines = read_baselines(fetch("baselines.safetensors"), parts["sae"], config["classes"], clips)
     noise = None
     if config.get("noise"):
         noise = read_noise(fetch("noise.safetensors"), parts["sae"], covariance, config["classes"])
@@ -211,14 +212,18 @@ def check_config(path: Path, config: dict[str, Any]) -> None:
         raise InputError(f"{path}, log_rms: it must be a mean and a standard deviation")
     require_each(f"{path}, spaces", config["spaces"], str)
     require_each(f"{path}, attributes", config["attributes"], dict)
-    of_clips = [name for name, own in config["attributes"].items() if own.get("grid") == "clip"]
-    if of_clips and config.get("clips") != POOLED:
+    if clip_attributes(config) and config.get("clips") != POOLED:
         raise InputError(
-            f"{path} is of a version that was never released, whose probes of clips saw no peaks: fit the readout anew"
+            f"{path} is of a version that was never released, whose probes of clips saw something else: fit it anew"
         )
 
 
-def read_baselines(path: Path, sae: torch.nn.Module, classes: dict[str, int]) -> Baselines:
+def clip_attributes(config: dict[str, Any]) -> list[str]:
+    """The attributes of a config.json with one value for a clip, in the order of their probes."""
+    return [name for name in config["classes"] if config["attributes"].get(name, {}).get("grid") == "clip"]
+
+
+def read_baselines(path: Path, sae: torch.nn.Module, classes: dict[str, int], clips: Sequence[str]) -> Baselines:
     """The probes on raw latents and on an untrained autoencoder.
 
     Raises:
@@ -230,8 +235,9 @@ def read_baselines(path: Path, sae: torch.nn.Module, classes: dict[str, int]) ->
         seed = int(tensors["seed"])
         probes = {}
         for kind, inputs in (("raw", sae.config.channels), ("untrained", sae.config.hidden)):
-            probes[kind] = LinearProbes(classes, inputs)
-            probes[kind].load_state_dict({name: tensors[f"{kind}.{name}"].float() for name in ("weight", "bias")})
+            probes[kind] = LinearProbes(classes, inputs, clips)
+            names = probes[kind].state_dict()
+            probes[kind].load_state_dict({name: tensors[f"{kind}.{name}"].float() for name in names})
         return Baselines(sae, probes["raw"], probes["untrained"], seed)
 
 

@@ -144,7 +144,7 @@ class Gathering:
                     continue
                 n = int(probe.removeprefix(f"{GENERIC}-")) - 1
                 readings = own[name][..., None]
-                whole = clip_peaks(torch.clone, readings, valid)
+                whole = clip_peaks(torch.clone, readings, valid)[:, 0]
                 self.values[probe][name] = whole.expand(self.shape)
                 self.classes[probe][name] = generic.cut(name, n, whole).expand(self.shape)
         return found

@@ -77,13 +77,18 @@ def with_level(readout: Readout, kind: str, wanted: tuple[float, float] | None) 
     (mean, std), (own_mean, own_std) = wanted, readout.log_rms
     weight, level = probes.weight.data.clone(), probes.weight.data[:, -1]
     weight[:, -1] = level * (std / own_std)
-    return LinearProbes.of_weights(probes.classes, weight, probes.bias.data + level * ((mean - own_mean) / own_std))
+    rises = {name: own.data.clone() for name, own in probes.on_rises().items()}
+    for own in rises.values():
+        own[:, -1] *= std / own_std
+    bias = probes.bias.data + level * ((mean - own_mean) / own_std)
+    return LinearProbes.of_weights(probes.classes, weight, bias, rises)
 
 
 def stack(parts: Sequence[LinearProbes], classes: Mapping[str, int]) -> LinearProbes:
     """Their rows one below the other."""
     weight, bias = (torch.cat([getattr(part, name).data for part in parts]) for name in ("weight", "bias"))
-    return LinearProbes.of_weights(classes, weight, bias)
+    rises = {name: own.data for part in parts for name, own in part.on_rises().items()}
+    return LinearProbes.of_weights(classes, weight, bias, rises)
 
 
 def join_directions(readouts: Sequence[Readout]) -> GenericDirections | None:
@@ -140,14 +145,19 @@ def join_reports(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     joined = dict(reports[0])
     for part in ("probes", "songs"):
         joined[part] = {name: own for report in reports for name, own in report.get(part, {}).items()}
-    joined["training"] = [report["training"] for report in reports if "training" in report]
+    joined["training"] = [own for report in reports for own in listed(report.get("training"))]
     noise = [report["noise"] for report in reports if "noise" in report]
     if len(noise) == len(reports):
         joined["noise"] = {
             "levels": noise[0]["levels"],
             "attributes": {name: own for one in noise for name, own in one["attributes"].items()},
-            "training": [one["training"] for one in noise if "training" in one],
+            "training": [own for one in noise for own in listed(one.get("training"))],
         }
     else:
         joined.pop("noise", None)
     return joined
+
+
+def listed(training: Any) -> list[Any]:
+    """What a readout was trained on, or those that it was joined of; nothing where it does not say."""
+    return training if isinstance(training, list) else [training] if training else []

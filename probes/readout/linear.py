@@ -1,8 +1,11 @@
-"""Linear softmax probes: p = softmax(W f + b), one per attribute (arXiv 2510.23802, Eq. 3), kept as one matrix."""
+"""Linear softmax probes: p = softmax(W f + b), one per attribute (arXiv 2510.23802, Eq. 3), kept as one matrix.
+
+Probes of attributes with one value for a clip have a second matrix, for the second part of what they see.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +17,36 @@ class LinearProbes(nn.Module):
     Args:
         classes: Number of classes K_a of each attribute, in order.
         inputs: Number of input features.
+        clips: Attributes whose probes see the two parts of a clip's peaks (`probes.readout.pooling`), each by weights
+            of its own.
     """
 
-    def __init__(self, classes: Mapping[str, int], inputs: int) -> None:
+    rises: nn.Parameter | None
+
+    def __init__(self, classes: Mapping[str, int], inputs: int, clips: Sequence[str] = ()) -> None:
         super().__init__()
-        self.classes = dict(classes)
+        self.classes, self.clips = dict(classes), tuple(clips)
         self.weight = nn.Parameter(torch.zeros(sum(self.classes.values()), inputs))
         self.bias = nn.Parameter(torch.zeros(self.weight.shape[0]))
+        own = sum(self.classes[name] for name in self.clips)
+        self.register_parameter("rises", nn.Parameter(torch.zeros(own, inputs)) if clips else None)
 
     @classmethod
-    def of_weights(cls, classes: Mapping[str, int], weight: Tensor, bias: Tensor) -> LinearProbes:
-        """Probes with these weights [sum of K_a, inputs] and biases [sum of K_a]."""
-        probes = cls(classes, weight.shape[1])
+    def of_weights(
+        cls,
+        classes: Mapping[str, int],
+        weight: Tensor,
+        bias: Tensor,
+        rises: Mapping[str, Tensor] | None = None,
+    ) -> LinearProbes:
+        """Probes with these weights [sum of K_a, inputs] and biases [sum of K_a].
+
+        `rises` are the weights [K_a, inputs] on the second part of a clip's peaks, for attributes that see them.
+        """
+        probes = cls(classes, weight.shape[1], list(rises or ()))
         probes.weight.data, probes.bias.data = weight, bias
+        if probes.rises is not None and rises:
+            probes.rises.data = torch.cat(list(rises.values()))
         return probes
 
     @property
@@ -49,6 +69,19 @@ class LinearProbes(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs [..., inputs] -> stacked logits [..., sum of K_a]."""
         return nn.functional.linear(inputs, self.weight, self.bias)
+
+    def of_peaks(self, peaks: Tensor) -> Tensor:
+        """Peaks of clips [..., 2, inputs] -> stacked logits [..., sum of K_a], of meaning for attributes of clips."""
+        logits: Tensor = self(peaks[..., 0, :])
+        for name, weight in self.on_rises().items():
+            logits[..., self.rows(name)] += peaks[..., 1, :] @ weight.t()
+        return logits
+
+    def on_rises(self) -> dict[str, Tensor]:
+        """Weights [K_a, inputs] on the second part of peaks, by attribute of clips."""
+        if self.rises is None:
+            return {}
+        return dict(zip(self.clips, self.rises.split([self.classes[name] for name in self.clips])))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Stacked logits [..., sum of K_a] -> class probabilities, softmaxed within each attribute."""

@@ -87,6 +87,9 @@ class Readout(
         inputs = hidden + (log_rms is not None)
         if probes.classes != controls.classes or list(probes.classes) != list(bins):
             raise InputError("probes, controls and bins must have the same attributes and classes")
+        clips = tuple(name for name, own in bins.items() if own.grid == "clip")
+        if probes.clips != clips or controls.clips != clips:
+            raise InputError("probes and controls of attributes with one value for a clip must see its peaks")
         if probes.weight.shape[1] != inputs or controls.weight.shape[1] != inputs:
             raise InputError(f"the probes must have {inputs} inputs, as many as this autoencoder gives")
         if covariance is not None and not (covariance.shape == (channels, channels) and covariance.isfinite().all()):
@@ -255,16 +258,24 @@ class Readout(
         )
 
     def class_vector(self, attribute: str, k: int, centred: bool = True) -> Tensor:
-        """Probe weights of a class with respect to the features f, [H].
+        """Probe weights of a class with respect to the features f, [H]; of an attribute with one value for a clip with
+        respect to what rises in all its frames alike.
 
         centred takes the mean over the attribute's classes away, w_k - mean_j w_j (what changes the softmax);
         otherwise the plain w_k of the paper. The weight of log rms, if there is one, is not part of it.
         """
+        return self.class_weights(attribute, k, centred)[0]
+
+    def class_weights(self, attribute: str, k: int, centred: bool = True) -> Tensor:
+        """As `class_vector`, with respect to each part of what the probe sees of the features: [1, H] of frames, [2, H]
+        of the peaks of clips (`probes.readout.pooling`).
+        """
         if attribute not in self.attributes:
             raise InputError(f"this readout reads {', '.join(self.attributes)}, not {attribute!r}")
-        weights = self.probes.weight[self.probes.rows(attribute), : self.sae.config.hidden]
-        if not 0 <= k < weights.shape[0]:
-            raise InputError(f"{attribute} has classes 0 to {weights.shape[0] - 1}, not {k}")
+        parts = [self.probes.weight[self.probes.rows(attribute)], self.probes.on_rises().get(attribute)]
+        weights = torch.stack([part[:, : self.sae.config.hidden] for part in parts if part is not None], 1)
+        if not 0 <= k < len(weights):
+            raise InputError(f"{attribute} has classes 0 to {len(weights) - 1}, not {k}")
         return weights[k] - weights.mean(0) if centred else weights[k].clone()
 
     def fingerprint(self) -> str:
@@ -345,7 +356,7 @@ class Readout(
         if not self.clips:
             return latents.new_empty(len(latents), 0)
         seen = clip_peaks(sae_inputs(self.sae, self.log_rms).features, latents, valid)
-        return torch.cat([self.probes(seen), self.controls(seen)], 1)
+        return torch.cat([self.probes.of_peaks(seen), self.controls.of_peaks(seen)], 1)
 
     def _with_peaks(self, logits: Tensor, on_peaks: Tensor, items: Tensor) -> Tensor:
         """Stacked logits [N, sum of K] of frames, those of attributes of clips being of their items [N]."""

@@ -40,8 +40,12 @@ def tiny_readout(
     with torch.no_grad():
         sae.encoder_bias.copy_(torch.randn(hidden, generator=generator) * 0.2)
     bins = tiny_bins() | {name: get_attribute(name).fit_bins(np.empty(0)) for name in named}
-    both = [LinearProbes({name: len(edges) for name, edges in bins.items()}, hidden + log_rms) for _ in range(2)]
+    classes = {name: len(edges) for name, edges in bins.items()}
+    clips = [name for name, edges in bins.items() if edges.grid == "clip"]
+    both = [LinearProbes(classes, hidden + log_rms, clips) for _ in range(2)]
     for probes in both:
         probes.weight.data = torch.randn(probes.weight.shape, generator=generator) * 0.3
         probes.bias.data = torch.randn(probes.bias.shape, generator=generator)
+        for rises in probes.on_rises().values():
+            rises.data.normal_(0, 0.3, generator=generator)
     return Readout(sae, *both, bins, spaces, (-1.0, 0.5) if log_rms else None, covariance=covariance)

@@ -26,9 +26,10 @@ CLASSES = {"loudness": 20, "chord": 25, "key": 24}
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     sae = Readout.from_pretrained("mini").sae
     random = torch.Generator().manual_seed(0)
-    both = [LinearProbes(CLASSES, sae.config.hidden) for _ in range(2)]
+    both = [LinearProbes(CLASSES, sae.config.hidden, ["key"]) for _ in range(2)]
     for probes in both:
         probes.weight.data = torch.randn(probes.weight.shape, generator=random)
+        probes.on_rises()["key"].data.normal_(generator=random)
     values = {"loudness": np.linspace(0, 0.5, 99), "chord": np.empty(0), "key": np.empty(0)}
     bins = {name: get_attribute(name).fit_bins(own) for name, own in values.items()}
     shape = (len(bins), 2)

@@ -179,26 +179,27 @@ def test_a_clip_counts_once_however_long_it_is(tmp_path: Path) -> None:
     inputs = Inputs(lambda x: x.clone(), 4)
     means = [clip_inputs(inputs, own, torch.device("cpu"), mean) for own in (arrays, doubled)]
     torch.testing.assert_close(*means)
-    probe = fit_softmax((means[0][:40], labels[:40]), (means[0][40:], labels[40:]), 5)
-    logits = means[0][40:] @ probe.weight.t() + probe.bias
+    seen = means[0][:, 0]
+    weight, bias = fit_softmax((seen[:40], labels[:40]), (seen[40:], labels[40:]), 5)
+    logits = seen[40:] @ weight.t() + bias
     assert (logits.argmax(-1) == labels[40:]).float().mean() > 0.9
     # Classes 3 and 4 do not occur.
-    assert probe.weight.isfinite().all()
+    assert weight.isfinite().all()
     assert logits.softmax(-1)[:, 3:].max() < 0.02
 
 
 def test_the_penalty_keeps_a_probe_of_few_clips_from_learning_noise_by_heart() -> None:
     random = torch.Generator().manual_seed(0)
     x, y = torch.randn(80, 200, generator=random), torch.randint(0, 2, (80,), generator=random)
-    probe = fit_softmax((x[:40], y[:40]), (x[40:], y[40:]), 2)
-    shares = (x[40:] @ probe.weight.t() + probe.bias).softmax(-1)
+    weight, bias = fit_softmax((x[:40], y[:40]), (x[40:], y[40:]), 2)
+    shares = (x[40:] @ weight.t() + bias).softmax(-1)
     # Of labels that say nothing the loss of a sure probe would be large.
     assert torch.nn.functional.nll_loss(shares.log(), y[40:]) < 0.8
 
 
 def test_clips_are_predicted_where_there_is_no_float64() -> None:
-    inputs = torch.randn(9, 5, generator=torch.Generator().manual_seed(0))
-    probe = ClipProbe(torch.eye(3, 5), torch.zeros(3))
+    inputs = torch.randn(9, 2, 5, generator=torch.Generator().manual_seed(0))
+    probe = ClipProbe(torch.eye(3, 10).unflatten(1, (2, 5)), torch.zeros(3))
     tables = {"labels": np.zeros((9, 1), np.int16)}
     found = [
         predict_clips(ClipData(own, tables), {("probes", "key"): probe}, ["key"])["probes", "key"]

@@ -27,12 +27,16 @@ def part_of(whole: Readout, names: Sequence[str], log_rms: tuple[float, float]) 
     classes = {name: whole.probes.classes[name] for name in names}
     both = []
     for source in (whole.probes, whole.controls):
-        probes = LinearProbes(classes, source.weight.shape[1])
+        rises = source.on_rises()
+        probes = LinearProbes(classes, source.weight.shape[1], [name for name in names if name in rises])
         probes.weight.data = torch.cat([source.weight.data[source.rows(name)] for name in names])
         probes.bias.data = torch.cat([source.bias.data[source.rows(name)] for name in names])
         level = probes.weight.data[:, -1].clone()
         probes.weight.data[:, -1] = level * log_rms[1] / whole.log_rms[1]
         probes.bias.data += level * (log_rms[0] - whole.log_rms[0]) / whole.log_rms[1]
+        for name, own in probes.on_rises().items():
+            own.data[:] = rises[name]
+            own.data[:, -1] *= log_rms[1] / whole.log_rms[1]
         both.append(probes)
     random = torch.Generator().manual_seed(len(names))
     total, channels = sum(classes.values()), whole.sae.config.channels
@@ -52,18 +56,18 @@ def part_of(whole: Readout, names: Sequence[str], log_rms: tuple[float, float]) 
 
 @pytest.fixture
 def latents() -> Tensor:
-    return torch.randn(2, 30, 64, generator=torch.Generator().manual_seed(7))
+    return torch.randn(2, 80, 64, generator=torch.Generator().manual_seed(7))
 
 
 @pytest.fixture
 def whole() -> Readout:
-    return tiny_readout(log_rms=True, covariance=torch.eye(64) * 2)
+    return tiny_readout(log_rms=True, covariance=torch.eye(64) * 2, named=["drums"])
 
 
 def test_each_attribute_is_read_as_before(whole: Readout, latents: Tensor) -> None:
-    parts = [part_of(whole, ("timbre",), (0.3, 0.2)), part_of(whole, ("pitch", "loudness"), (-2.0, 1.5))]
+    parts = [part_of(whole, ("timbre", "drums"), (0.3, 0.2)), part_of(whole, ("pitch", "loudness"), (-2.0, 1.5))]
     joined = join_readouts(parts)
-    assert joined.attributes == ("timbre", "pitch", "loudness")
+    assert joined.attributes == ("timbre", "drums", "pitch", "loudness")
     for noise in (None, (0.5, 0.5), (1.0, 0.0)):
         mine = joined.read(latents, noise=noise)
         for part in parts:
@@ -80,6 +84,16 @@ def test_each_attribute_is_read_as_before(whole: Readout, latents: Tensor) -> No
         torch.testing.assert_close(shares, clean[name], rtol=1e-4, atol=1e-5)
     assert list(joined.report["probes"]) == list(joined.report["noise"]["attributes"]) == list(joined.attributes)
     assert [one["corpus"] for one in joined.report["training"]] == ["timbre", "pitch"]
+
+
+def test_what_was_joined_is_joined_further(whole: Readout, latents: Tensor) -> None:
+    one, two, three = (part_of(whole, (name,), (0.1, 0.7)) for name in ("pitch", "drums", "timbre"))
+    joined = join_readouts([one, join_readouts([two, three])])
+    at_once = join_readouts([one, two, three])
+    assert joined.fingerprint() == at_once.fingerprint()
+    assert joined.report == at_once.report
+    for name, shares in joined(latents).items():
+        torch.testing.assert_close(shares, at_once(latents)[name])
 
 
 def test_a_joined_readout_comes_back_from_its_folder(whole: Readout, latents: Tensor, tmp_path) -> None:

@@ -224,7 +224,7 @@ def test_joined_readouts_keep_tempo(fitted: tuple[Corpus, Path, Readout]) -> Non
     corpus, _, readout = fitted
     assert readout.generic is not None
     both = [
-        LinearProbes.of_weights({"drums": 2}, own.weight.data, own.bias.data)
+        LinearProbes.of_weights({"drums": 2}, own.weight.data, own.bias.data, {"drums": own.weight.data / 2})
         for own in (readout.probes, readout.controls)
     ]
     drums = {"drums": get_attribute("drums").fit_bins(np.empty(0))}
