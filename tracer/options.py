@@ -47,6 +47,11 @@ def option(
     return field(default=default, metadata=about)
 
 
+def flags_of(entry: "Field[Any]") -> list[str]:
+    """Names on the command line of a field of an options class."""
+    return (entry.metadata["flags"] or f"--{entry.name.replace('_', '-')}").split()
+
+
 NUMBERS: dict[type, tuple[Callable[[Any], Any], str]] = {
     bool: (bool, "true or false"),
     int: (operator.index, "a whole number"),
@@ -71,7 +76,7 @@ def plain_number(entry: "Field[Any]", value: Any) -> Any:
             raise TypeError("text is no number")
         return kind(read(value))
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        flag = (entry.metadata["flags"] or f"--{entry.name.replace('_', '-')}").split()[0]
+        flag = flags_of(entry)[0]
         raise InputError(f"{flag} must be {name}, got {repr(value)[:40]}") from error
 
 

@@ -6,8 +6,8 @@
     python -m benchmarks.mini_training.music --work FOLDER --larger LARGER
 
 Probes on the autoencoder of the shipped readout, with labels from the notes, of clean latents and of noisy ones, joined
-with those of pitch, loudness and timbre. The lead family is learned from the larger set of training pieces; what is
-told of noise, all of it from the smaller one. Both sets have the same validation and test pieces. The probes are kept
+with those of pitch, loudness and timbre. The lead family is learned from the larger set of training pieces; all
+probes of noise are trained on the smaller one. Both sets have the same validation and test pieces. The probes are kept
 in FOLDER/readout and LARGER/readout, and with those of noise in FOLDER/music; a step that is done is not done again.
 """
 

@@ -59,10 +59,8 @@ class Baselines(nn.Module):
         """Stacked logits [B, K] of these probes on the peaks of latents [B, F, C], frames that count bool [B, F]."""
         sae, random = self._autoencoders
         if kind == "raw":
-            logits = self.raw.of_peaks(clip_peaks(sae.standardise, latents, valid))
-        else:
-            logits = self.untrained.of_peaks(clip_peaks(random.encode, latents, valid))
-        return logits
+            return self.raw.of_peaks(clip_peaks(sae.standardise, latents, valid))
+        return self.untrained.of_peaks(clip_peaks(random.encode, latents, valid))
 
 
 def fold_again(module: nn.Module, _: object) -> None:

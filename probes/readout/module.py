@@ -104,7 +104,7 @@ class Readout(
         self.bins = dict(bins) | ({} if tempo is None else {"tempo": tempo.bins})
         self.spaces = tuple(spaces)
         self.attributes = probes.attributes
-        self.clips = tuple(name for name, own in self.bins.items() if own.grid == "clip")
+        self.clips = clips
         self.ordered = tuple(name for name, own in self.bins.items() if own.ordered)
         self.log_rms = log_rms
         self.report = dict(report or {})

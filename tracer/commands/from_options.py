@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from probes.support.pairs import key_values
-from tracer.options import PromptOptions, SteerOptions, TraceOptions
+from tracer.options import PromptOptions, SteerOptions, TraceOptions, flags_of
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
@@ -53,7 +53,7 @@ def flag(entry: "Field[Any]") -> inspect.Parameter:
         default = str(default)
     if default is None or default == ():
         default, kind = None, kind | None
-    names = (about["flags"] or f"--{entry.name.replace('_', '-')}").split()
+    names = flags_of(entry)
     shown = about["shown"]
     info = typer.Option(*names, help=about["help"], show_default=shown or (shown is None and default is not None))
     annotation: Any = Annotated[kind, info]
@@ -67,7 +67,7 @@ def with_bare_values(arguments: Sequence[str]) -> list[str]:
     no value.
     """
     may_stand_alone = [entry for entry in fields(TraceOptions) if entry.metadata["bare"]]
-    bare = {f"--{entry.name.replace('_', '-')}": entry.metadata["bare"] for entry in may_stand_alone}
+    bare = {flags_of(entry)[0]: entry.metadata["bare"] for entry in may_stand_alone}
     filled = []
     for argument, following in zip(arguments, [*arguments[1:], ""]):
         alone = argument in bare and (not following or following.startswith("-")) and not following[1:].isdigit()

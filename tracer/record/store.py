@@ -334,10 +334,11 @@ def _require_same(folder: Path, header: dict[str, Any]) -> None:
 
 def _as_typed(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options by the names that the command line has for them (`--listen-state`)."""
-    from tracer.options import TraceOptions
+    from tracer.options import TraceOptions, flags_of
 
-    typed = {field.name for field in fields(TraceOptions)} - {"generator", "options"}
-    return {f"--{name.replace('_', '-')}" if name in typed else name: value for name, value in options.items()}
+    typed = {entry.name: flags_of(entry)[0].split("/")[0] for entry in fields(TraceOptions)}
+    del typed["generator"], typed["options"]  # what is stored under these names is no option
+    return {typed.get(name, name): value for name, value in options.items()}
 
 
 def _write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:
