@@ -17,6 +17,7 @@ from tracer import Run, trace
 from tracer.commands.run_tables import print_comparison, print_run
 from tracer.comparing import compare_runs
 from tracer.curves import Curve
+from tracer.page.comparison_page import compare_data
 from tracer.page.songs_page import readings, settled_states
 
 CLASSES = {"loudness": 20, "chord": 25, "key": 24}
@@ -65,6 +66,7 @@ def test_tables_and_figures_say_so(run: Run, tmp_path: Path, capsys: pytest.Capt
     shutil.copytree(run.path, other)
     print_comparison(compare_runs([run.path, other]), as_json=False)
     assert "left out, since their classes have no order: chord, key" in capsys.readouterr().out
+    assert compare_data([run, Run(other)], ["one", "other"])["left_out"] == ["chord", "key"]
 
 
 def test_a_page_shows_their_classes(run: Run) -> None:

@@ -41,5 +41,6 @@ def compare_data(runs: Sequence[Run], pages: Sequence[str]) -> dict[str, Any]:
         "labels": {"measure": MEASURE_LABELS, "view": VIEW_TITLES},
         "main_measure": runs[0].results.main_measure,
         "orders": table(compared.orders),
+        "left_out": list(compared.left_out),
         "pairs": table(compared.pairs[compared.pairs["kind"] == "runs"]),
     }

@@ -85,16 +85,15 @@ class VectorDisplacement:
         return torch.cat(parts)
 
     def _spread(self, frames: Tensor) -> Tensor:
-        """std over the frames of a clip, [H], over the largest |w|."""
-        sae = self.readout.sae
-        total = torch.zeros(sae.config.hidden, dtype=torch.float64, device=frames.device)
-        squares = torch.zeros_like(total)
+        """std over the frames of a clip, [H], over the largest |w|; in parts, since some GPUs have no float64."""
+        count, mean, variance = 0, torch.zeros_like(self.vector).to(frames), torch.zeros_like(self.vector).to(frames)
         for chunk in frames.split(CHUNK):
-            f = sae.encode(chunk).double()
-            total += f.sum(0)
-            squares += f.square().sum(0)
-        variance = squares / len(frames) - (total / len(frames)) ** 2
-        return variance.clamp_min(0).sqrt().to(frames) / self.vector.abs().max().to(frames)
+            of_chunk, middle = torch.var_mean(self.readout.sae.encode(chunk), dim=0, correction=0)
+            count += len(chunk)
+            share, apart = len(chunk) / count, middle - mean
+            mean = mean + share * apart
+            variance = variance + share * (of_chunk - variance + (1 - share) * apart.square())
+        return variance.sqrt() / self.vector.abs().max().to(frames)
 
 
 @dataclass

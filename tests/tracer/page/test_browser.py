@@ -36,10 +36,15 @@ def test_attributes_without_closeness_are_named(
         return made
 
     monkeypatch.setattr(planted, "add_nulls", unordered)
-    shown = watched().open(write_view([page_run.write_run(tmp_path / "run", sounds=False).path]))
-    assert "Not shown, classes without an order: pitch." in shown.locator("#legend").inner_text()
-    shown.select_option("#measure", "agreement")
-    assert "without an order" not in shown.locator("#legend").inner_text()
+    runs = [page_run.write_run(tmp_path / name, sounds=False).path for name in ("run", "other")]
+    for page, note in ((write_view(runs[:1]), "#legend"), (write_view(runs, tmp_path / "both"), "#not-shown")):
+        shown = watched().open(page)
+        assert shown.locator("#curves .chart:visible").count() == 2
+        assert "Not shown, classes without an order: pitch." in shown.locator(note).inner_text()
+        shown.select_option("#measure", "agreement")
+        assert shown.locator("#curves .chart:visible").count() == 3
+        assert "without an order" not in shown.locator(note).inner_text()
+    assert "Left out, since their classes have no order: pitch." in shown.locator("#left-out").inner_text()
 
 
 def test_curves_follow_the_choices(watched: Callable[..., Watched], page: Path) -> None:

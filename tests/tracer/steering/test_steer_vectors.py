@@ -92,8 +92,10 @@ def test_displacement_is_the_difference_of_two_decodings(vector, architecture):
     torch.testing.assert_close(change, expected_change, atol=1e-4, rtol=1e-4)
 
 
-def test_std_unit_moves_each_feature_by_its_own_deviation():
-    readout, x = linear_readout(), latents(CHANNELS, frames=400)
+@pytest.mark.parametrize("frames", [400, 2500])
+def test_std_unit_moves_each_feature_by_its_own_deviation(frames):
+    readout, x = linear_readout(), latents(CHANNELS, frames=frames)
+    x = x + 3 * torch.linspace(0, 1, frames)[:, None]  # its parts differ in their means
     vector = readout.class_vector("loudness", 3)
     spread = readout.sae.encode(x).std(1, correction=0)
     expected_change = (spread * vector / vector.abs().max()) @ readout.sae.dictionary

@@ -16,11 +16,13 @@ function drawCompared(data) {
       const x = axis === "index" ? run.t.map((_, index) => index) : run[axis];
       if (curve) traces.push(...curveTraces(x, curve, run.name, { colour: line, dash, band: 0.18, width: 2.4 }));
     });
+    area[place].hidden = !traces.length;
     chart(area[place], `${data.labels.measure[measure]} of ${attribute}, ${view}, of ${data.runs.length} runs`, traces, {
       title: { text: plain(attribute), x: 0.06 }, xaxis: { title: { text: AXES[axis] } },
       yaxis: ["paper", "js"].includes(measure) ? {} : { range: [-0.15, 1.15] },
     });
   });
+  byId("not-shown").textContent = notShown(data.attributes, data.runs.flatMap((run) => run.curves), view, measure);
 }
 
 Page.load("compare").then((data) => {
@@ -46,4 +48,5 @@ Page.load("compare").then((data) => {
   ], data.pairs);
   fillTable(byId("orders"), "Order of attributes", [
     ["run", (row) => row.run], ["view", (row) => row.view], ["order", (row) => row.order]], data.orders);
+  if (data.left_out.length) byId("left-out").textContent = `Left out, since their classes have no order: ${data.left_out.join(", ")}.`;
 });

@@ -131,6 +131,12 @@ function boxes(area, count, kind = "chart") {
   return [...area.children];
 }
 
+/* Which attributes have no curve of a measure because their classes have no order, in words. */
+function notShown(names, curves, view, measure) {
+  const left = names.filter((name) => !curves.some((c) => c.attribute === name && c.view === view && c.measure === measure));
+  return left.length && measure.startsWith("closeness") ? `Not shown, classes without an order: ${left.join(", ")}.` : "";
+}
+
 /* A curve with its bounds as a band: traces for `chart`. */
 function curveTraces(x, curve, name, look) {
   const traces = [];

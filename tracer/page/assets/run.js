@@ -41,11 +41,9 @@ function drawCurves(run) {
   });
   const names = Object.keys(PROBES).filter((probe) => held.has(probe)).map((probe) =>
     `${run.labels.probe[probe] || probe} (${LINES[PROBES[probe].dash]})`);
-  const left = run.attributes.map((attribute) => attribute.name).filter((name) =>
-    !run.curves.some((c) => c.attribute === name && c.view === view && c.measure === measure));
-  const why = left.length && measure.startsWith("closeness") ? ` Not shown, classes without an order: ${left.join(", ")}.` : "";
+  const why = notShown(run.attributes.map((attribute) => attribute.name), run.curves, view, measure);
   byId("legend").textContent = `Thick and coloured: the probes of this run, with the 95 % interval over prompts. ${
-    names.length ? `Beside them: ${names.join(", ")}.` : "No control is kept for this measure."}${why}`;
+    names.length ? `Beside them: ${names.join(", ")}.` : "No control is kept for this measure."} ${why}`;
 }
 
 function fillRun(run) {
