@@ -100,8 +100,8 @@ def compare_runs(runs: Sequence[Run | str | os.PathLike[str]]) -> Comparison:
     twice = next((folder for folder in folders if folders.count(folder) > 1), None)
     if twice is not None:
         raise InputError(f"{twice} is given twice: give different runs to compare")
-    rows = settled_rows(opened)
-    pairs = [*attribute_pairs(opened), *run_pairs(opened)]
+    rows, songs = settled_rows(opened), [songs_of(run) for run in opened]
+    pairs = [*attribute_pairs(opened, songs), *run_pairs(opened, songs)]
     compared = {row["attribute"] for row in rows}
     left_out = sorted({name for run in opened for name in run.attributes} - compared)
     return Comparison(
@@ -253,10 +253,9 @@ def _by_prompt(contrasts: Mapping[tuple[str, str], Mapping[tuple[int, int], np.n
     return found
 
 
-def attribute_pairs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def attribute_pairs(runs: Sequence[Run], songs: Sequence[Songs]) -> list[dict[str, Any]]:
     """Rows of `Comparison.pairs` for the attributes of each run, over the prompts in which both have a value."""
-    names = run_names(runs)
-    songs, axes = [songs_of(run) for run in runs], [run_axes(run) for run in runs]
+    names, axes = run_names(runs), [run_axes(run) for run in runs]
     rows: list[dict[str, Any]] = []
     for view in ("endpoint", "state"):
         keys, found = [], []
@@ -272,13 +271,12 @@ def attribute_pairs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: names.index(row["of"]))
 
 
-def run_pairs(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+def run_pairs(runs: Sequence[Run], songs: Sequence[Songs]) -> Iterator[dict[str, Any]]:
     """Rows of `Comparison.pairs` for the runs that read an attribute: paired over the prompts and seeds they share.
 
     Chance is taken over the shared prompts too: over all prompts of each run, it would differ where the songs do not.
     """
-    names = run_names(runs)
-    songs, axes = [songs_of(run) for run in runs], [run_axes(run) for run in runs]
+    names, axes = run_names(runs), [run_axes(run) for run in runs]
     among = {}
     for one, two in combinations(range(len(runs)), 2):
         clips = shared_clips(runs[one], runs[two]) if songs[one] and songs[two] else []

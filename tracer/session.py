@@ -85,7 +85,7 @@ class Session:
 
     def linear_flow(self) -> LinearFlow | None:
         """The flow that the readout's mean and covariance imply; None where it knows no covariance."""
-        mean, covariance = self.readout.sae.mean, self.readout.covariance
+        mean, covariance = self.readout.mean, self.readout.covariance
         return (
             None if covariance is None else LinearFlow(mean.cpu().double().numpy(), covariance.cpu().double().numpy())
         )

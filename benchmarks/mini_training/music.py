@@ -48,7 +48,8 @@ def fit_noise(folder: Path, parts: Sequence[Readout], report: Progress) -> Reado
     if (place / "config.json").exists():
         return Readout.from_pretrained(place)
     corpus, readout = Corpus.open(folder / "corpus"), join_readouts(parts)
-    readout.covariance = Readout.from_pretrained("mini").covariance  # a joined readout knows noise by one covariance
+    mini = Readout.from_pretrained("mini")  # a joined readout knows noise by one mean and covariance
+    readout.own_mean, readout.covariance = mini.own_mean, mini.covariance
     add_noise(corpus, readout, spread_levels(LEVELS), NOISE, report)
     files = {split: len(corpus.files(split)) for split in ("train", "val", "test")}
     training = {"files": files, "first_seed": FIRST_SEEDS["train"], "options": asdict(NOISE)}

@@ -41,13 +41,15 @@ DRAWN = 20_000
 """Pieces whose textures say how frequent each is."""
 
 
-def read(readout: Readout, corpus: Corpus, split: str) -> list[tuple[CorpusFile, Any]]:
-    """What every kind of probe reads in the pieces of a split."""
+def read(
+    readout: Readout, corpus: Corpus, split: str, baselines: Sequence[str] = ("raw", "untrained")
+) -> list[tuple[CorpusFile, Any]]:
+    """What the probes, their controls and those of some baselines read in the pieces of a split."""
     found = []
     keep = [name for name in readout.attributes if name == "onset"]
     for file in corpus.files(split):
         latents = torch.from_numpy(np.array(corpus.latents(file), dtype=np.float32))[None]
-        found.append((file, readout.read(latents, keep=keep, baselines=("raw", "untrained"))))
+        found.append((file, readout.read(latents, keep=keep, baselines=baselines)))
     return found
 
 

@@ -55,6 +55,7 @@ class Encoded:
         latents: `[F, C]` float32.
         labels: Attribute -> `[F, 2]`: value and confidence.
         sound: Hash of the decoded samples.
+        said: Hash of what the annotation says, where labels are taken from one.
         row: The line of a corpus that holds this content already; latents and labels are then empty.
         error: One line when it failed; the other fields are then empty.
     """
@@ -64,6 +65,7 @@ class Encoded:
     latents: np.ndarray | None = None
     labels: dict[str, np.ndarray] = field(default_factory=dict)
     sound: str = ""
+    said: str | None = None
     row: Row | None = None
     error: str | None = None
 
@@ -125,7 +127,7 @@ class Encoder:
             else:
                 found = attribute.confidence(audio, self.space.sample_rate, frames, self.space.hop)
             labels[name] = np.stack(found, axis=1).astype(np.float32)
-        return Encoded(source, digest, latents, labels, sound)
+        return Encoded(source, digest, latents, labels, sound, source.said() if self.notated else None)
 
 
 def encode_into(
@@ -163,11 +165,12 @@ def encode_into(
         seen: set[str] = set()
         hashes: dict[str, str] = {}
         sounds: dict[str, tuple[str, str | None]] = {}
-        for result in encode_all(looked_up(source, rows, by_hash) for source in sources):
+        for result in encode_all(looked_up(source, rows, by_hash, recipe.annotated) for source in sources):
             source = result.source
             seen.add(source.name)
             if told := result.error or copy_of(result, hashes, sounds):
-                result = Encoded(source, error=told)
+                # Without the bytes that a dataset's row brings.
+                result = Encoded(Source(source.name, source.split, source.size), error=told)
                 failed.append(result)
                 if source.name in there:  # what was there before is of other content
                     writer.change(there[source.name], removed=True)
@@ -181,20 +184,23 @@ def encode_into(
     return failed
 
 
-def looked_up(source: Source, rows: Mapping[str, Row], by_hash: Mapping[str, Row]) -> Source | Encoded:
+def looked_up(
+    source: Source, rows: Mapping[str, Row], by_hash: Mapping[str, Row], annotated: bool = False
+) -> Source | Encoded:
     """The source, or what the corpus has of its content already, under its own name or another.
 
     Args:
         source: What is to be encoded.
         rows: The corpus's lines by name.
         by_hash: Those that may be taken for a source of another name, by the hash of the content.
+        annotated: Whether labels come from annotations, which may have been corrected since.
     """
     if not rows:
         return source
     row, digest = rows.get(source.name), source.digest()
     if row is None or row["size"] != source.size or digest not in (None, row["hash"]):
         row = None if digest is None or source.voices else by_hash.get(digest)
-    if row is None:
+    if row is None or (annotated and row.get("said") is not None and row["said"] != source.said()):
         return source
     about = Source(source.name, source.split, source.size)  # without the bytes that a dataset's row brings
     return Encoded(about, row["hash"], sound=row.get("sound") or "", row=row)
@@ -223,7 +229,14 @@ def put(writer: CorpusWriter, result: Encoded) -> None:
     source = result.source
     if result.latents is not None:
         writer.add(
-            source.name, result.content_hash, result.latents, result.labels, source.split, source.size, result.sound
+            source.name,
+            result.content_hash,
+            result.latents,
+            result.labels,
+            source.split,
+            source.size,
+            result.sound,
+            result.said,
         )
     elif result.row is not None:
         place = {"name": source.name, "split": source.split, "size": source.size}

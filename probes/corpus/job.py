@@ -10,7 +10,7 @@ from probes.attributes import ATTRIBUTES, get_attribute
 from probes.corpus import Corpus
 from probes.corpus.collections import NAMES, Taken, collect, collect_from_hub
 from probes.corpus.sources import Source, audio_sources, rendered_sources
-from probes.corpus.split import held_out
+from probes.corpus.split import held_out, split_beside
 from probes.corpus.summary import summarise
 from probes.corpus.writer import write_summary
 from probes.errors import InputError
@@ -131,9 +131,7 @@ def encode_audio(
     )
     sources = find_sources(options, audio, on_taken)
     if options.hold_out:
-        sources = list(sources)
-        splits = held_out([source.name for source in sources], options.hold_out)
-        sources = [replace(source, split=split) for source, split in zip(sources, splits)]
+        sources = holding_out(sources, options.hold_out)
     done, total = 0, len(sources) if isinstance(sources, list) else None
 
     def report(result: Encoded | None) -> None:
@@ -148,6 +146,28 @@ def encode_audio(
     if failed and not any_finished(options.out):
         raise InputError(f"none of the {len(failed)} files could be encoded; the first: {failed[0].error}")
     return [str(result.error) for result in failed]
+
+
+def holding_out(sources: "list[Source] | Iterator[Source]", wanted: Sequence[str]) -> "list[Source] | Iterator[Source]":
+    """Sources of which some, named with or without their suffix, test and all others train.
+
+    Of a data set that streams, one at a time, a name that no source had is told at its end.
+
+    Raises:
+        InputError: no source has a name that is wanted.
+    """
+    if isinstance(sources, list):
+        splits = held_out([source.name for source in sources], wanted)
+        return [replace(source, split=split) for source, split in zip(sources, splits)]
+
+    def as_they_come() -> "Iterator[Source]":
+        names = []
+        for source in sources:
+            names.append(source.name)
+            yield replace(source, split=split_beside(source.name, wanted))
+        held_out(names, wanted)
+
+    return as_they_come()
 
 
 def find_sources(

@@ -69,6 +69,13 @@ def clip_labels(labels: Labels, lengths: Sequence[int]) -> Labels:
     return np.array(found, dtype=np.int16)
 
 
+def check_judged(labels: Labels, bins: Mapping[str, Bins]) -> None:
+    """Raises InputError when the test split's labels [frames, attributes] have none of an attribute."""
+    for column, name in enumerate(bins):
+        if not (labels[:, column] >= 0).any():
+            raise InputError(f"the test split has no labelled frame of {name}: add audio")
+
+
 def check_enough(labels: Labels, bins: Mapping[str, Bins], lengths: Sequence[int]) -> None:
     """Raises InputError when an attribute has more classes than labelled frames, or clips where it has one for each."""
     for column, (name, edges) in enumerate(bins.items()):

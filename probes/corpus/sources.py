@@ -58,6 +58,13 @@ class Source:
             raise InputError(f"{self.name}: no annotation comes with it")
         return self.annotation.score()
 
+    def said(self) -> str | None:
+        """A hash of what its annotation says; None where none comes with it or none can be read."""
+        try:
+            return None if self.annotation is None else content_hash(repr(self.annotation.score()).encode())
+        except InputError:
+            return None
+
 
 @dataclass(frozen=True)
 class FileSource(Source):

@@ -29,11 +29,20 @@ def held_out(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     Raises:
         InputError: no file has a name that is wanted.
     """
-    known = [{name, PurePath(name).stem} for name in names]
-    unknown = set(wanted).difference(*known)
+    unknown = set(wanted).difference(*(called(name) for name in names))
     if unknown:
         raise InputError(f"no file is called {min(unknown)}: hold out one of {', '.join(names[:5])}")
-    return ["test" if own & set(wanted) else "train" for own in known]
+    return [split_beside(name, wanted) for name in names]
+
+
+def split_beside(name: str, wanted: Sequence[str]) -> str:
+    """The split of one file, when those that are wanted test."""
+    return "test" if called(name) & set(wanted) else "train"
+
+
+def called(name: str) -> set[str]:
+    """What a file may be called: its name, with its suffix or without."""
+    return {name, PurePath(name).stem}
 
 
 def is_hash(text: str) -> bool:

@@ -107,6 +107,7 @@ class CorpusWriter:
         split: str | None = None,
         size: int | None = None,
         sound: str | None = None,
+        said: str | None = None,
     ) -> None:
         """Append one file.
 
@@ -118,6 +119,7 @@ class CorpusWriter:
             split: "train", "val", "test", or None.
             size: Bytes of the source, to recognise it when a run continues.
             sound: Hash of the decoded samples, to recognise a copy in another format.
+            said: Hash of what the annotation says that the labels are from, to recognise a corrected one.
         """
         with plain_errors(self.path):
             if not self._arrays:
@@ -137,6 +139,7 @@ class CorpusWriter:
                 "frames": len(latents),
                 "sound": sound,
                 "checksums": checksums,
+                **({} if said is None else {"said": said}),
             }
             self._index.write(json_line(row))
             self._index.flush()

@@ -32,7 +32,7 @@ _FIGURES: Fields = {
 }
 _PROBE: Fields = {
     "accuracy": float,
-    "interval": list,
+    "interval": (list, Null),
     "within_one": float,
     "macro_f1": float,
     "majority": float,
@@ -96,7 +96,8 @@ def read_probe_report(folder: Path) -> dict[str, Any]:
     report = content["report"]
     for name, found in report.items():
         require_fields(f"{path}, {name}", found, _PROBE)
-        require_each(f"{path}, {name}, interval", found["interval"], float)
-        if len(found["interval"]) != 2:
+        interval = found["interval"]
+        require_each(f"{path}, {name}, interval", interval or [], float)
+        if interval is not None and len(interval) != 2:
             raise InputError(f"{path}, {name}, interval: it must be two numbers")
     return content

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from probes.corpus import Corpus
-from probes.corpus.labels import Labels, check_enough, class_labels
+from probes.corpus.labels import Labels, check_enough, check_judged, class_labels
 from probes.corpus.noising import noised, straight_shares
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
@@ -82,12 +82,10 @@ def fit_noise(
     if readout.covariance is None:
         raise InputError("probes that know the noise take a readout that knows the covariance of its latents")
     classes, bins = readout.probes.classes, {name: readout.bins[name] for name in readout.attributes}
-    inputs = NoisyInputs(readout.sae.mean, readout.covariance, classes)
+    inputs = NoisyInputs(readout.mean, readout.covariance, classes)
     labels = {split: class_labels(corpus, split, bins) for split in ("train", "val", "test")}
     check_enough(labels["train"], bins, [file.frames for file in corpus.files("train")])
-    for column, name in enumerate(bins):
-        if not (labels["test"][:, column] >= 0).any():
-            raise InputError(f"the test split has no labelled frame of {name}: add audio")
+    check_judged(labels["test"], bins)
     tables = label_tables(corpus, labels, options.seed)
     fitted, rows = {}, []
     for number, level in enumerate(sorted(levels)):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
+from probes.attributes import Bins
 from probes.attributes.songs import UNITS, song_value
 from probes.corpus import Corpus
 from probes.corpus.sampling import FrameSampler
@@ -27,9 +28,7 @@ from probes.support.devices import in_float32
 from probes.support.files import plain_errors, read_json
 from probes.support.hub import fetch_files
 from probes.support.identity import require_same
-
-if TYPE_CHECKING:
-    from probes.attributes import Bins
+from probes.support.tensors import checksum
 
 SAMPLE = 16384  # frames for the geometric median
 CONFIG = "config.json"
@@ -117,6 +116,8 @@ def is_finished(out: Path, wanted: Mapping[str, Any]) -> bool:
                 load_config(read_json(out / CONFIG))
             except InputError as error:
                 raise InputError(f"{out} holds the {CONFIG} of something else: choose another --out") from error
+            if not (out / CHECKPOINT).exists():  # ours has one until its figures are written
+                raise InputError(f"{out} holds an autoencoder that was not trained there: choose another --out")
         return False
     made = read_metrics(out)["made_with"]
     there = load_config(made["config"]).to_dict() | made["options"]
@@ -195,11 +196,16 @@ def fit_bins(
 
 
 def require_place(
-    out: Path, corpus: Corpus, bins: Mapping[str, Bins], options: ProbeOptions, levels: Sequence[float]
+    out: Path,
+    corpus: Corpus,
+    bins: Mapping[str, Bins],
+    options: ProbeOptions,
+    levels: Sequence[float],
+    sae: SparseAutoencoder | None = None,
 ) -> None:
     """Raise InputError where a readout in `out` would take the place of something else, or of another readout.
 
-    Probes of noise may come to a readout that has none.
+    Probes of noise may come to a readout that has none. With sae None it is not known yet.
     """
     if not (out / CONFIG).exists():
         if (out / "README.md").exists():
@@ -210,14 +216,19 @@ def require_place(
     if not isinstance(made, Mapping) or "options" not in made:
         raise InputError(f"{out} holds the {CONFIG} of something else: choose another --out")
     scales = {name: own["scale"] for name, own in there["attributes"].items()}
-    probed = {name: own for name, own in bins.items() if own.grid != "window"}
-    old = {"corpus": made["corpus"], "classes": there["classes"], "scale": scales, **made["options"]}
+    classes = dict(there["classes"])
+    if "tempo" in there:  # it has no probe
+        tempo = Bins.from_dict(there["tempo"]["bins"])
+        classes["tempo"], scales["tempo"] = len(tempo), tempo.scale
+    old = {"corpus": made["corpus"], "classes": classes, "scale": scales, **made["options"]}
     new = {
         "corpus": corpus.fingerprint,
-        "classes": {name: len(own) for name, own in probed.items()},
-        "scale": {name: own.scale for name, own in probed.items()},
+        "classes": {name: len(own) for name, own in bins.items()},
+        "scale": {name: own.scale for name, own in bins.items()},
         **asdict(options),
     }
+    if sae is not None and "autoencoder" in made:
+        old["autoencoder"], new["autoencoder"] = made["autoencoder"], checksum(sae.deciding())
     if "noise" in there["report"]:
         old["--noise-levels"], new["--noise-levels"] = there["report"]["noise"]["levels"], sorted(levels)
     require_same(out, "a readout", old, new)
@@ -249,7 +260,7 @@ def fit_probes(
     from probes.fit.probe_fit import fit_linear_probes
     from probes.fit.tempo import score_tempo
 
-    require_place(Path(out), corpus, bins, options, levels)
+    require_place(Path(out), corpus, bins, options, levels, sae)
     spaces = tuple(corpus.space_info.get("spaces") or (corpus.space,))
     if sae.config.space not in spaces or sae.config.channels != corpus.channels:
         raise InputError(
@@ -257,10 +268,9 @@ def fit_probes(
             f"channels), the corpus {corpus.path} holds {corpus.space} ({corpus.channels} channels)"
         )
 
+    mean, std = (torch.from_numpy(values).float() for values in corpus.statistics("train"))
     if sae.config.source is not None and not sae.config.standardise:
-        # An imported one brings no statistics. Its features do without; its FVU is relative to the mean latent.
-        mean, std = corpus.statistics("train")
-        sae.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
+        sae.set_statistics(mean, std)  # an imported one brings none, and its features do without
 
     def epochs(done: int, of: int) -> None:
         if progress:
@@ -278,6 +288,7 @@ def fit_probes(
         "songs": spread_of_songs(corpus, tuple(bins)),
         "training": {
             "corpus": corpus.fingerprint,
+            "autoencoder": checksum(sae.deciding()),
             "files": len(corpus.files("train")),
             "frames": corpus.frames("train"),
             "options": asdict(options),
@@ -287,6 +298,7 @@ def fit_probes(
         *(sae.cpu(), fitted.probes.cpu(), fitted.controls.cpu(), probed, spaces, fitted.log_rms, report, covariance),
         baselines=fitted.baselines,
         tempo=tempo,
+        mean=None if torch.equal(mean, sae.mean.cpu()) else mean,
     )
     if tempo is not None:
         readout.report["probes"]["tempo"] = score_tempo(corpus, readout)

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from probes.corpus import Corpus
-from probes.corpus.labels import Labels, check_enough, class_labels, clip_labels, shuffled_labels
+from probes.corpus.labels import Labels, check_enough, check_judged, class_labels, clip_labels, shuffled_labels
 from probes.corpus.sampling import FrameSampler
-from probes.errors import InputError
 from probes.fit.clip_probes import ClipData, ClipProbe, Pool, clip_inputs, clip_table, fit_blocks, predict_clips
 from probes.fit.probe_metrics import Predictions, accuracy, score
 from probes.fit.probe_training import FRAMES, Block, ProbeOptions, ProbeTrainer, frame_chunks
@@ -64,6 +63,7 @@ def fit_linear_probes(
     classes = {name: len(edges) for name, edges in bins.items()}
     labels = {split: class_labels(corpus, split, bins) for split in ("train", "val", "test")}
     check_enough(labels["train"], bins, [file.frames for file in corpus.files("train")])
+    check_judged(labels["test"], bins)
     frames, clips = ([name for name in bins if (bins[name].grid == "clip") == whole] for whole in (False, True))
     sampler = FrameSampler.of_corpus(corpus, "train", options.batch, options.seed)
     sample = torch.cat([sampler.at(step)[0] for step in range(min(SAMPLE, sampler.batches_per_epoch))]).to(device)
@@ -339,8 +339,6 @@ def report_of(
         baselines: Block -> name of its accuracy in the report.
     """
     main = found["probes", name]
-    if not len(main.labels):
-        raise InputError(f"the test split has no labelled frame of {name}: add audio")
     result = score(main, edges.centers if edges.scale == "midi" else None, ordered=edges.ordered and len(edges) > 2)
     if edges.grid != "frame":
         result[f"{edges.grid}s"] = result.pop("frames")

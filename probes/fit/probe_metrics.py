@@ -64,9 +64,16 @@ def calibration_error(labels: Classes, classes: Classes, confidence: NDArray[np.
     return float(np.abs(np.bincount(place, gap, minlength=bins)).sum() / len(labels))
 
 
-def bootstrap_interval(right: NDArray[np.bool_], files: Classes, draws: int = 1000, seed: int = 0) -> list[float]:
-    """95 % interval of the accuracy, resampling whole files: frames of one file are not independent."""
-    _, index = np.unique(files, return_inverse=True)
+def bootstrap_interval(
+    right: NDArray[np.bool_], files: Classes, draws: int = 1000, seed: int = 0
+) -> list[float] | None:
+    """95 % interval of the accuracy, resampling whole files: frames of one file are not independent.
+
+    None for a single file, which says nothing of others.
+    """
+    there, index = np.unique(files, return_inverse=True)
+    if len(there) < 2:
+        return None
     return [float(value) for value in ratio_interval(np.bincount(index, right), np.bincount(index), draws, seed)]
 
 

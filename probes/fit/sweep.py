@@ -191,7 +191,7 @@ def _flat(attribute: str, found: dict[str, Any]) -> Row:
     row: Row = {}
     for key in (key for key in SCORES if key in found):
         if key == "interval":
-            row[f"{attribute}_low"], row[f"{attribute}_high"] = found[key]
+            row[f"{attribute}_low"], row[f"{attribute}_high"] = found[key] or ("", "")
         else:
             row[f"{attribute}_{key}"] = found[key]
     return row

@@ -95,6 +95,8 @@ def fingerprint(readout: Readout) -> str:
     tensors = readout.state_dict()
     if readout.covariance is not None:
         tensors["covariance"] = readout.covariance
+    if readout.own_mean is not None:
+        tensors["mean"] = readout.own_mean
     if readout.generic is not None:
         tensors |= {f"generic.{name}": value for name, value in readout.generic.tensors().items()}
     # Baselines read beside the others and change nothing of theirs.
@@ -111,8 +113,9 @@ def write_readout(readout: Readout, folder: Path) -> None:
     baselines = {name: tensors.pop(name) for name in list(tensors) if name.startswith("baselines.")}
     write_whole(folder / "model.safetensors", save(tensors))
     if readout.covariance is not None:
-        covariance = {"covariance": readout.covariance.detach().float().cpu().contiguous()}
-        write_whole(folder / "covariance.safetensors", save(covariance))
+        moments = {"covariance": readout.covariance, "mean": readout.own_mean}
+        held = {name: own.detach().float().cpu().contiguous() for name, own in moments.items() if own is not None}
+        write_whole(folder / "covariance.safetensors", save(held))
     if readout.generic is not None:
         directions = {name: value.detach().cpu().contiguous() for name, value in readout.generic.tensors().items()}
         write_whole(folder / "generic.safetensors", save(directions))
@@ -155,11 +158,12 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         "probes": LinearProbes(config["classes"], inputs, clips),
         "controls": LinearProbes(config["classes"], inputs, clips),
     }
-    covariance, generic, baselines = None, None, None
+    covariance, mean, generic, baselines = None, None, None, None
     with require_described(weights_path):
         if config.get("covariance"):
             path = fetch("covariance.safetensors")
-            covariance = load_file(path)["covariance"].float()
+            moments = {name: own.float() for name, own in load_file(path).items()}
+            covariance, mean = moments["covariance"], moments.get("mean")
             require_covariance(path, covariance)
         if config.get("generic"):
             generic = GenericDirections(list(config["attributes"]), **load_file(fetch("generic.safetensors")))
@@ -175,7 +179,10 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         baselines = read_baselines(fetch("baselines.safetensors"), parts["sae"], config["classes"], clips)
     noise = None
     if config.get("noise"):
-        noise = read_noise(fetch("noise.safetensors"), parts["sae"], covariance, config["classes"])
+        sae = parts["sae"]
+        assert isinstance(sae, SparseAutoencoder)
+        own_mean = sae.mean if mean is None else mean
+        noise = read_noise(fetch("noise.safetensors"), own_mean, covariance, config["classes"])
     require_finite_weights(weights_path, tensors)
     return {
         **parts,
@@ -184,6 +191,7 @@ def read_parts(fetch: Callable[[str], Path]) -> dict[str, Any]:
         "log_rms": tuple(config["log_rms"]) if config["log_rms"] else None,
         "report": config.get("report"),
         "covariance": covariance,
+        "mean": mean,
         "generic": generic,
         "baselines": baselines,
         "noise": noise,
@@ -241,18 +249,15 @@ def read_baselines(path: Path, sae: torch.nn.Module, classes: dict[str, int], cl
         return Baselines(sae, probes["raw"], probes["untrained"], seed)
 
 
-def read_noise(
-    path: Path, sae: torch.nn.Module, covariance: torch.Tensor | None, classes: dict[str, int]
-) -> NoiseAware:
-    """The probes that know the noise, of a readout with this covariance of its latents.
+def read_noise(path: Path, mean: torch.Tensor, covariance: torch.Tensor | None, classes: dict[str, int]) -> NoiseAware:
+    """The probes that know the noise, of a readout with this mean and covariance of its latents.
 
     Raises:
         InputError: The file does not hold them.
     """
-    assert isinstance(sae, SparseAutoencoder)
     if covariance is None:
         raise InputError(f"{path} takes a readout that knows the covariance of its latents: fit it again")
     with require_described(path, "probes"):
         tensors = load_file(path)
         require_finite_weights(path, tensors)
-        return NoiseAware(NoisyInputs(sae.mean, covariance, classes), **tensors)
+        return NoiseAware(NoisyInputs(mean, covariance, classes), **tensors)

@@ -21,8 +21,8 @@ class Inputs:
 
 
 def raw_inputs(sae: SparseAutoencoder) -> Inputs:
-    """The latents themselves, standardised as for the autoencoder."""
-    return Inputs(sae.standardise, sae.config.channels)
+    """The latents themselves, standardised as for the autoencoder; a copy, which the trainer scales in place."""
+    return Inputs(sae.standardise if sae.config.standardise else torch.clone, sae.config.channels)
 
 
 def sae_inputs(sae: SparseAutoencoder, log_rms: tuple[float, float] | None) -> Inputs:

@@ -22,8 +22,8 @@ from probes.readout.noise import NoiseAware, NoisyInputs
 def join_readouts(readouts: Sequence[Readout]) -> Readout:
     """A readout of all attributes, in the order given.
 
-    Autoencoder, covariance and the report on whole songs' calibration are the first one's. Probes on raw latents and on
-    an untrained autoencoder are left out; probes that know the noise are kept where all have them.
+    Autoencoder, mean, covariance and the report on whole songs' calibration are the first one's. Probes on raw latents
+    and on an untrained autoencoder are left out; probes that know the noise are kept where all have them.
 
     Args:
         readouts: Two or more, of different attributes.
@@ -55,12 +55,13 @@ def join_readouts(readouts: Sequence[Readout]) -> Readout:
         join_directions(readouts),
         noise=join_noise(readouts, classes),
         tempo=next((readout.tempo for readout in readouts if readout.tempo is not None), None),
+        mean=first.own_mean,
     )
 
 
 def require_same_autoencoder(first: Readout, other: Readout) -> None:
     """Raise InputError unless both read the same features in the same way."""
-    tensors, others = first.sae.state_dict(), other.sae.state_dict()
+    tensors, others = first.sae.deciding(), other.sae.deciding()
     same = tensors.keys() == others.keys() and all(torch.equal(tensors[name], others[name]) for name in tensors)
     if not same or first.sae.config.to_dict() != other.sae.config.to_dict() or first.spaces != other.spaces:
         raise InputError("readouts that are joined must have the same autoencoder: train the probes on one of them")
@@ -120,11 +121,13 @@ def join_noise(readouts: Sequence[Readout], classes: Mapping[str, int]) -> Noise
     for readout, noise in zip(readouts, found):
         if not torch.equal(noise.levels, found[0].levels):
             raise InputError("readouts that are joined must know the same log-SNRs: fit the noise of one anew")
-        if readout.covariance is None or not torch.equal(readout.covariance, first.covariance):
+        same = readout.covariance is not None and torch.equal(readout.covariance, first.covariance)
+        if not same or not torch.equal(readout.mean, first.mean):
             raise InputError(
-                "readouts that are joined must know the noise by the same covariance: fit the noise of one anew"
+                "readouts that are joined must know the noise by the same covariance and mean: fit the noise of one "
+                "anew"
             )
-    inputs = NoisyInputs(first.sae.mean, first.covariance, classes)
+    inputs = NoisyInputs(first.mean, first.covariance, classes)
     total, channels = sum(classes.values()), first.sae.config.channels
     weight = torch.zeros(len(found[0].levels), 2 * total, total + channels)
     bias = torch.zeros(weight.shape[:2])

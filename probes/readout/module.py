@@ -57,6 +57,7 @@ class Readout(
         baselines: Probes that do without the trained autoencoder; None likewise.
         noise: Probes that know the noise, for noisy latents; None likewise.
         tempo: Reads tempo from the readings of onsets, as one more attribute, which has no probe; None likewise.
+        mean: [C] of the training latents, raw units; None for that of the autoencoder, made from the same data.
 
     Attributes:
         attributes: Names of the attributes that have a probe, in order.
@@ -66,6 +67,8 @@ class Readout(
     """
 
     covariance: Tensor | None
+    own_mean: Tensor | None
+    """The mean where it is not the autoencoder's."""
 
     def __init__(
         self,
@@ -81,11 +84,13 @@ class Readout(
         baselines: Baselines | None = None,
         noise: NoiseAware | None = None,
         tempo: TempoReader | None = None,
+        mean: Tensor | None = None,
     ) -> None:
         super().__init__()
         hidden, channels = sae.config.hidden, sae.config.channels
         inputs = hidden + (log_rms is not None)
-        if probes.classes != controls.classes or list(probes.classes) != list(bins):
+        counts = {name: len(own) for name, own in bins.items()}
+        if probes.classes != controls.classes or list(probes.classes.items()) != list(counts.items()):
             raise InputError("probes, controls and bins must have the same attributes and classes")
         clips = tuple(name for name, own in bins.items() if own.grid == "clip")
         if probes.clips != clips or controls.clips != clips:
@@ -94,6 +99,8 @@ class Readout(
             raise InputError(f"the probes must have {inputs} inputs, as many as this autoencoder gives")
         if covariance is not None and not (covariance.shape == (channels, channels) and covariance.isfinite().all()):
             raise InputError(f"the covariance of the latents must be {channels} x {channels} finite numbers")
+        if mean is not None and not (mean.shape == (channels,) and mean.isfinite().all()):
+            raise InputError(f"the mean of the latents must be {channels} finite numbers")
         if tempo is not None and (ONSET not in bins or "tempo" in bins):
             raise InputError("tempo is read from onsets: the probes must read onset, and not tempo")
         if max(probes.classes.values()) > 256:
@@ -114,6 +121,7 @@ class Readout(
         self.noise = noise
         self.tempo = tempo
         self.register_buffer("covariance", covariance, persistent=False)
+        self.register_buffer("own_mean", mean, persistent=False)
         self.fold()
         self.register_load_state_dict_post_hook(fold_again)
         self.requires_grad_(False)
@@ -131,6 +139,11 @@ class Readout(
         self.register_buffer("_bias", bias.detach().clone(), persistent=False)
         self._level: Tensor
         self._bias: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean [C] of the training latents, raw units."""
+        return self.sae.mean if self.own_mean is None else self.own_mean
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Readout:
         """As torch does, but for a covariance in half precision, which would no longer be one."""
@@ -328,10 +341,10 @@ class Readout(
             raise InputError("there is nothing to read: the latents have no frame")
         if mask is None:
             valid = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        elif mask.shape[-1:] != x.shape[1:2]:
+        elif mask.shape != x.shape[:2]:
             raise InputError(f"a mask of latents {list(x.shape)} is [batch, frames], not {list(mask.shape)}")
         else:
-            valid = mask.to(x.device, torch.bool).expand(x.shape[:2])
+            valid = mask.to(x.device, torch.bool)
         return x, valid
 
     def _read_clean(self, chunk: Tensor, only_trained: bool) -> tuple[Tensor, Streamed | None]:
@@ -347,7 +360,7 @@ class Readout(
         wanted = wide(chunk)
         rebuilt = self.sae.restore(streamed.values + self.sae.decoder_bias)
         error = (rebuilt - chunk).to(wanted).square().sum(1)
-        spread = (chunk - self.sae.mean).to(wanted).square().sum(1)
+        spread = (chunk - self.mean).to(wanted).square().sum(1)
         assert streamed.active is not None
         return torch.stack([error, spread, streamed.active], 1)
 

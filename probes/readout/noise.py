@@ -69,6 +69,7 @@ class NoisyInputs(nn.Module):
         parts = logits.split(list(self.classes.values()), dim=-1)
         read = [part.log_softmax(-1).clamp_min(FLOOR) * SCALE for part in parts]
         spread = ((self.axes.square() @ self.variances) * alpha**2 + sigma**2).sqrt()
+        spread = torch.where(spread > 0, spread, 1)  # a constant channel of finished latents
         return torch.cat([*read, ((x - alpha * self.mean) / spread).to(logits)], dim=-1)
 
 

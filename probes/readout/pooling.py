@@ -36,4 +36,6 @@ def peaks(see: Callable[[Tensor], Tensor], latents: Tensor, stretch: int = STRET
 
 def clip_peaks(see: Callable[[Tensor], Tensor], latents: Tensor, valid: Tensor) -> Tensor:
     """Peaks [B, 2, D] over the valid frames, bool [B, F], of each item of latents [B, F, C]."""
+    if not len(latents):
+        return peaks(see, latents.new_zeros(0, latents.shape[2]))[None][:0]
     return torch.stack([peaks(see, own[known]) for own, known in zip(latents, valid)])

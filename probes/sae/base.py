@@ -154,6 +154,11 @@ class SparseAutoencoder(
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
+    def deciding(self) -> dict[str, Tensor]:
+        """The tensors that its features depend on, by name: mean and std too where it standardises."""
+        tensors: dict[str, Tensor] = self.state_dict()
+        return {name: own for name, own in tensors.items() if self.config.standardise or name not in ("mean", "std")}
+
     def standardise(self, x: Tensor) -> Tensor:
         """Raw latent [..., C] -> what the encoder sees."""
         return (x - self.mean) / self.std if self.config.standardise else x

@@ -25,9 +25,11 @@ def tiny_corpus(
     noise: float = 0.02,
     seed: int = 0,
     spoil: Mapping[str, float] | None = None,
+    unvoiced: Sequence[str] = (),
 ) -> Corpus:
     """One file per split named. Attribute i moves the latent along a circle in channels 2i and 2i + 1, the other
-    channels are noise; every tenth frame has no pitch. `spoil`: file name -> value put into one of its frames."""
+    channels are noise; every tenth frame has no pitch. `spoil`: file name -> value put into one of its frames.
+    `unvoiced`: splits without any pitch."""
     random = np.random.default_rng(seed)
     info = {"name": space, "spaces": [space], "channels": channels, "frame_rate": 20.0, "fingerprint": "f00d"}
     labels = {name: {"unit": UNITS[name], "threshold": 0.5} for name in attributes}
@@ -42,7 +44,7 @@ def tiny_corpus(
                 latents[:, 2 * place + 1] += np.sin(3 * share)
                 sure = np.ones(frames)
                 if name == "pitch":
-                    sure[::10] = 0
+                    sure[:: 1 if split in unvoiced else 10] = 0
                 measured[name] = np.float32(np.stack([low + (high - low) * share, sure], 1))
             name = f"song{number}.wav"
             if name in (spoil or {}):

@@ -2,6 +2,8 @@
 
 import csv
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +221,28 @@ def test_annotations_are_not_made_up(tmp_path: Path) -> None:
         encode_corpus(EncodeOptions(audio=str(tmp_path), **options))
     with pytest.raises(InputError, match="measured or annotation, not 'own'"):
         encode_corpus(EncodeOptions(audio="rendered", **(options | {"labels": "own"})))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_corrected_annotation_is_taken_over(tmp_path: Path) -> None:
+    guitarset(tmp_path)
+
+    def annotate(pitch: float, players: Sequence[int]) -> None:
+        for player in players:
+            data = [{"time": 0.0, "duration": 0.25, "value": pitch}]
+            path = tmp_path / "annotation" / f"{player:02d}_BN1-129-Eb_solo.jams"
+            jams(path, [{"namespace": "note_midi", "data": data}])
+
+    def first_notes() -> tuple[list[float], str]:
+        options = EncodeOptions(tmp_path / "corpus", "guitarset", root=tmp_path, attributes=("pitch",), device="cpu")
+        encode_corpus(replace(options, labels="annotation"))
+        corpus = Corpus.open(tmp_path / "corpus")
+        return [float(corpus.labels(file, "pitch")[0][0]) for file in corpus.files()], corpus.fingerprint
+
+    annotate(51.0, range(6))
+    before = first_notes()
+    assert before == first_notes()
+    annotate(53.0, [2])
+    notes, fingerprint = first_notes()
+    assert notes == [51.0, 51.0, 53.0, 51.0, 51.0, 51.0]
+    assert fingerprint != before[1]

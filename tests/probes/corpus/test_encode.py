@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,20 @@ def test_held_out_files(music: Path, vae: str, tmp_path: Path) -> None:
         encode_corpus(options(music, vae, tmp_path / "d", hold_out=("song",)))
 
 
+def test_files_of_a_data_set_that_streams_are_held_out(music: Path, vae: str, tmp_path: Path) -> None:
+    from datasets import Audio, Dataset
+
+    (tmp_path / "dataset").mkdir()
+    cells = [{"bytes": (music / name).read_bytes(), "path": name} for name in ("0.wav", "2.ogg")]
+    rows = Dataset.from_dict({"sound": cells}).cast_column("sound", Audio(decode=False)).cast_column("sound", Audio())
+    rows.to_parquet(tmp_path / "dataset" / "train.parquet")
+    given = options(tmp_path / "dataset", vae, tmp_path / "c")
+    with pytest.raises(InputError, match=r"no file is called song: hold out one of 0000000-0\.wav, 0000001-2\.ogg"):
+        encode_corpus(replace(given, hold_out=("song",)))
+    encode_corpus(replace(given, hold_out=("0000001-2",)))  # nothing of the first attempt is lost
+    assert [file.name for file in Corpus.open(tmp_path / "c").files("test")] == ["0000001-2.ogg"]
+
+
 def test_a_dataset_with_an_audio_column(music: Path, vae: str, tmp_path: Path) -> None:
     from datasets import Dataset
 
@@ -269,6 +284,7 @@ def test_a_dataset_with_an_audio_column(music: Path, vae: str, tmp_path: Path) -
     rows.cast_column("sound", Audio(decode=False)).cast_column("sound", Audio()).to_parquet(folder / "train.parquet")
     failed = encode_into(tmp_path / "c", audio_sources(str(folder)), recipe(vae))
     assert [result.source.name for result in failed] == ["0000002-broken.wav"]
+    assert not hasattr(failed[0].source, "content")  # thousands of broken rows are not held
     encode_into(tmp_path / "files", [FileSource(name, path=music / name) for name in names[:2]], recipe(vae))
     from_rows, from_files = content(tmp_path / "c"), content(tmp_path / "files")
     assert {key[8:]: value[0] for key, value in from_rows.items()} == {k: v[0] for k, v in from_files.items()}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from support.corpus import SPLITS, tiny_corpus
+from support.sae import random_sae
 
 from probes import Readout
 from probes.corpus.labels import class_labels, shuffled_labels
@@ -16,9 +17,10 @@ from probes.fit.figures import METRICS
 from probes.fit.generic import fit_generic
 from probes.fit.pipeline import fit_bins, fit_probes, fit_readout, fit_sae, open_sae
 from probes.fit.probe_fit import fit_linear_probes
-from probes.fit.probe_training import ProbeOptions
+from probes.fit.probe_training import Block, ProbeOptions, ProbeTrainer
 from probes.fit.sae_training import CHECKPOINT, TrainingOptions
 from probes.readout.generic import cut_directions
+from probes.readout.inputs import raw_inputs
 from probes.sae import ReluConfig, SparseAutoencoder, make_sae
 
 CONFIG = ReluConfig(channels=12, hidden=96, lam=0.02)
@@ -107,6 +109,15 @@ def test_a_finished_autoencoder_is_not_trained_again_and_another_is_refused(fitt
         fit_sae(corpus, folder / "sae", ReluConfig(channels=12, hidden=128, lam=0.02), TRAINING)
 
 
+def test_an_autoencoder_from_elsewhere_is_not_written_over(fitted, tmp_path):
+    corpus, _, _ = fitted
+    theirs = random_sae("topk", channels=12, hidden=96)
+    theirs.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="an autoencoder that was not trained there: choose another out"):
+        fit_sae(corpus, tmp_path, CONFIG, TRAINING)
+    assert SparseAutoencoder.from_pretrained(tmp_path).config == theirs.config
+
+
 def test_a_readout_never_takes_the_place_of_something_else(fitted, tmp_path, monkeypatch):
     corpus, folder, readout = fitted
     bins = fit_bins(corpus, counts=COUNTS)
@@ -119,6 +130,8 @@ def test_a_readout_never_takes_the_place_of_something_else(fitted, tmp_path, mon
         fit(folder, options=replace(PROBES, seed=3))
     with pytest.raises(InputError, match=r"classes.pitch \(12 there, 8 here\)"):
         fit(folder, bins=fit_bins(corpus, counts={**COUNTS, "pitch": 8}))
+    with pytest.raises(InputError, match=r"autoencoder \(\w+ there, \w+ here\)"):
+        fit_probes(corpus, make_sae(readout.sae.config, seed=1), folder, bins, PROBES)
     with pytest.raises(InputError, match="something else"):
         fit(folder / "sae")
     (tmp_path / "README.md").write_text("mine")
@@ -263,3 +276,39 @@ def test_wrong_inputs_are_told(tmp_path):
     with pytest.raises(InputError, match="'tempo' is not among"):
         fit_bins(corpus, counts={"tempo": 3})
     assert len(SPLITS) == len(corpus.files())
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_probes_of_raw_latents_leave_the_batch_as_it_is(standardise):
+    x = torch.randn(50, 12) * 5 + 1
+    inputs = raw_inputs(make_sae(replace(CONFIG, standardise=standardise)))
+    trainer = ProbeTrainer(inputs, {"pitch": 3}, [Block("raw")], x, ProbeOptions())
+    before = x.clone()
+    trainer.step(x, {"labels": torch.zeros(50, 1, dtype=torch.int64)}, 0.01)
+    assert torch.equal(x, before)
+
+
+def test_mean_and_covariance_are_those_of_one_corpus(fitted, tmp_path):
+    """An autoencoder of other data: what is relative to the mean latent is relative to that of the probes' corpus."""
+    corpus, folder, _ = fitted
+    frames = torch.from_numpy(np.concatenate([corpus.latents(file) for file in corpus.files("train")]))
+    assert Readout.from_pretrained(folder).own_mean is None  # as the autoencoder has it
+    sae = make_sae(replace(CONFIG, space="mini"))
+    sae.set_statistics(frames.mean(0) + 9, frames.std(0))
+    options = replace(PROBES, epochs=1)
+    other = fit_probes(corpus, sae, tmp_path, fit_bins(corpus, counts=COUNTS), options, levels=(0.0, 4.0))
+    again = Readout.from_pretrained(tmp_path)
+    assert again.fingerprint() == other.fingerprint()
+    torch.testing.assert_close(again.mean, frames.mean(0), rtol=1e-4, atol=1e-4)
+    assert again.noise.inputs.mean.tolist() == again.mean.tolist()
+    assert torch.equal(again.double().mean, other.mean.double())
+    x = frames[None, :200]
+    error = (sae(x) - x).square().sum()
+    torch.testing.assert_close(other.read(x).fvu[0], error / (x - frames.mean(0)).square().sum(), rtol=1e-3, atol=0)
+
+
+def test_a_split_that_judges_nothing_is_told_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr("probes.fit.probe_training.ProbeTrainer.step", None)
+    corpus = tiny_corpus(tmp_path / "corpus", unvoiced=("test",))
+    with pytest.raises(InputError, match="the test split has no labelled frame of pitch: add audio"):
+        fit_linear_probes(corpus, make_sae(CONFIG), fit_bins(corpus, counts=COUNTS), PROBES)

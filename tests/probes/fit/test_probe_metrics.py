@@ -44,6 +44,7 @@ def test_the_interval_is_over_files_not_frames():
     low, high = bootstrap_interval(right, files)
     assert low < 0.3 < 0.7 < high
     assert bootstrap_interval(np.ones(30, bool), np.arange(30)) == [1.0, 1.0]
+    assert bootstrap_interval(right[:1000], files[:1000]) is None  # one file says nothing of others
 
 
 def test_score_of_a_perfect_probe():

@@ -1,11 +1,13 @@
 """Readouts on one autoencoder become one, and each attribute is read as before."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import pytest
 import torch
 from support.readout import tiny_readout
+from support.sae import random_sae
 from torch import Tensor
 
 from probes.errors import InputError
@@ -118,6 +120,25 @@ def test_what_does_not_fit_is_refused(whole: Readout) -> None:
     loudness.covariance = torch.eye(64)
     with pytest.raises(InputError, match="same covariance"):
         join_readouts([pitch, loudness])
+    loudness.covariance, loudness.own_mean = whole.covariance, torch.ones(64)
+    with pytest.raises(InputError, match="same covariance and mean"):
+        join_readouts([pitch, loudness])
     loudness.generic = None
     with pytest.raises(InputError, match="only one of the readouts that are joined has generic"):
         join_readouts([pitch, loudness])
+
+
+def test_an_autoencoder_that_does_not_standardise_is_one_whatever_its_data() -> None:
+    sae = random_sae("topk", channels=64, hidden=128, standardise=False)
+    whole = tiny_readout(named=["drums"])
+    parts = []
+    for name, shift in (("pitch", 0.0), ("loudness", 3.0)):
+        sae.set_statistics(torch.full((64,), shift), torch.ones(64))
+        probes = LinearProbes({name: len(whole.bins[name])}, 128)
+        probes.weight.data.normal_()
+        parts.append(Readout(deepcopy(sae), probes, probes, {name: whole.bins[name]}, whole.spaces))
+    latents = torch.randn(1, 30, 64)
+    joined = join_readouts(parts)(latents)
+    for part in parts:
+        for name, own in part(latents).items():
+            torch.testing.assert_close(joined[name], own)

@@ -174,3 +174,10 @@ def test_the_inputs_are_made_where_there_is_no_float64():
     there = NoisyInputs(torch.zeros(8), covariance(8).as_subclass(OnAppleGPU), {"pitch": 2})
     here = NoisyInputs(torch.zeros(8), covariance(8), {"pitch": 2})
     assert torch.equal(there.axes, here.axes)
+
+
+def test_a_finished_state_with_a_constant_channel_is_read():
+    spread = covariance(4)
+    spread[3], spread[:, 3] = 0, 0
+    inputs = NoisyInputs(torch.zeros(4), spread, {"pitch": 2})
+    assert inputs(torch.zeros(5, 2), torch.zeros(5, 4), 1.0, 0.0).isfinite().all()

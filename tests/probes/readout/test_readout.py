@@ -185,6 +185,21 @@ def test_the_covariance_of_the_latents_travels_with_the_readout(tmp_path):
             tiny_readout(covariance=wrong)
 
 
+def test_parts_that_do_not_belong_together_are_told():
+    readout = tiny_readout()
+    parts = (readout.sae, readout.probes, readout.controls)
+    with pytest.raises(InputError, match="same attributes and classes"):
+        Readout(*parts, tiny_bins() | {"timbre": tiny_bins()["pitch"]}, readout.spaces)
+    with pytest.raises(InputError, match="mean of the latents must be 64 finite"):
+        Readout(*parts, tiny_bins(), readout.spaces, mean=torch.zeros(63))
+
+
+@pytest.mark.parametrize("named", [(), ("drums",)])
+def test_no_clip_is_no_reading(named):
+    reading = tiny_readout(named=named).read(torch.randn(0, 5, 64))
+    assert {len(own) for own in reading.pooled["trained"].values()} == {0}
+
+
 def test_the_fingerprint_knows_weights_bins_and_spaces():
     prints = {
         tiny_readout().fingerprint(),
@@ -354,6 +369,8 @@ def test_what_cannot_be_read_is_told():
         readout.read(latents[:, :0])
     with pytest.raises(InputError, match="a mask of latents"):
         readout.read(latents, torch.ones(2, 4, dtype=torch.bool))
+    with pytest.raises(InputError, match="a mask of latents"):
+        readout.read(latents, torch.ones(3, 5, dtype=torch.bool))
     with pytest.raises(InputError, match="no baselines"):
         readout.read(latents, baselines=("raw",))
     with pytest.raises(InputError, match="baselines are raw and untrained"):

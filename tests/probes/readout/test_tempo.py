@@ -209,6 +209,17 @@ def test_a_saved_readout_keeps_its_tempo(fitted: tuple[Corpus, Path, Readout], t
     assert plain.fingerprint() != without.fingerprint()
 
 
+@pytest.mark.parametrize("counts", [None, {"tempo": 7}])
+def test_a_readout_of_tempo_is_not_replaced_by_another(
+    counts: dict[str, int] | None, fitted: tuple[Corpus, Path, Readout]
+) -> None:
+    corpus, place, readout = fitted
+    bins = fit_bins(corpus, ("onset", "tempo") if counts else ("onset",), counts)
+    options = ProbeOptions(**readout.report["training"]["options"])
+    with pytest.raises(InputError, match=r"classes\.tempo \(12 there, (7|not set) here\)"):
+        fit_probes(corpus, readout.sae, place, bins, options, levels=(-2.0, 2.0))
+
+
 def test_tempo_takes_onsets(fitted: tuple[Corpus, Path, Readout]) -> None:
     corpus, _, readout = fitted
     with pytest.raises(InputError, match="name onset beside it"):
