@@ -24,9 +24,10 @@ WORSE = 1.5
 """Growth of the squared miss at which a step is taken back. A little growth is let through: readings are curved, and a
 held one often strays before it comes home."""
 REACH = 0.05
-"""Longest step, as a share of sqrt(C), the length of a latent in units of its spread. Where a reading saturates its slope
-vanishes, and the solution would be far outside everything the model knows. Short steps follow the slopes as they turn:
-with 0.5 the change that lands is up to a third longer, and a difference of rounding moves several times as many frames."""
+"""Longest step, as a share of sqrt(C), the length of a latent in units of its spread. Where a reading saturates its
+slope vanishes, and the solution would be far outside everything the model knows. Short steps follow the slopes as they
+turn: with 0.5 the change that lands is up to a third longer, and a difference of rounding moves several times as many
+frames."""
 FLAT = 1e-8
 """Share of what counts as landed by which a step must promise to move the raised reading: below, it is saturated."""
 GIVEN_UP = 1e4
