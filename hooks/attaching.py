@@ -59,11 +59,12 @@ def attach(
             installed.enter_context(adapter_for(model)(model, callbacks))
             _installed[id(model)] = callbacks, installed, threading.get_ident()
         callbacks, installed, thread = _installed[id(model)]
-    if thread != threading.get_ident():
-        raise RuntimeError(
-            f"another thread is attached to this {type(model).__name__}: wait until its generation has ended, or give "
-            "each thread a sampler of its own"
-        )
+        if thread != threading.get_ident():
+            raise RuntimeError(
+                f"another thread is attached to this {type(model).__name__}: wait until its generation has ended, or "
+                "give each thread a sampler of its own"
+            )
+        callbacks.blocks += 1
     endpoint_edit = None if edit_endpoint is None else (edit_endpoint, branch)
     additions: list[tuple[list[Any], Any]] = [
         (callbacks.sinks, observe),
@@ -80,7 +81,8 @@ def attach(
             # By identity, from the end: an equal callback of an outer block keeps its place.
             del place[max(index for index, present in enumerate(place) if present is callback)]
         with _changing:
-            if not callbacks:
+            callbacks.blocks -= 1
+            if not callbacks.blocks:
                 del _installed[id(model)]
                 installed.close()
 

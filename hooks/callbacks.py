@@ -49,9 +49,8 @@ class Callbacks:
     sinks: list[Sink] = field(default_factory=list)
     state_edits: list[LatentEdit] = field(default_factory=list)
     endpoint_edits: list[tuple[LatentEdit, Branch]] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.sinks or self.state_edits or self.endpoint_edits)
+    blocks: int = 0
+    """Number of `with` blocks that are open; a block may hold no callback."""
 
     def listed(self) -> list[Attachment]:
         """Everything that is attached: state edits, endpoint edits and sinks, each in order."""

@@ -10,13 +10,11 @@ from torch import Tensor
 
 from hooks.attaching import attach
 from hooks.callbacks import short_name
-from hooks.events import Moment
+from hooks.events import SLACK, Moment
 from hooks.guidance import Branch
 
 Site = Literal["state", "endpoint"]
 Schedule = Literal["constant", "ramp", "bell"]
-SLACK = 2e-7
-"""Flow time by which a state may miss the edge of a window: in float32, state 7 of 10 lies at 0.69999999."""
 
 
 class Displacement(Protocol):
@@ -59,22 +57,25 @@ class Edit:
             f"schedule={self.schedule!r})"
         )
 
-    def strength(self, t: float) -> float:
-        """Share of the full displacement at flow time t; 0 outside the window."""
-        if not in_window(t, self.start, self.stop):
+    def strength(self, t: float, slack: float = SLACK) -> float:
+        """Share of the full displacement at flow time t; 0 outside the window. `slack` as in `in_window`."""
+        if not in_window(t, self.start, self.stop, slack):
             return 0.0
         position = min(max((t - self.start) / (self.stop - self.start), 0.0), 1.0)
         return {"constant": 1.0, "ramp": position, "bell": math.sin(math.pi * position) ** 2}[self.schedule]
 
     def __call__(self, latent: Tensor, moment: Moment, /) -> Tensor:
         """Displace the latent [B, F, C]; return the same object where the edit does not act."""
-        strength = self.strength(moment.t)
+        strength = self.strength(moment.t, moment.slack)
         return latent if strength == 0 else latent + strength * self.displace(latent)
 
 
-def in_window(t: float, start: float, stop: float) -> bool:
-    """Whether flow time t lies from start, inclusive, to stop, exclusive; a stop of 1 includes the finished latent."""
-    return t >= start - SLACK and (t < stop - SLACK or stop == 1)
+def in_window(t: float, start: float, stop: float, slack: float = SLACK) -> bool:
+    """Whether flow time t lies from start, inclusive, to stop, exclusive; a stop of 1 includes the finished latent.
+
+    A time within `slack` of an edge lies at that edge. A window holds the time at its start, however narrow it is.
+    """
+    return t >= start - slack and (t < stop - slack or stop == 1 or t < start + slack)
 
 
 @contextmanager

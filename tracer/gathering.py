@@ -243,11 +243,12 @@ class Gathered:
             parts.setdefault(row, []).append((part, whole))
             if found.measure == "agreement":
                 means.setdefault(row._replace(measure="own"), []).append(found.own)
+                if row.probe == GENERIC:
+                    self._add_direction(curve, "own", found.own, np.ones_like(found.own))
             if curve.probe == TRAINED and followed[number]:
                 parts.setdefault(row._replace(probe=PAIRED), []).append((part, whole))
             if row.probe == GENERIC:
-                sums = self.directions.setdefault((curve, found.measure), np.zeros((2, len(self.t))))
-                sums += np.nan_to_num(np.stack([part, whole]))
+                self._add_direction(curve, found.measure, part, whole)
         if len(clips) > 1:
             for curve, measure, levels in self.contrasts.parts_of_prompt(clips):
                 for name, pair in split(measure, levels).items():
@@ -261,6 +262,11 @@ class Gathered:
         self.parts.add(pairs[:, 0])
         self.wholes.add(pairs[:, 1])
         self.bootstrap.add(np.concatenate([stacked, pairs[:, 0], pairs[:, 1]]))
+
+    def _add_direction(self, curve: Curve, measure: str, part: np.ndarray, whole: np.ndarray) -> None:
+        sums = self.directions.setdefault((curve, measure), np.zeros((2, len(self.t))))
+        known = np.isfinite(part) & np.isfinite(whole)
+        sums += np.where(known, np.stack([part, whole]), 0.0)
 
     def _pooled(self, clip: PromptTrace) -> Iterator[tuple[Row, np.ndarray]]:
         for curve, p in clip.pooled.items():

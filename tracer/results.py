@@ -26,6 +26,7 @@ import contextlib
 import hashlib
 import io
 import json
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ import numpy as np
 
 from probes.errors import InputError
 from probes.support.files import write_json, write_whole
+from tracer.clip_pairs import ClipPairs
 from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED, VIEWS, Curve
 from tracer.gathering import PAIRED, PARTS, Endings, Gathered, Row, ratio_curves
 from tracer.measures.contrast import parts_of, ratio
@@ -177,23 +179,22 @@ def compute_progress(folder: str | Path | RunReader, write: bool = True) -> Resu
     if reader.frames and reader.finished == 1:
         warnings.warn(f"{reader.path} has one prompt: its agreement is not corrected for chance", stacklevel=2)
     endings = Endings.of(reader)
-    gathered = None
-    settling: dict[Row, dict[tuple[int, int], np.ndarray]] = {}
-    with contrasts.write_contrasts(reader.path) if write else contextlib.nullcontext() as writer:
+    gathered, pairs = None, None
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        writer = stack.enter_context(contrasts.write_contrasts(reader.path)) if write else None
         for clips in reader.by_prompt():
             gathered = gathered or Gathered(reader, endings, clips[0])
             gathered.add(clips)
             for clip, found in zip(clips, gathered.seen):
                 if writer is not None:
                     writer.add(clip.prompt, clip.seed, found)
-                if reader.seeds > 1:
-                    for one in found:
-                        if one.curve.probe == TRAINED and one.measure in COMPARED:
-                            row = Row(one.curve.attribute, one.curve.view, TRAINED, one.measure)
-                            settling.setdefault(row, {})[clip.prompt, clip.seed] = np.stack([one.own, one.other])
-    assert gathered is not None
+            if reader.seeds > 1:
+                pairs = pairs or ClipPairs(file, _compared_rows(gathered), reader.seeds, len(gathered.t))
+                pairs.add(gathered.seen)
+        assert gathered is not None
+        tables = {name: _table(rows, TABLES[name]) for name, rows in _all_rows(gathered, pairs).items()}
     maps = {curve: commitment_map.share().astype(np.float32) for curve, commitment_map in gathered.maps.items()}
-    tables = {name: _table(rows, TABLES[name]) for name, rows in _all_rows(gathered, settling).items()}
     results = Results(**tables, commitment=maps)
     if write:
         _write(reader.path, results)
@@ -249,16 +250,18 @@ def quantiles(replicates: np.ndarray, prompts: int) -> np.ndarray:
         return np.asarray(np.nanpercentile(replicates, [2.5, 97.5], axis=0))
 
 
-def _all_rows(
-    gathered: Gathered, settling: dict[Row, dict[tuple[int, int], np.ndarray]]
-) -> dict[str, Iterator[tuple[Any, ...]]]:
+def _compared_rows(gathered: Gathered) -> list[Row]:
+    return [row for row in gathered.ratios if row.probe == TRAINED and row.measure in COMPARED]
+
+
+def _all_rows(gathered: Gathered, pairs: ClipPairs | None) -> dict[str, Iterator[tuple[Any, ...]]]:
     curves = _Curves(gathered)
     return {
         "progress": _progress_rows(curves),
         "settled": _settled_rows(curves),
         "verdicts": _verdict_rows(curves),
         "parts": _part_rows(curves),
-        "variance": _variance_rows(settling),
+        "variance": iter(()) if pairs is None else _variance_rows(pairs),
     }
 
 
@@ -333,19 +336,17 @@ def _part_rows(curves: _Curves) -> Iterator[tuple[Any, ...]]:
             yield row.attribute, row.view, measure, part, i, float(t), float(gathered.logsnr[i]), *found
 
 
-def _variance_rows(settling: dict[Row, dict[tuple[int, int], np.ndarray]]) -> Iterator[tuple[Any, ...]]:
-    for row, clips in sorted(settling.items(), key=lambda pair: pair[0].place):
-        seeds = 1 + max(seed for _, seed in clips)
-        prompts = [p for p in sorted({p for p, _ in clips}) if all((p, seed) in clips for seed in range(seeds))]
-        if not prompts:
+def _variance_rows(pairs: ClipPairs) -> Iterator[tuple[Any, ...]]:
+    for row in sorted(pairs.rows, key=lambda row: row.place):
+        clips = pairs.of(row)
+        if not len(clips):
             continue
-        pairs = np.array([[clips[p, seed] for seed in range(seeds)] for p in prompts])
-        part, whole = parts_of(row.measure, pairs[:, :, 0], pairs[:, :, 1])
+        part, whole = parts_of(row.measure, clips[:, :, 0], clips[:, :, 1])
         # Over the mean whole: a clip of its own would be divided by next to nothing where it is like the others.
         mean = ratio(np.nansum(whole, axis=(0, 1)), (~np.isnan(whole)).sum(axis=(0, 1)))
         points = settled_between(ratio(part, np.broadcast_to(mean, part.shape)))
         known = points[np.isfinite(points).all(axis=1)]
-        yield row.attribute, row.view, row.measure, *split_variance(known), len(known), seeds
+        yield row.attribute, row.view, row.measure, *split_variance(known), len(known), clips.shape[1]
 
 
 def _write(folder: Path, results: Results) -> None:

@@ -110,7 +110,7 @@ class Session:
         """
         return {
             "model": self.generator.name,
-            "generator": self.generator.fingerprint(),
+            "generator": self.generator.fingerprint_for(self.guidance),
             "conditioning": self.generator.conditioning([prompt.caption for prompt in self.prompts]),
             "codec": self.generator.codec_fingerprint() if decoded else "",
             "readout": self.readout.fingerprint(),

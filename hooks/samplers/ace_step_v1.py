@@ -7,6 +7,7 @@ only the object of the running generation is followed.
 """
 
 import inspect
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -48,6 +49,9 @@ class Generation(Sampling):
     def __init__(self, model: Any, callbacks: Callbacks, given: dict[str, Any]) -> None:
         super().__init__(model, KIND, callbacks)
         self.given = given
+        self.thread = threading.get_ident()
+        self.stepped = False
+        """Whether its scheduler has taken a step."""
 
     def gains(self, batch: int) -> Gains:
         """Effect of a push of one branch on the guided output of the current state, which has `batch` clips."""
@@ -94,15 +98,23 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
             raise ValueError(f"hooks follow ACE-Step's euler scheduler, not {given['scheduler_type']}: pass euler")
         if getattr(model, "cpu_offload", False):
             raise ValueError("hooks cannot follow modules that CPU offload moves: build the pipeline without it")
-        running.append(Generation(model, callbacks, given))
+        generation = Generation(model, callbacks, given)
+        running.append(generation)
         try:
-            return process(*args, **kwargs)
+            result = process(*args, **kwargs)
         finally:
             running.pop()
+        if not generation.stepped:
+            raise ValueError(
+                "hooks saw nothing of this generation: it took no step of its scheduler, as repaint and extend do not; "
+                "run it without hooks"
+            )
+        return result
 
     def set_timesteps(method: Callable[..., None], scheduler: Any, *args: Any, **kwargs: Any) -> None:
         method(scheduler, *args, **kwargs)
-        if running:
+        # Another thread may set up a scheduler for a pipeline of its own meanwhile.
+        if running and running[-1].thread == threading.get_ident():
             running[-1].follow(scheduler)
 
     def step(method: Callable[..., Any], scheduler: Any, *args: Any, **kwargs: Any) -> Any:
@@ -115,6 +127,7 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
         def forward(output: Tensor, timestep: Any, state: Tensor) -> Any:
             return method(scheduler, model_output=output, timestep=timestep, sample=state, **arguments)
 
+        running[-1].stepped = True
         return running[-1].step(forward, output, timestep, state)
 
     def on_network(_: Any, __: Any, velocity: Tensor) -> None:

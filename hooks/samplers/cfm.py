@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hooks.callbacks import Callbacks
-from hooks.events import Moment, flow_logsnr
+from hooks.events import SLACK, Moment, flow_logsnr
 from hooks.guidance import around_cond
 from hooks.samplers.wrapping import replaced
 
@@ -32,6 +32,12 @@ def fits(model: Any) -> bool:
     } <= set(arguments)
 
 
+def time_grid(steps: int, sway: float | None, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
+    """[steps] flow times as upstream computes them."""
+    grid = torch.linspace(0, 1, steps, dtype=dtype, device=device)
+    return grid if sway is None else grid + sway * (torch.cos(torch.pi / 2 * grid) - 1 + grid)
+
+
 class Generation:
     """One call of `sample`: its time grid, its guidance, and the conditional velocity while the null one is due."""
 
@@ -40,15 +46,15 @@ class Generation:
         self.guidance = given["cfg_strength"] if given["cfg_strength"] >= 1e-5 else 0.0
         self.segments = given.get("latent_pred_segments")
         self.grid: list[float] = []
+        self.slacks: list[float] = []
         self.mask: Tensor | None = None
         self.positive: Tensor | None = None
 
     def begin(self, state: Tensor) -> None:
         """Compute the grid as upstream does, in the state's own precision, and the mask of the predicted segments."""
-        grid = torch.linspace(0, 1, self.steps, dtype=state.dtype, device=state.device)
-        if self.sway is not None:
-            grid = grid + self.sway * (torch.cos(torch.pi / 2 * grid) - 1 + grid)
+        grid = time_grid(self.steps, self.sway, state.dtype, state.device).cpu()
         self.grid = grid.tolist()
+        self.slacks = (SLACK + (grid - time_grid(self.steps, self.sway, torch.float64)).abs()).tolist()
         if self.segments is not None:
             frame = torch.arange(state.shape[1], device=state.device)
             inside = [(frame >= start) & (frame < stop) for start, stop in self.segments]
@@ -56,7 +62,8 @@ class Generation:
 
     def moment(self, index: int) -> Moment:
         """Position of state `index`."""
-        return Moment(index, len(self.grid) - 1, self.grid[index], flow_logsnr(self.grid[index]), self.mask)
+        t = self.grid[index]
+        return Moment(index, len(self.grid) - 1, t, flow_logsnr(t), self.mask, slack=self.slacks[index])
 
     def index(self, t: float) -> int:
         """Index of the state at flow time t."""
@@ -108,15 +115,15 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
         return velocity - change / generation.guidance if generation.guidance else velocity + change
 
     def edited(generation: Generation, state: Tensor, guided: Tensor, difference: Tensor | None, index: int) -> Tensor:
-        """Guided velocity [B, F, C] after all edits; the same object where none acts."""
+        """Guided velocity [B, F, C] after all edits, in its own precision; the same object where none acts."""
         now, after = generation.moment(index), generation.moment(index + 1)
         left, dt = 1 - now.t, after.t - now.t
         push = callbacks.push(state + left * guided, now, around_cond(generation.guidance))
-        moved = guided if push is None else guided + push / left
+        moved = guided if push is None else guided + (push / left).to(guided.dtype)
         callbacks.observe(now, state, moved, state + left * moved, difference)
         arrival = state + dt * moved
         wanted = callbacks.state(arrival, after)
-        return moved if wanted is arrival else moved + (wanted - arrival) / dt
+        return moved if wanted is arrival else moved + ((wanted - arrival) / dt).to(moved.dtype)
 
     with ExitStack() as stack:
         stack.enter_context(replaced(model, "sample", sample))

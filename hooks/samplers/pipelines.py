@@ -21,6 +21,14 @@ from hooks.samplers.pipeline_kinds import Kind, kind_of
 from hooks.samplers.schedules import Level, LevelAt, forget_history, last, level_rule, position
 from hooks.samplers.wrapping import argument, call_replaced, replaced
 
+NO_CLIP = torch.zeros(1, dtype=torch.bool)
+"""[1], False for every clip."""
+
+
+def changed_clips(change: Tensor) -> Tensor:
+    """[B] bool on the CPU, True for the clips in which a change [B, ...] is not zero everywhere."""
+    return change.flatten(1).any(1).cpu()
+
 
 def fits(model: Any) -> bool:
     """Whether the object is one of the pipelines in `KINDS`."""
@@ -56,8 +64,10 @@ class Sampling:
         self.batch = batch
         self.evaluated: list[int] = []
         """Batch size of each call of the network since the last step."""
-        self.pushed = False
-        """Whether the last step's output was pushed."""
+        self.pushed = NO_CLIP
+        """[B] bool, the clips whose output was pushed at the last step."""
+        self.moved = NO_CLIP
+        """[B] bool, the clips whose state was edited since the last step."""
 
     def state(self, sample: Tensor, level: Level) -> Tensor:
         """[B, F, C] of the scheduler's sample."""
@@ -115,9 +125,9 @@ class Sampling:
             velocity = velocity + (push / level.gain).to(velocity.dtype)
             output = self.laid_out(velocity, output)
         self.callbacks.observe(moment, state, velocity, level.endpoint(state, velocity))
-        before, self.pushed = self.pushed, push is not None and bool(push.any())
-        if self.pushed != before:
-            forget_history(self.scheduler)
+        pushed = NO_CLIP.expand(len(state)) if push is None else changed_clips(push)
+        forget_history(self.scheduler, (pushed != self.pushed) | self.moved, output, sample)
+        self.pushed, self.moved = pushed, NO_CLIP
         result = step(output, timestep, sample, *rest, **named)
         arrival = result[0] if isinstance(result, tuple) else result.prev_sample
         edited = self.arrive(index + 1, arrival)
@@ -138,7 +148,7 @@ class Sampling:
             change = self.laid_out((edited - state) * level.scale, sample)
             if change.any():
                 sample = sample + change
-                forget_history(self.scheduler)
+                self.moved = changed_clips(change)
         if index == moment.last:
             finished = self.state(sample, level)
             self.callbacks.observe(moment, finished, None, finished)

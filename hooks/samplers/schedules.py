@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -138,11 +139,25 @@ def level_rule(scheduler: Any) -> LevelAt:
     return level
 
 
-def forget_history(scheduler: Any) -> None:
-    """Make a multistep solver take its next step from the present estimate alone.
+def forget_history(scheduler: Any, clips: Tensor, output: Tensor, sample: Tensor) -> None:
+    """Make a multistep solver take its next step of some clips from their present estimate alone.
 
     A second-order solver extrapolates from the estimate of the step before. After an edit that estimate belongs to
-    another state, and the edit would overshoot.
+    another state, and the edit would overshoot. So the present estimate takes its place in these clips; the other ones
+    keep their history.
+
+    Args:
+        scheduler: any scheduler; nothing is done to one without a history.
+        clips: [B] bool, True for the clips whose history is forgotten.
+        output, sample: guided output and sample that the next step is given.
     """
-    if hasattr(scheduler, "lower_order_nums"):
+    if not getattr(scheduler, "lower_order_nums", 0) or not clips.any():
+        return
+    if clips.all():
         scheduler.lower_order_nums = 0
+        return
+    present = scheduler.convert_model_output(output, sample=sample)
+    rows = clips.to(present.device).view(-1, *[1] * (present.ndim - 1))
+    scheduler.model_outputs = [
+        past if past is None else torch.where(rows, present, past) for past in scheduler.model_outputs
+    ]

@@ -46,7 +46,8 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
 
     def on_state(_: Any, args: tuple[Any, ...], state: Tensor) -> Tensor:
         step = args[1]
-        return state if step.index == 0 else callbacks.state(state, moment(step))
+        # A sampling begins with noise, or with a state that was edited when it was made.
+        return state if step.index == getattr(step, "start", 0) else callbacks.state(state, moment(step))
 
     def on_branches(_: Any, args: tuple[Any, ...], branches: Any) -> Any:
         _, state, step = args

@@ -1,10 +1,20 @@
-"""Put a wrapper in the place of an object's method for a while, and take exactly that off again."""
+"""Put a wrapper in the place of an object's method for a while, and take exactly that off again.
+
+Blocks may end in any order, as those of two threads do on one class. When a block ends while something else lies on its
+wrapper, the wrapper stays and only passes calls on. It is taken off together with the wrapper of ours that lies on it.
+"""
 
 import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FunctionType
 from typing import Any
+
+NOTHING = object()
+"""Stands for an attribute that the owner has not itself."""
+LIES_ON = "_lies_on"
+"""Attribute of a wrapper that stays behind when its block has ended: what it lies on."""
 
 
 def wrapped(original: Callable[..., Any], wrapper: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,15 +30,26 @@ def wrapped(original: Callable[..., Any], wrapper: Callable[..., Any]) -> Callab
 @contextmanager
 def replaced(owner: Any, name: str, wrapper: Callable[..., Any]) -> Iterator[None]:
     """Put `wrapper(original, *args, **kwargs)` in the place of a method of an object or class, signature kept."""
-    shadowed, saved = name in vars(owner), vars(owner).get(name)
-    setattr(owner, name, wrapped(getattr(owner, name), wrapper))
+    ended = False
+
+    def until_ended(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs) if ended else wrapper(original, *args, **kwargs)
+
+    below, method = vars(owner).get(name, NOTHING), wrapped(getattr(owner, name), until_ended)
+    setattr(owner, name, method)
     try:
         yield
     finally:
-        if shadowed:
-            setattr(owner, name, saved)
+        ended = True
+        if getattr(owner, name, None) is not method:
+            setattr(method, LIES_ON, below)
         else:
-            delattr(owner, name)
+            while isinstance(below, FunctionType) and LIES_ON in vars(below):
+                below = vars(below)[LIES_ON]
+            if below is NOTHING:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, below)
 
 
 @contextmanager

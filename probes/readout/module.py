@@ -208,7 +208,7 @@ class Readout(
 
         Args:
             latents: [B, F, C].
-            mask: [B, F] bool, the frames that count; None for all.
+            mask: [B, F] bool, the frames that count, or [F] for all clips alike; None for all.
             keep: Attributes whose distribution of every frame is returned too.
             only_trained: Leave out the controls and what the autoencoder makes of the latents.
             baselines: "raw", "untrained" or both, to read with these probes too.
@@ -341,10 +341,10 @@ class Readout(
             raise InputError("there is nothing to read: the latents have no frame")
         if mask is None:
             valid = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        elif mask.shape != x.shape[:2]:
+        elif mask.shape not in (x.shape[:2], x.shape[1:2]):
             raise InputError(f"a mask of latents {list(x.shape)} is [batch, frames], not {list(mask.shape)}")
         else:
-            valid = mask.to(x.device, torch.bool)
+            valid = mask.to(x.device, torch.bool).expand(x.shape[:2])
         return x, valid
 
     def _read_clean(self, chunk: Tensor, only_trained: bool) -> tuple[Tensor, Streamed | None]:

@@ -340,6 +340,21 @@ def test_a_sampler_serves_one_thread_at_a_time(tiny_diffrhythm: BuildTiny) -> No
     assert indices == [*range(3)] * 4
 
 
+@pytest.mark.parametrize("inner", [{}, {"observe": nothing}, {"edit_endpoint": unchanged}])
+def test_a_block_without_a_callback_is_a_block(hooked: tuple[DiffRhythm, list[Theirs]], inner: dict[str, Any]) -> None:
+    model, _ = hooked
+    before, indices = hook_table(model), []
+    with attach(model):
+        with attach(model, **inner):
+            run(model, steps=2)
+        with attach(model), capture(model, lambda event: indices.append(event.index)):
+            run(model, steps=3)
+        run(model, steps=2)
+        assert attached(model) == []
+    assert hook_table(model) == before
+    assert indices == list(range(3))
+
+
 def test_attached_lists_what_is_on_a_sampler(tiny_diffrhythm: BuildTiny) -> None:
     model, other, kept = tiny_diffrhythm(), tiny_diffrhythm(), Kept()
     edit = Edit(torch.zeros_like, site="state", start=0.5)

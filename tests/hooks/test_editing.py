@@ -174,6 +174,18 @@ def test_the_window_of_a_state_edit_is_half_open_and_one_includes_the_last_state
         assert len(touched) == len(expected)  # the noise itself is never edited
 
 
+@pytest.mark.parametrize("site", ["state", "endpoint"])
+@pytest.mark.parametrize("start", [1, 4, 7])
+def test_a_sampling_that_goes_on_from_an_edited_state_ends_as_if_it_had_never_stopped(site, start):
+    model = LinearFlow()
+    given = {"style": torch.ones(1, 512), "negative_style": torch.zeros(1, 512), "steps": 9, "cfg_strength": 3.0}
+    with steer(model, [Edit(constant, site=site)]):
+        whole = list(model.states(noise=NOISE, **given))
+        rest = list(model.states(noise=whole[start], start=start, **given))
+    assert not torch.equal(whole[-1], list(model.states(noise=NOISE, **given))[-1])
+    assert torch.equal(torch.stack(rest), torch.stack(whole[start:]))
+
+
 @BOTH_ROUTES
 @pytest.mark.parametrize("site", ["state", "endpoint"])
 def test_nesting_with_capture_in_either_order_shows_the_steered_states(sampler, site):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from support import planted
 
 from probes.errors import InputError
 from tracer.commands.run_tables import print_run
-from tracer.curves import Curve
+from tracer.curves import VIEWS, Curve
 from tracer.measures import agreement, closeness
 from tracer.measures.progress import Bootstrap, interval, l1, paper, settled
+from tracer.record.contrasts import read_contrasts
 from tracer.record.shards import PromptTrace
+from tracer.record.store import RunStore
 from tracer.results import compute_progress
 from tracer.run import Run, finish_run
 
@@ -318,6 +321,14 @@ def test_nulls_that_are_later_are_told(tmp_path):
             assert row["settled"] - row["null_settled"] == pytest.approx(row["difference"], abs=1e-6)
     generic = run.progress(probe="generic", measure="closeness")
     assert (generic["low"] <= generic["mean"] + 1e-9).all()  # the range of the directions
+    own = run.progress(view="endpoint", probe="generic", measure="own")
+    for attribute, rows in own.groupby("attribute"):
+        directions = [
+            np.mean([pair[0] for pair in clips[VIEWS[1], attribute].values()], 0)
+            for clips in (read_contrasts(run.path, f"generic-{number}", "agreement") for number in (1, 2, 3, 4))
+        ]
+        np.testing.assert_allclose(rows["low"], np.min(directions, 0), atol=1e-6)
+        np.testing.assert_allclose(rows["high"], np.max(directions, 0), atol=1e-6)
     assert run.results.missing == []
     assert Run(planted.write(tmp_path / "without", 3)).results.missing == ["generic", "linear_flow"]
 
@@ -404,6 +415,22 @@ def test_wrong_names_and_empty_runs(run, tmp_path):
     planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(3))
     with pytest.raises(InputError, match="no prompt is finished"):
         Run(tmp_path / "run").progress()
+
+
+def test_memory_does_not_grow_with_the_prompts_of_several_seeds(tmp_path):
+    peaks = []
+    for count in (64, 192):
+        store = RunStore.open(tmp_path / str(count), planted.OPTIONS | {"seeds": 2}, planted.prompts(count))
+        clips = [planted.trace(number, frames=8) for number in range(2)]
+        for prompt in range(count):
+            for seed, clip in enumerate(clips):
+                clip.prompt, clip.seed = prompt, seed
+            store.append(clips)
+        tracemalloc.start()
+        compute_progress(tmp_path / str(count))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 1000 * 2 * 128  # bytes of 128 more prompts: a curve of one clip alone takes 256
 
 
 PEAK = """

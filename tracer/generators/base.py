@@ -49,6 +49,10 @@ class Generator(ABC):
     def fingerprint(self) -> str:
         """Identifies weights and settings that change the result, for run.json."""
 
+    def fingerprint_for(self, guidance: float) -> str:
+        """As `fingerprint`, without the settings that a run with this guidance scale leaves unused."""
+        return self.fingerprint()
+
     def conditioning(self, captions: Sequence[str]) -> str:
         """Identifies what stands for the captions beside their text, such as cached style vectors; "" is nothing."""
         return ""

@@ -169,7 +169,7 @@ class Bootstrap:
         self._totals: np.ndarray | None = None
 
     def add(self, values: np.ndarray) -> None:
-        """Add one prompt's curves [curves, states]; a curve with a NaN does not count for this prompt.
+        """Add one prompt's curves [curves, states]; a state that is NaN does not count for this prompt.
 
         Raises:
             ValueError: More prompts come than were announced.
@@ -188,16 +188,18 @@ class Bootstrap:
         if not self._values:
             return
         counts, values = np.stack(self._counts, axis=1), np.stack(self._values)
-        present = ~np.isnan(values).any(axis=2)
-        values = np.where(present[..., None], values, 0.0)
+        present = ~np.isnan(values)
+        values = np.where(present, values, 0.0)
         sums = (counts @ values.reshape(len(values), -1)).reshape(len(counts), *values.shape[1:])
-        totals = counts @ present.astype(np.float64)
+        # Counts up to millions are whole in float32.
+        totals = np.float32(counts) @ present.reshape(len(present), -1).astype(np.float32)
+        totals = totals.reshape(sums.shape)
         self._sums = sums if self._sums is None else self._sums + sums
         self._totals = totals if self._totals is None else self._totals + totals
         self._counts, self._values = [], []
 
     def means(self) -> np.ndarray:
-        """Means [replicates, curves, states]; NaN where a replicate drew no prompt that has the curve.
+        """Means [replicates, curves, states]; NaN where a replicate drew no prompt that has the state.
 
         Raises:
             ValueError: No prompt was added.
@@ -206,7 +208,7 @@ class Bootstrap:
         if self._sums is None or self._totals is None:
             raise ValueError("no prompt was added")
         with np.errstate(invalid="ignore"):
-            return self._sums / np.where(self._totals == 0, np.nan, self._totals)[..., None]
+            return self._sums / np.where(self._totals == 0, np.nan, self._totals)
 
 
 class Accumulator:

@@ -64,7 +64,8 @@ def calibrate(run: str | Path, readout: str | Path, out: str | Path) -> Readout:
         out: New folder for the readout with the calibration; weights and fingerprint are the same.
 
     Raises:
-        InputError: The run has another readout, too few prompts or seeds, was steered, or lacks what is needed.
+        InputError: The run has another readout, too few prompts or seeds, was steered or ended early, or lacks what is
+            needed.
     """
     folder = result_folder(out)
     if folder.exists() and any(folder.iterdir()):
@@ -75,6 +76,8 @@ def calibrate(run: str | Path, readout: str | Path, out: str | Path) -> Readout:
         raise InputError(f"{run} was read with another readout than {readout}: give the one it was traced with")
     if options["steer"]:
         raise InputError(f"{run} was steered: calibrate with a run without --steer")
+    if options.get("stop_when_settled") is not None:  # a take that was ended early agrees with its end by construction
+        raise InputError(f"{run} ended its takes early: calibrate with a run without --stop-when-settled")
     if not options["frames"] or "endpoint" not in options["views"]:
         raise InputError(f"{run} did not keep the frames of the endpoint: trace without --no-frames and --views state")
     table = Calibration(*correlations(opened, reader), about_of(opened))

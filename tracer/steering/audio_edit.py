@@ -89,8 +89,9 @@ def edit_audio(
     reader = open_readout(readout, codec.spaces, "the recording is encoded in", place)
     song = Song(codec.frame_rate, seconds, {} if structure is None else read_structure(structure, seconds))
     for spec in specs:
-        check_edit(spec, reader, song=song)
-        check_measured(spec)
+        check_measured(spec, reader)
+        for alpha in alphas:
+            check_edit(spec.at(alpha), reader, song=song)
     about = {
         "audio": hashlib.blake2b(samples.tobytes(), digest_size=8).hexdigest(), "space": codec.describe(),
         "readout": reader.fingerprint(), "edits": [str(spec) for spec in specs], "alphas": alphas, "from": first,

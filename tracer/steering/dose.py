@@ -109,8 +109,8 @@ def run_dose(
     session = Session.open(given, pick_device(device), pitch_tracker)
     song = session.song(structure)
     for spec in specs:
+        check_measured(spec, session.readout)
         check_edit(spec, session.readout, session.guided, song)
-        check_measured(spec)
     about = run_identity(session) | {
         "edits": [str(spec) for spec in specs], "alphas": [doses[spec] for spec in specs], "random": random,
         "save_audio": save_audio,
@@ -159,8 +159,8 @@ def doses_of(
     """The doses of each edit, rising.
 
     Raises:
-        InputError: no edit, two that tables could not tell apart, no dose, doses that are not finite and above 0, or as
-            many sequences of doses as there are not edits.
+        InputError: no edit, two that tables could not tell apart, no dose, doses that are not finite and above 0, one
+            that an edit cannot have, or as many sequences of doses as there are not edits.
     """
     given: Any = [spec.usual_doses for spec in specs] if alphas is None else alphas
     if isinstance(given, str | Real) or all(isinstance(alpha, Real) for alpha in given):
@@ -174,7 +174,11 @@ def doses_of(
     labels = [spec.label for spec in specs]
     if len(set(labels)) < len(labels):
         raise InputError("two of the edits differ in nothing but dose or hold: give them to two runs")
-    return {spec: sorted(set(own)) for spec, own in zip(specs, lists)}
+    doses = {spec: sorted(set(own)) for spec, own in zip(specs, lists)}
+    for spec, own in doses.items():
+        for alpha in own:
+            spec.at(alpha)  # refuses a dose that the edit cannot have
+    return doses
 
 
 def report(folder: Path, clips: list[dict[str, Any]], specs: Sequence[EditSpec], steps: list[dict[str, Any]]) -> None:

@@ -35,12 +35,13 @@ def make_edits(
     return [make_edit(spec, displacement(spec, readout, song)) for spec in specs if spec.alpha != 0]
 
 
-def check_measured(spec: EditSpec) -> None:
+def check_measured(spec: EditSpec, readout: Readout) -> None:
     """Refuse an edit whose effect cannot be measured on the audio.
 
     Raises:
-        InputError: The attribute is not among those that are measured there.
+        InputError: The readout does not know the attribute, or it is not among those that are measured there.
     """
+    require_attribute(spec, readout)
     if spec.attribute not in MEASURED:
         raise InputError(
             f"the effect of an edit of {spec.attribute} cannot be measured on audio, only that of "
@@ -59,7 +60,8 @@ def check_edit(spec: EditSpec, readout: Readout, guided: bool = True, song: Song
 
     Raises:
         InputError: the readout does not know the attribute, the target or an attribute to hold; the window of the song
-            is empty; a curve cannot be read; or the edit is one of the null branch, and without guidance there is none.
+            is empty; a curve cannot be read; the closed form is to move or hold what has one value for a clip; or the
+            edit is one of the null branch, and without guidance there is none.
     """
     if spec.is_in_song:
         windows_of(spec, song_for(spec, song))
@@ -69,7 +71,12 @@ def check_edit(spec: EditSpec, readout: Readout, guided: bool = True, song: Song
         goal_of(spec, song, max(1, round(song.seconds * song.frame_rate)), readout)
     else:
         resolve_target(spec, readout)
-    check_hold(spec.hold, readout.attributes)
+    if spec.vector == "closed" and spec.attribute in readout.clips:
+        raise InputError(
+            f"{spec.attribute} has one value for a clip, and the closed form moves frames: give "
+            f"{spec.attribute}={spec.target},vector=centred"
+        )
+    check_hold(spec.hold, readout.attributes, readout.clips)
     if spec.branch == "null" and not guided:
         raise InputError(NULL_NEEDS_GUIDANCE)
 

@@ -123,8 +123,8 @@ def run_lockin(
     if not 2 <= windows < session.steps:
         raise InputError(f"--windows must lie between 2 and one less than the {session.steps} states, not {windows}")
     for spec in specs:
+        check_measured(spec, session.readout)
         check_edit(spec, session.readout, session.guided)
-        check_measured(spec)
     about = run_identity(session) | {"edits": [str(spec) for spec in specs], "windows": windows}
     open_run(folder, "lockin.json", about)
     clips = read_csv(folder / "clips.csv")

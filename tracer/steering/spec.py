@@ -235,11 +235,14 @@ def hold_of(given: str | Sequence[str]) -> tuple[str, ...]:
     return parse_hold(given) if isinstance(given, str) else tuple(given)
 
 
-def check_hold(hold: Sequence[str], attributes: Sequence[str]) -> None:
-    """InputError when an attribute to hold is not one that the readout has."""
+def check_hold(hold: Sequence[str], attributes: Sequence[str], clips: Sequence[str] = ()) -> None:
+    """InputError when an attribute to hold is not one that the readout has, or is among those of whole clips."""
     for name in hold:
         if name not in attributes:
             raise InputError(f"cannot hold {name!r}: this readout reads {', '.join(attributes)}")
+        if name in clips:
+            frames = ", ".join(other for other in attributes if other not in clips)
+            raise InputError(f"cannot hold {name}, which has one value for a clip: hold what frames have ({frames})")
 
 
 def _option(name: str) -> str:

@@ -14,6 +14,8 @@ from probes.support.files import read_json, write_json, write_whole
 from probes.support.identity import require_same
 
 Row = dict[str, Any]
+TEXTS = ("id", "edit", "attribute", "kind", "random", "reason", "verdict")
+"""Columns whose cells are words, also where these look like numbers."""
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -29,11 +31,14 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[Row]:
-    """Read rows that `write_csv` wrote: numbers as float, empty cells left out; [] without a file."""
+    """Read rows that `write_csv` wrote: numbers as float but for `TEXTS`, empty cells left out; [] without a file."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return [{key: number(text) for key, text in row.items() if text != ""} for row in csv.DictReader(file)]
+        return [
+            {key: text if key in TEXTS else number(text) for key, text in row.items() if text != ""}
+            for row in csv.DictReader(file)
+        ]
 
 
 def number(text: str) -> float | str:

@@ -36,7 +36,7 @@ class WeighedEdit(Edit):
 
     def __call__(self, latent: Tensor, moment: Moment, /) -> Tensor:
         """Displace the latent [B, F, C] as `Edit` does."""
-        strength = self.strength(moment.t)
+        strength = self.strength(moment.t, moment.slack)
         if strength == 0:
             return latent
         change = strength * self.displace(latent)

@@ -1,5 +1,7 @@
 """ACE-Step 1.0 as an object that a user already holds."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -71,6 +73,64 @@ def test_other_pipelines_of_the_class_are_not_watched(pipeline: ACEStepPipeline)
         generate(pipeline)
         generate(pipeline)
     assert [event.index for event in events] == 2 * list(range(9))
+
+
+def test_two_threads_with_a_pipeline_each_do_not_meet(pipeline: ACEStepPipeline) -> None:
+    """One generates and leaves while the other one is in the middle of its generation, and the other way round."""
+    other, before = ACEStepPipeline(), dict(vars(FlowMatchEulerDiscreteScheduler))
+    begun, generated, left = (threading.Event() for _ in range(3))
+    of_first, of_second = list[int](), list[int]()
+
+    def watch_first(event: Event) -> None:
+        of_first.append(event.index)
+        if event.index == 0:
+            begun.set()
+            assert generated.wait(60)
+
+    def first() -> None:
+        with capture(pipeline, watch_first):
+            generate(pipeline)
+        left.set()
+
+    def second() -> None:
+        assert begun.wait(60)
+        with capture(other, lambda event: of_second.append(event.index)):
+            generate(other)
+            generated.set()
+            assert left.wait(60)
+            generate(other)
+
+    with ThreadPoolExecutor(2) as pool:
+        for run in [pool.submit(first), pool.submit(second)]:
+            run.result()
+    assert of_first == list(range(9))
+    assert of_second == 2 * list(range(9))
+    assert dict(vars(FlowMatchEulerDiscreteScheduler)) == before
+
+
+class Repainting(ACEStepPipeline):
+    """Moves its latents by itself, as upstream does in repaint and extend; the scheduler gives the times alone."""
+
+    def text2music_diffusion_process(  # type: ignore[override]
+        self, duration: float, condition: float, random_generators: list[torch.Generator], infer_steps: int = 60,
+        scheduler_type: str = "euler", **_: Any,
+    ) -> Tensor:  # fmt: skip
+        scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+        scheduler.set_timesteps(infer_steps)
+        latents = torch.stack([torch.randn(8, 16, 12, generator=source) for source in random_generators])
+        for now, after, t in zip(scheduler.sigmas[:-1], scheduler.sigmas[1:], scheduler.timesteps):
+            latents = latents + (after - now) * self.ace_step_transformer.decode(latents, condition, t.expand(2)).sample
+        return latents
+
+
+def test_a_generation_that_takes_no_step_of_its_scheduler_is_told() -> None:
+    pipeline = Repainting()
+    generate(pipeline)
+    for edits in ([], [Edit(torch.ones_like)]):
+        with pytest.raises(ValueError, match=r"hooks saw nothing.*repaint and extend") as raised:
+            traced(pipeline, *edits)
+        assert "\n" not in str(raised.value)
+    assert "text2music_diffusion_process" not in vars(pipeline)
 
 
 @pytest.mark.parametrize("site", ["state", "endpoint"])

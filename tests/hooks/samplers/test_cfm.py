@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.linear_samplers import LinearCFM
+from support.linear_samplers import LinearCFM, run_cfm
 from support.lookalike_cfm import CFM, Transformer
 from support.sinks import Kept
 
@@ -168,6 +168,62 @@ def test_a_model_in_half_precision_keeps_its_own_time_grid(tiny_diffrhythm: Buil
     assert [event.t for event in events.events] == grid.tolist()
     assert [event.index for event in events.events] == list(range(32))
     assert torch.equal(torch.stack([event.state for event in events.events]), trajectory)
+
+
+class Strict(torch.nn.Module):
+    """A network that takes states of its own precision alone, as upstream's does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj = torch.nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor, drop_text: bool, **_: Any) -> torch.Tensor:
+        return self.proj(x)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 3.0])
+@pytest.mark.parametrize("site", ["state", "endpoint"])
+def test_a_model_in_half_precision_takes_a_displacement_of_any_precision(site: Any, guidance: float) -> None:
+    cfm, noise, vector = CFM(Strict()).half(), torch.randn(2, 6, 4).half(), torch.tensor([1.0, -2.0, 0.5, 0.0])
+
+    def steered(push: torch.Tensor) -> torch.Tensor:
+        with steer(cfm, [Edit(lambda latent: push.expand_as(latent), site=site, start=0.5)]):
+            return run_cfm(cfm, noise, steps=5, cfg_strength=guidance)
+
+    states = steered(vector)
+    assert states.dtype == torch.float16
+    torch.testing.assert_close(states, steered(vector.half()), rtol=1e-2, atol=1e-2)
+    assert not torch.allclose(states, run_cfm(cfm, noise, steps=5, cfg_strength=guidance), atol=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("sway", [None, 0.5])
+def test_windows_have_their_own_edges_on_grids_of_half_precision(dtype: torch.dtype, sway: float | None) -> None:
+    cfm, noise = LinearCFM().to(dtype), torch.zeros(1, 2, 4, dtype=dtype)
+    times: list[float] = []
+
+    def acts(start: float, stop: float) -> int:
+        """At how many states an edit acts in this window."""
+        calls: list[int] = []
+
+        def displace(latent: torch.Tensor) -> torch.Tensor:
+            calls.append(1)
+            return torch.zeros_like(latent)
+
+        with steer(cfm, [Edit(displace, start=start, stop=stop)]), capture(cfm, kept := Kept()):
+            run_cfm(cfm, noise, steps=11, cfg_strength=0.0, sway_sampling_coef=sway)
+        times[:] = [event.t for event in kept.events]
+        return len(calls)
+
+    assert acts(0.0, 1.0) == 10
+    exact = torch.linspace(0, 1, 11, dtype=torch.float64)
+    if sway is not None:
+        exact = exact + sway * (torch.cos(torch.pi / 2 * exact) - 1 + exact)
+    for grid in (exact.tolist(), times.copy()):
+        for state in range(1, 10):
+            assert (acts(grid[state], 1.0), acts(0.0, grid[state])) == (10 - state, state)
+    # A window of one state, as its event shows it.
+    assert [acts(t - 1e-6, t + 1e-6) for t in times[1:-1]] == [1] * 9
 
 
 def test_positional_arguments_and_defaults_are_understood(tiny_diffrhythm: BuildTiny) -> None:

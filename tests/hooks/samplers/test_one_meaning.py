@@ -279,6 +279,21 @@ def test_a_displacement_of_zero_and_an_edit_outside_its_window_change_no_bit(cas
         assert torch.equal(one.endpoint, other.endpoint)
 
 
+@over()
+@pytest.mark.parametrize("site", ["state", "endpoint"])
+def test_an_edit_of_one_clip_does_not_touch_the_others(case: Case, site: Any) -> None:
+    def first_clip(latents: Tensor) -> Tensor:
+        push = torch.zeros_like(latents)
+        push[0] = 1
+        return push
+
+    plain = case.events()
+    steered = case.events(Edit(first_clip, site=site, **case.at_state(plain)))
+    for one, other in zip(steered, plain):
+        torch.testing.assert_close(one.state[1:], other.state[1:], rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(steered[-1].state[0], plain[-1].state[0], atol=1e-3)
+
+
 class Holding:
     """An endpoint edit that keeps the clean estimate of a state from there on; the network rests meanwhile."""
 

@@ -1,7 +1,9 @@
 """Wrappers on objects: signature kept, exactly removed, other objects untouched."""
 
 import inspect
+import itertools
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -46,6 +48,40 @@ def test_somebody_else_s_wrapper_on_the_object_stays() -> None:
     sampler.step = theirs  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError), replaced(sampler, "step", doubled):
         sampler.step(1 // 0)
+    assert vars(sampler) == {"step": theirs}
+
+
+@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+@pytest.mark.parametrize("kind", ["object", "wrapped object", "class"])
+def test_blocks_may_end_in_any_order(kind: str, order: tuple[int, ...]) -> None:
+    class Own(Sampler):
+        """A class of which nothing else is known."""
+
+    sampler = Own()
+    owner: Any = Own if kind == "class" else sampler
+    if kind == "wrapped object":
+        sampler.step = lambda x: -x  # type: ignore[method-assign]
+    before, plain = dict(vars(owner)), sampler.step(1)
+    blocks = [ExitStack() for _ in range(3)]
+    for block in blocks:
+        block.enter_context(replaced(owner, "step", doubled))
+    for left, block in zip((3, 2, 1), order):
+        assert sampler.step(1) == plain * 2**left
+        blocks[block].close()
+    assert dict(vars(owner)) == before
+    assert sampler.step(1) == plain
+
+
+def test_what_somebody_puts_on_a_wrapper_stays_and_reaches_the_original() -> None:
+    sampler = Sampler()
+    with replaced(sampler, "step", doubled):
+        ours = sampler.step
+        theirs = lambda x: -ours(x)  # noqa: E731
+        sampler.step = theirs  # type: ignore[method-assign]
+        assert sampler.step(1) == -4
+    assert sampler.step(1) == -2
+    with replaced(sampler, "step", doubled):
+        assert sampler.step(1) == -4
     assert vars(sampler) == {"step": theirs}
 
 

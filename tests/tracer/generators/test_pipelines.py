@@ -163,6 +163,46 @@ def test_the_second_order_solver_does_not_extrapolate_an_edit(load: Any, site: A
     assert all(0 <= value <= 1.001 for value in moved[4:])
 
 
+@pytest.mark.parametrize("site", ["state", "endpoint"])
+def test_the_second_order_solver_forgets_the_history_of_the_edited_clip_alone(load: Any, site: Any) -> None:
+    model = load("stable-audio")
+
+    def generate(seeds: list[int], *edits: Edit) -> Tensor:
+        captions = ["slow piano", "fast drums"][: len(seeds)]
+        with steer(model.sampler, edits):
+            return model.generate(captions, seeds, steps=9, seconds=0.4, guidance=3.0)
+
+    def first_clip(latents: Tensor) -> Tensor:
+        push = torch.zeros_like(latents)
+        push[0] = 1
+        return push
+
+    edit = Edit(first_clip, site=site, start=0.3, stop=0.6)
+    together, plain = generate([11, 12], edit), generate([11, 12])
+    assert torch.equal(together[1], plain[1])
+    torch.testing.assert_close(together[:1], generate([11], edit), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(together[0], plain[0], atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [("audioldm", 1.17), ("audioldm2", 1.17), ("musicldm", 1.17), ("ace-step", 1.1), ("ace-step", 8.7)],
+)
+def test_a_clip_has_the_frames_that_are_announced(load: Any, name: str, seconds: float) -> None:
+    model = load(name)
+    latents = model.generate(["slow piano"], [7], steps=2, seconds=seconds, guidance=1.0)
+    assert latents.shape[1] == model.frames(seconds)
+
+
+def test_ace_step_noise_is_what_the_pipeline_draws(load: Any) -> None:
+    model = load("ace-step")
+    own = model.sampler(
+        ["slow piano"], lyrics=[model.lyrics], audio_duration=0.4, num_inference_steps=4, guidance_scale=3.0,
+        generator=[torch.Generator().manual_seed(7)], output_type="latent",
+    ).audios  # fmt: skip
+    assert torch.equal(run(model)[0], own)
+
+
 def test_audioldm2_loads_a_language_model_saved_under_the_old_class(tmp_path: Path) -> None:
     folder = Path(save("audioldm2", tmp_path))
     index = json.loads((folder / "model_index.json").read_text())
@@ -171,6 +211,24 @@ def test_audioldm2_loads_a_language_model_saved_under_the_old_class(tmp_path: Pa
     model = load_generator("audioldm2", str(folder))
     assert type(model.sampler.language_model).__name__ == "GPT2LMHeadModel"
     assert run(model)[0].isfinite().all()
+
+
+def test_audioldm2_sets_the_type_of_its_language_model_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 4.56 transformers handed `dtype` on to the model, which does not know it."""
+    from transformers import GPT2LMHeadModel
+
+    original = GPT2LMHeadModel.from_pretrained
+
+    def older(*args: Any, **named: Any) -> Any:
+        if "dtype" in named:
+            raise TypeError("GPT2LMHeadModel.__init__() got an unexpected keyword argument 'dtype'")
+        return original(*args, **named)
+
+    monkeypatch.setattr(GPT2LMHeadModel, "from_pretrained", older)
+    model = load_generator("audioldm2", save("audioldm2", tmp_path), dtype="bfloat16")
+    assert {parameter.dtype for parameter in model.sampler.language_model.parameters()} == {torch.bfloat16}
 
 
 def test_musicldm_text_features_are_the_encoders_vectors(load: Any) -> None:
@@ -259,6 +317,32 @@ def test_weights_that_are_not_there_or_not_this_pipeline_are_refused(load: Any, 
     (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
     with pytest.raises(InputError, match="holds a FluxPipeline"):
         load_generator(name, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("no route"), r"\(OSError\): go online once"),
+        (ImportError("\nT5Tokenizer requires SentencePiece.\nInstall it."), "T5Tokenizer requires SentencePiece."),
+        (ValueError("an unknown type"), "an unknown type"),
+        (RuntimeError("size mismatch\nfor a"), "size mismatch"),
+        (AttributeError("no such class"), "no such class"),
+    ],
+)
+def test_a_repository_that_cannot_be_loaded_says_why(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers import DiffusionPipeline, StableAudioPipeline
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(DiffusionPipeline, "load_config", lambda *_, **__: {"_class_name": "StableAudioPipeline"})
+    monkeypatch.setattr(StableAudioPipeline, "from_pretrained", fail)
+    expected = said if isinstance(error, OSError) else f"owner/name cannot be loaded as StableAudioPipeline: {said}"
+    with pytest.raises(InputError, match=f"{expected}.*$") as refusal:
+        load_generator("stable-audio", "owner/name")
+    assert "\n" not in str(refusal.value)
 
 
 def test_incomplete_weights_are_told_in_one_line(tmp_path: Path) -> None:

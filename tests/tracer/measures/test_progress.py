@@ -154,6 +154,17 @@ def test_the_bootstrap_is_reproducible_and_passes_over_prompts_without_a_value()
     np.testing.assert_allclose(means[drawn], np.broadcast_to(curves[0], (drawn.sum(), 9)))
 
 
+def test_a_prompt_without_a_value_at_one_state_counts_at_the_others():
+    curves = np.tile([[0.0, 1.0]], (40, 1))
+    curves[::2] = np.nan, 3.0
+    bootstrap = Bootstrap(len(curves), replicates=2000)
+    for curve in curves:
+        bootstrap.add(curve[None])
+    means = bootstrap.means()[:, 0]
+    assert (means[:, 0] == 0).all()
+    assert means[:, 1].mean() == pytest.approx(2, abs=0.02)
+
+
 def test_streamed_bootstrap_has_the_spread_of_the_mean():
     values = np.random.default_rng(2).normal(3.0, 2.0, 400)
     bootstrap = Bootstrap(len(values), replicates=4000)

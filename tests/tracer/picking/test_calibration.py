@@ -76,6 +76,7 @@ def test_the_latest_of_the_attributes_decides() -> None:
     [
         ({"readout": "f" * 16}, "another readout"),
         ({"steer": ["pitch=C5"]}, "was steered"),
+        ({"stop_when_settled": "all"}, "ended its takes early"),
         ({"views": ["state"]}, "frames of the endpoint"),
         ({"prompts": 4}, "4 prompts with 4 seeds or more"),
     ],

@@ -11,7 +11,7 @@ from tracer.steering import parse_edit
 from tracer.steering.damage import tell_damage
 from tracer.steering.dose_tables import crossing, equal_effects, leakage, table, with_intervals, with_realised
 from tracer.steering.results import read_table
-from tracer.steering.tables import write_csv
+from tracer.steering.tables import read_csv, write_csv
 
 
 def clip(prompt, kind, edit="", attribute="", alpha=0.0, pitch=60.0, loudness=-20.0, timbre=11.0, **more):
@@ -182,3 +182,9 @@ def test_an_effect_that_is_there_without_any_dose_stays_empty():
     ]
     (row,) = equal_effects(clips, [parse_edit("pitch=C5")])
     assert all(math.isnan(row[name]) for name in ("alpha", "shift_pitch", "abs_loudness"))
+
+
+def test_words_of_a_table_stay_words(tmp_path):
+    rows = [{"id": name, "seed": 3.0, "rank": 1.5} for name in ("007", "10000001", "10000002", "1_2", "nan")]
+    write_csv(tmp_path / "takes.csv", rows)
+    assert read_csv(tmp_path / "takes.csv") == rows

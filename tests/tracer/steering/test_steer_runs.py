@@ -312,6 +312,8 @@ def test_a_lockin_folder_that_does_not_know_its_voiced_frames_is_to_be_made_agai
         ({"alphas": [[1.0], []], "edits": ["pitch=+", "pitch=-"]}, "finite alpha"),
         ({"edits": ["pitch=+,alpha=1", "pitch=+,alpha=2"]}, "differ in nothing but dose"),
         ({"alphas": [float("nan")]}, "finite alpha"),
+        ({"edits": ["loudness=ramp(quiet,loud)"], "alphas": [0.5, 2.0]}, "no share of the way"),
+        ({"alphas": [1.0, 1e6]}, "no dose of the closed form"),
         ({"edits": ["tempo=3"]}, "no attribute"),
         ({"hold": ["tempo"]}, "cannot hold"),
         ({"edits": ["pitch=+,branch=null"], "guidance": 0.0}, "needs guidance"),

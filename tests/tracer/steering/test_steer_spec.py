@@ -121,8 +121,25 @@ def test_classes_without_an_order_have_no_direction(target, form):
         edits_from_specs([f"chord={target},vector={form}"], readout)
     said = str(refused.value)
     assert said == f"the classes of chord have no order for {target} to go along: name one of them, such as chord=C"
-    named = [said.rpartition(" ")[2], f"drums={target}", "drums=drums", "loudness=+,hold=chord"]
+    named = [said.rpartition(" ")[2], f"drums={target},vector=centred", "loudness=+,hold=chord"]
     assert len(edits_from_specs(named, readout)) == len(named)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("drums=drums", "the closed form moves frames: give drums=drums,vector=centred"),
+        ("loudness=+,hold=drums", "cannot hold drums, which has one value for a clip: hold what frames have (pitch, l"),
+        ("chord=C,vector=centred,hold=drums", "cannot hold drums"),
+    ],
+)
+def test_what_a_clip_has_once_is_not_moved_frame_by_frame(text, says):
+    """Its reading is of the peaks of a clip, which move by other amounts than its frames."""
+    readout = tiny_readout(named=["chord", "drums"])
+    with pytest.raises(InputError) as refused:
+        edits_from_specs([text], readout)
+    assert says in str(refused.value)
+    assert len(edits_from_specs(["drums=drums,vector=centred"], readout)) == 1
 
 
 def test_null_branch_without_guidance_is_refused():

@@ -31,7 +31,7 @@ def test_a_trace_makes_the_edit(tmp_path: Path) -> None:
     few: dict[str, Any] = {"readout": "mini-music", "n": 4, "steps": 6, "seconds": 3, "views": ["endpoint"]}
     sums = {}
     for target in (None, "drums", "no drums"):
-        edits = [f"drums={target},vector=closed,alpha=20"] if target else []
+        edits = [f"drums={target},vector=centred,alpha=0.02"] if target else []
         run = trace("mini", out=tmp_path / str(target), steer=edits, save_audio=False, progress_bar=False, **few)
         clips = [run.reader.trace(index) for index in range(4)]
         sums[target] = sum(float(clip.values[Curve("endpoint", "trained", "drums")].sum()) for clip in clips)

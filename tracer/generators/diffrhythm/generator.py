@@ -54,7 +54,12 @@ class DiffRhythmGenerator(Generator):
 
     def fingerprint(self) -> str:
         """Sixteen hex digits from every weight, the precision, the negative style and the lyrics."""
-        null = None if self.negative_style is None else self.negative_style.tolist()
+        return self.fingerprint_for(self.default_guidance)
+
+    def fingerprint_for(self, guidance: float) -> str:
+        """As `fingerprint`; without guidance the negative style does not count."""
+        style = self.negative_style if self.is_guided(guidance) else None
+        null = None if style is None else style.tolist()
         model = self.sampler
         return fingerprint([model], (model.config, model.dtype, model.exact_rotary, null, self.lyrics))
 

@@ -186,7 +186,7 @@ class DiffRhythm(nn.Module):
         grid = time_grid(steps, sway)
         for index in range(start, steps):
             t = float(grid[index])
-            step = Step(index, steps - 1, t, cfg_strength if guided else 0.0, mask)
+            step = Step(index, steps - 1, t, cfg_strength if guided else 0.0, mask, start)
             x = self.taps.state(x, step)
             if index == steps - 1:
                 self.taps.observe(x, None, step)

@@ -22,6 +22,8 @@ class Step:
     """Guidance scale w in v = c + w (c - n); 0 where the null branch is not evaluated."""
     mask: Tensor | None
     """[L] frames that are being generated, None for all."""
+    start: int = 0
+    """Index of the state that the sampling begins with: the noise, or a state that it goes on from."""
 
 
 class StateTap(nn.Module):

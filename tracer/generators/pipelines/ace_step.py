@@ -49,13 +49,16 @@ class AceStepGenerator(PipelineGenerator):
             raise InputError(
                 "this turbo model was distilled with its guidance: pass --guidance 1, or take a base model"
             )
+        # The pipeline turns its frames into seconds and back before it draws noise, and draws one too many at 2.2 s.
+        shape, dtype = (1, self.frames(seconds), self.channels), self.sampler.transformer.dtype
+        drawn = [torch.randn(shape, generator=source, dtype=dtype, device="cpu") for source in noise]
         latents: Tensor = self.sampler(
             captions,
             lyrics=[self.lyrics] * len(captions),
             audio_duration=seconds,
             num_inference_steps=inference_steps,
             guidance_scale=guidance,
-            generator=noise,
+            latents=torch.cat(drawn),
             output_type="latent",
         ).audios
         return latents

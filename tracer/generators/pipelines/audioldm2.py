@@ -1,5 +1,7 @@
 """AudioLDM 2: latent diffusion on mel spectrograms, conditioned on T5 and on vectors that a GPT-2 generates."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -78,13 +80,13 @@ def load(
     from transformers import GPT2LMHeadModel
 
     # Released folders name the class GPT2Model, which cannot generate any more since transformers 5 (diffusers issue
-    # 12630). The weights are the same.
+    # 12630). The weights are the same. Their type is set afterwards: before 4.56 the argument had another name.
     try:
-        language_model = GPT2LMHeadModel.from_pretrained(
-            str(local(source) or source), subfolder="language_model", dtype=kind, revision=revision or "main"
+        language_model: Any = GPT2LMHeadModel.from_pretrained(
+            str(local(source) or source), subfolder="language_model", revision=revision or "main"
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{source} has no language model that can be loaded: {first_line(error)}") from error
     return AudioLDM2Generator(
-        load_pipeline(source, "AudioLDM2Pipeline", device, kind, revision, language_model=language_model)
+        load_pipeline(source, "AudioLDM2Pipeline", device, kind, revision, language_model=language_model.to(kind))
     )

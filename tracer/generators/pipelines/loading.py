@@ -59,7 +59,7 @@ def load_pipeline(
             str(folder or source), torch_dtype=dtype, revision=revision, **components
         )
     except (OSError, ValueError, RuntimeError, AttributeError, ImportError) as error:
-        if folder is None:
+        if folder is None and isinstance(error, OSError):  # the Hub's own errors are OSErrors
             raise InputError(hub_message(source, "the pipeline's files", error)) from error
         raise InputError(f"{source} cannot be loaded as {class_name}: {first_line(error)}") from error
     finally:

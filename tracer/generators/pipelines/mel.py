@@ -18,14 +18,15 @@ class MelPipelineGenerator(PipelineGenerator):
         self.mel_bands = vocoder.model_in_dim // pipeline.vae_scale_factor
         self.channels = pipeline.unet.config.in_channels * self.mel_bands
         self.sample_rate = vocoder.sampling_rate
-        self.mel_rate = vocoder.sampling_rate / math.prod(vocoder.upsample_rates)
-        self.frame_rate = self.mel_rate / pipeline.vae_scale_factor
+        samples = math.prod(vocoder.upsample_rates)
+        self.frame_rate = vocoder.sampling_rate / samples / pipeline.vae_scale_factor
+        self.mel_seconds = samples / vocoder.sampling_rate
 
     def frames(self, seconds: float) -> int:
         """Latent frames as the pipeline counts them: mel frames rounded up to whole latent ones."""
-        scale = self.sampler.vae_scale_factor
-        enough = int(seconds * self.mel_rate) >= scale
-        return self._whole_frames(math.ceil(int(seconds * self.mel_rate) / scale) if enough else 0, seconds, math.inf)
+        # The pipeline divides by the length of a mel frame; a product with their rate differs at 1.17 s.
+        scale, mel_frames = self.sampler.vae_scale_factor, int(seconds / self.mel_seconds)
+        return self._whole_frames(math.ceil(mel_frames / scale) if mel_frames >= scale else 0, seconds, math.inf)
 
     def _frames_first(self, latents: Tensor) -> Tensor:
         """[B, 8, T, 16] -> [B, T, 128]."""

@@ -68,6 +68,16 @@ def test_a_file_beside_the_weights_or_in_the_working_folder_goes_first(tmp_path:
     assert network == []
 
 
+def test_it_does_not_count_where_nothing_is_guided(tmp_path: Path) -> None:
+    folder = released_folder(tmp_path / "released", ["a song"])
+    model = load(folder)
+    (folder / "vocal.npy").unlink()
+    without = load(folder)
+    assert model.fingerprint_for(0.0) == without.fingerprint_for(0.0)
+    assert model.fingerprint_for(4.0) != without.fingerprint_for(4.0)
+    assert model.fingerprint_for(4.0) == model.fingerprint() != model.fingerprint_for(0.0)
+
+
 def test_another_file_is_refused(network: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(null_style, "SHA256", "0" * 64)
     with pytest.raises(InputError, match=r"is not DiffRhythm's vocal\.npy"):
