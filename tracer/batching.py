@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class BatchSize:
-    """Number of clips of a batch. The result does not depend on it."""
+    """Number of clips of a batch. The result depends on it by rounding alone."""
 
     size: int
     halving: bool = False

@@ -151,7 +151,10 @@ class SessionOptions(PromptOptions):
         shown="the model's own",
     )
     batch_size: int | str = option(
-        4, "Number of prompts generated together, or auto: the most that fit; does not change the result.", typed=str
+        4,
+        "Number of prompts generated together, or auto: the most that fit; changes the result by rounding alone (of a "
+        "steered run see docs/steering.md).",
+        typed=str,
     )
     dtype: str = option("auto", "Number type of the model: auto, float32, bfloat16 or float16.")
     options: Mapping[str, str] | None = option(
