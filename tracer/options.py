@@ -275,6 +275,8 @@ class TraceOptions(SongOptions):
             raise InputError(f"--listen takes 2 states (the first and the last) or more, got {self.listen}")
         if self.listen_state and self.listen is None:
             raise InputError("--listen-state goes with --listen, which says at how many states")
+        if self.ground_truth and "endpoint" not in self.views:
+            raise InputError("--ground-truth measures the endpoint: leave it in --views")
         if self.stop_when_settled is None:
             if (self.settled_states, self.settled_within) != (3, 0.005):
                 raise InputError("--settled-states and --settled-within go with --stop-when-settled")

@@ -15,7 +15,7 @@ from probes.readout.generic import GenericDirections
 from probes.readout.linear import LinearProbes
 from tracer import Run, trace
 from tracer.commands.run_tables import print_comparison, print_run
-from tracer.comparing import compare_runs
+from tracer.comparing import compare_runs, plot_runs
 from tracer.curves import Curve
 from tracer.page.comparison_page import compare_data
 from tracer.page.songs_page import readings, settled_states
@@ -66,6 +66,12 @@ def test_tables_and_figures_say_so(run: Run, tmp_path: Path, capsys: pytest.Capt
     shutil.copytree(run.path, other)
     print_comparison(compare_runs([run.path, other]), as_json=False)
     assert "left out, since their classes have no order: chord, key" in capsys.readouterr().out
+    assert "not the same measure" not in capsys.readouterr().out
+    pooled = trace("mini", n=2, steps=4, seconds=1, frames=False, out=tmp_path / "pooled", progress_bar=False)
+    print_comparison(compare_runs([run.path, pooled.path]), as_json=False)
+    assert "not the same measure, so not to be compared: " in capsys.readouterr().out
+    texts = [text.get_text() for panel in plot_runs([pooled.path, run.path]).axes for text in panel.texts]
+    assert texts.count("classes without an order") == 2 * len(run.views)
     assert compare_data([run, Run(other)], ["one", "other"])["left_out"] == ["chord", "key"]
 
 

@@ -30,6 +30,7 @@ def explore_command(
 
     Needs the extra [b]explore[/b]. Nothing leaves this machine, and only this machine is answered.
     """
+    from probes.errors import InputError
     from probes.support.devices import pick_device
     from tracer.exploring.app import build_app, import_gradio
     from tracer.fetching import of_session
@@ -37,10 +38,16 @@ def explore_command(
     from tracer.session import Session
 
     import_gradio()
+    if port is not None and not 1 <= port <= 65535:
+        raise InputError(f"--port takes 1 to 65535, not {port}")
     options = SessionOptions(
         generator=model, prompts=[prompt], weights=weights, readout=readout, seconds=seconds, steps=steps,
         guidance=guidance, options=key_values(set_), device=device,
     )  # fmt: skip
     agree(of_session(options, decoded=True), yes)
     app = build_app(Session.open(options, pick_device(device)))
-    app.launch(server_name=host, server_port=port, inbrowser=not no_open, share=False, quiet=False)
+    try:
+        app.launch(server_name=host, server_port=port, inbrowser=not no_open, share=False, quiet=False)
+    except OSError as error:
+        place = host if port is None else f"port {port} of {host}"
+        raise InputError(f"{place} cannot be used: choose another --port or --host") from error

@@ -227,8 +227,9 @@ def readout_command(
     place = pick_device(device)
     agree([*of_space(space, weights), *of_collection(audio, None, None, hours)] if audio else [], yes)
     with reporting(not as_json) as report:
-        opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device, report)
-    bins = fit_bins(opened, given.names(attributes), given.counts(classes), given.pairs(scale, "--scale"))
+        named = given.names(attributes)
+        opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device, named, report)
+    bins = fit_bins(opened, named, given.counts(classes), given.pairs(scale, "--scale"))
     config = ReluConfig(channels=opened.channels, hidden=hidden, lam=lam, penalty=penalty)
     training = TrainingOptions(steps=steps, learning_rate=lr, precision=pick_precision(precision, place), seed=seed)
     options = ProbeOptions(
@@ -248,6 +249,7 @@ def open_or_encode(
     hours: float,
     workers: int,
     device: str,
+    attributes: tuple[str, ...],
     report: Report,
 ) -> Corpus:
     """The corpus given, or one made from audio in OUT/corpus."""
@@ -269,6 +271,7 @@ def open_or_encode(
             hours=hours,
             workers=workers,
             device=device,
+            attributes=attributes or EncodeOptions.attributes,
         ),
         report,
     )

@@ -30,6 +30,7 @@ _COLUMNS = {
 }
 FEW = 8
 """Prompts below which a bootstrap over them says little."""
+MEASURE_NAMES = {"l1": "the pooled readings, since its frames were not kept"}
 _NOTE = f"settled: within {THRESHOLD:g} of its end from there on"
 _NULLS = {
     GENERIC: ("generic directions", "any quantity of the latent with the same spread and classes"),
@@ -113,7 +114,9 @@ def settled_columns(run: Run) -> list[Column]:
                 found = row.get(key)
                 point = None if found is None else with_interval(found["index"], found["low"], found["high"])
                 column.cells.append(point or "-")
-            found = next((row[key] for key in shown if key in row), None)
+            # Eq. 4 says when for a run without frames alone.
+            main = [key for key in shown if key in ("closeness", "agreement")] or shown
+            found = next((row[key] for key in main if key in row), None)
             times.cells.append("-" if found is None else f"{found['t']:.2f}")
     first, *rest = columns.values()
     return [names, first, times, *rest]
@@ -196,6 +199,10 @@ def print_comparison(result: Comparison, as_json: bool, figure: Sequence[Path] =
         return
     print_columns("settled from (95 % interval)", comparison_columns(result))
     print(_NOTE)
+    used = result.settled.drop_duplicates("run").set_index("run")["measure"]
+    if used.nunique() > 1:
+        told = "; ".join(f"{run} by {MEASURE_NAMES.get(measure, measure)}" for run, measure in used.items())
+        print(f"not the same measure, so not to be compared: {told}")
     print("order: '<' told apart, '~' not (paired bootstrap over prompts, Holm)")
     for row in result.orders.itertuples():
         print(f"  {row.view}, {row.run}: {row.order}")

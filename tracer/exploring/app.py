@@ -29,7 +29,9 @@ def build_app(session: Session) -> Any:
         InputError: gradio is not installed.
     """
     gr = import_gradio()
-    names = ordered_attributes(session)
+    readout = session.readout
+    # The closed form moves and holds what frames have.
+    names = [name for name in ordered_attributes(session) if name not in readout.clips]
     with gr.Blocks(title="trace explore", analytics_enabled=False) as app:
         gr.Markdown(
             f"# trace explore\nPlain and steered take of the same prompt and seed, by **{session.generator.name}**."
@@ -45,7 +47,7 @@ def build_app(session: Session) -> Any:
         with gr.Row():
             start = gr.Slider(0, 1, value=0.0, step=0.05, label="from flow time")
             stop = gr.Slider(0, 1, value=0.5, step=0.05, label="to flow time")
-            hold = gr.Checkbox(True, label="hold all other attributes")
+            hold = gr.Checkbox(True, label="hold all other attributes of frames")
         button = gr.Button("Generate", variant="primary")
         with gr.Row():
             plain = gr.Audio(label="plain", interactive=False)
@@ -57,7 +59,7 @@ def build_app(session: Session) -> Any:
             caption: str, seed: float, start: float, stop: float, hold: bool, *doses: float
         ) -> Iterator[tuple[Any, Any, Any, str]]:
             try:
-                unmoved = dict.fromkeys(session.readout.attributes, 0.0)
+                unmoved = {name: 0.0 for name in readout.attributes if name not in readout.clips}
                 edits = edit_texts(unmoved | dict(zip(names, doses)), (start, stop), hold)
                 shown = repeating_command(session, caption, int(seed), edits)
                 for takes in both_takes(session, caption, int(seed), edits):

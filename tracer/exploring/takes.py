@@ -97,7 +97,7 @@ def make_take(session: Session, caption: str, seed: int, edits: Sequence[str] = 
 
 
 def ordered_attributes(session: Session) -> list[str]:
-    """The attributes that an edit can move up or down: those with a probe whose classes have an order."""
+    """The attributes that have a curve: those with a probe whose classes have an order."""
     return [name for name in session.readout.attributes if name in session.readout.ordered]
 
 

@@ -97,12 +97,10 @@ def draw_emergence(
                 if len(runs) == 1:
                     for probe in CONTROLS:
                         _draw_null(panel, table[table["probe"] == probe], axis, probe)
-                if table.empty and measure.startswith("closeness"):
-                    panel.text(
-                        0.5, 0.5, "classes without an order", transform=panel.transAxes, ha="center", fontsize=6.5
-                    )
                 line = LINES[number % len(LINES)] if len(runs) > 1 else "-"
                 _draw_trained(panel, one, table[table["probe"] == TRAINED], axis, look, line, band=len(runs) == 1)
+            if measure.startswith("closeness") and _has_no_order(results, attribute):
+                panel.text(0.5, 0.5, "classes without an order", transform=panel.transAxes, ha="center", fontsize=6.5)
             for level in (0, 1):
                 panel.axhline(level, color=GUIDE_COLOUR, linewidth=0.6, zorder=0)
             panel.margins(x=0.015)
@@ -119,6 +117,13 @@ def draw_emergence(
     handles = _legend(results[0], measures, [name for name, _ in runs])
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3), handlelength=2.8)
     return figure
+
+
+def _has_no_order(results: Sequence[Results], attribute: str) -> bool:
+    """Whether classes of frames are known of an attribute, and no reading along them."""
+    tables = [one.progress[one.progress["attribute"] == attribute] for one in results]
+    measures = {measure for table in tables for measure in table["measure"]}
+    return "agreement" in measures and not any(measure.startswith("closeness") for measure in measures)
 
 
 def _held(results: Sequence[Results], measures: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from tracer.session import open_readout
 from tracer.steering.damage import tell_damage
 from tracer.steering.edits import check_edit, check_measured, displacement
 from tracer.steering.results import EditResult
-from tracer.steering.song_time import Song, SongDisplacement, identity_of, inside_and_outside, weights_of
+from tracer.steering.song_time import Song, SongDisplacement, identity_of, inside_and_outside, weights_of, windows_of
 from tracer.steering.spec import EditSpec, read_doses, read_edits
 from tracer.steering.structure import read_structure
 from tracer.steering.tables import open_run, write_csv
@@ -97,6 +97,9 @@ def edit_audio(
         "readout": reader.fingerprint(), "edits": [str(spec) for spec in specs], "alphas": alphas, "from": first,
         "to": min(last, seconds),
     } | tracker_identity(pitch_tracker) | identity_of(specs, song)  # fmt: skip
+    windows = [window for spec in specs if spec.during for window in windows_of(spec, song)]
+    if windows and not any(begin < last and end > first for begin, end in windows):
+        raise InputError("no edit acts between --from and --to: its during= lies elsewhere")
     open_run(folder, "edit.json", about)
 
     latents = codec.encode(as_items(samples, codec), sample_rate)
@@ -118,6 +121,8 @@ def edit_audio(
     for spec in specs:
         if spec.during:
             acting = np.maximum(acting, weights_of(spec, song, frames))
+    seconds_of = (np.arange(frames) + 0.5) * hop / sample_rate
+    acting[(seconds_of < first) | (seconds_of > last)] = 0.0
     summary = write_tables(folder, versions, tracks, sample_rate, hop / sample_rate, acting)
     label = " and ".join(spec.label for spec in specs)
     tell_damage([{"edit": label, "alpha": float(row["version"].removeprefix("alpha "))} | row for row in summary[2:]])

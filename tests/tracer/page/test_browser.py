@@ -1,5 +1,6 @@
 """Pages in a real browser, opened from the disk with the network cut."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +118,19 @@ def test_a_click_on_the_map_jumps(watched: Callable[..., Watched], page: Path) -
     assert 5 <= shown.evaluate("Number(document.getElementById('state').value)") <= 6
     cursor = shown.locator("#cursor").bounding_box()
     assert cursor["x"] == pytest.approx(box["x"] + 0.75 * box["width"], abs=12)
+
+
+def test_a_run_without_the_endpoint_plays_its_finished_clips(watched: Callable[..., Watched], tmp_path: Path) -> None:
+    run = page_run.write_run(tmp_path / "run")
+    index = write_view([run.path])
+    script = index.with_name("data") / "run.js"
+    assert '"views":["endpoint","state"]' in script.read_text()
+    script.write_text(script.read_text().replace('"views":["endpoint","state"]', '"views":["state"]'))
+    for data in script.parent.glob("clip-*.js"):  # a finished clip is the endpoint's
+        data.write_text(re.sub(r'"state":\{"0":', '"other":{"0":', data.read_text()))
+    shown = watched().open(index, "#song")
+    shown.wait_for_selector("#map .main-svg")
+    assert "no sound was kept" not in shown.locator("body").inner_text()
 
 
 def test_a_caption_is_text(watched: Callable[..., Watched], page: Path) -> None:

@@ -139,6 +139,7 @@ def test_a_sampler_whose_network_cannot_rest_is_refused_before_a_folder_exists(m
         ({"stop_when_settled": "tempo"}, "pitch, loudness, timbre"),
         ({"stop_when_settled": "all", "steer": ["loudness=+"]}, "one of the two"),
         ({"stop_when_settled": "all", "views": ("state",)}, "leave it in"),
+        ({"ground_truth": True, "views": ("state",)}, "ground_truth measures the endpoint: leave it in"),
         ({"stop_when_settled": "all", "settled_states": 0}, "at least 1"),
         ({"stop_when_settled": "all", "settled_within": 0.0}, "between 0 and 1"),
         ({"settled_states": 5}, "go with"),

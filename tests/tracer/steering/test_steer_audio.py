@@ -121,6 +121,7 @@ def test_several_edits_are_added_in_turn():
         (["loudness=2"], {"readout": None}, "no readout"),
         (["loudness=2"], {"pitch_tracker": "huge"}, "full or tiny"),
         (["loudness=+,from=0.3"], {}, "a recording has no flow time"),
+        (["loudness=+,during=0s-0.4s"], {"start": 0.5, "stop": 0.9}, "no edit acts between start and stop"),
     ],
 )
 def test_what_cannot_work_is_refused(edits, options, says, tmp_path):

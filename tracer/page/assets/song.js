@@ -100,10 +100,14 @@ class Songs {
     this.draw();
   }
 
-  /* Sounds of the states that were kept. */
+  /* Sounds of the states that were kept; the finished clip is the endpoint's, also where that view is not read. */
+
+  sounds() {
+    return this.data.sounds[this.view] || this.data.sounds.endpoint || {};
+  }
 
   states() {
-    const kept = this.data.sounds[this.view] || {};
+    const kept = this.sounds();
     return Object.keys(kept).map((key) => (key === "last" ? this.run.t.length - 1 : Number(key))).sort((a, b) => a - b);
   }
 
@@ -115,7 +119,7 @@ class Songs {
 
   changeSound() {
     const state = this.heard();
-    const kept = this.data.sounds[this.view];
+    const kept = this.sounds();
     this.player.change(`${this.view}-${state}`, state === null ? null : kept[state] || kept.last);
   }
 
