@@ -22,6 +22,7 @@ class ClipPairs:
 
     def __init__(self, file: BinaryIO, rows: Sequence[Row], seeds: int, states: int) -> None:
         self.rows = list(rows)
+        self._places = {row: place for place, row in enumerate(self.rows)}
         self._shape = (seeds, len(self.rows), 2, states)
         self._prompts = 0
         self._file = file
@@ -34,8 +35,8 @@ class ClipPairs:
         for seed, found in enumerate(seen):
             for one in found:
                 row = Row(one.curve.attribute, one.curve.view, one.curve.probe, one.measure)
-                if row in self.rows:
-                    pairs[seed, self.rows.index(row)] = one.own, one.other
+                if row in self._places:
+                    pairs[seed, self._places[row]] = one.own, one.other
         self._file.write(pairs.tobytes())
         self._prompts += 1
 
@@ -45,4 +46,4 @@ class ClipPairs:
             return np.empty((0, self._shape[0], *self._shape[2:]))
         self._file.flush()
         whole = np.memmap(self._file, np.float64, "r", shape=(self._prompts, *self._shape))
-        return np.array(whole[:, :, self.rows.index(row)])
+        return np.array(whole[:, :, self._places[row]])

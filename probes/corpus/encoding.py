@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.corpus.sources import Source, content_hash
+from probes.corpus.sources import Source, content_hash, score_hash
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
 
@@ -127,7 +127,8 @@ class Encoder:
             else:
                 found = attribute.confidence(audio, self.space.sample_rate, frames, self.space.hop)
             labels[name] = np.stack(found, axis=1).astype(np.float32)
-        return Encoded(source, digest, latents, labels, sound, source.said() if self.notated else None)
+        said = None if score is None or source.annotation is None else score_hash(score)
+        return Encoded(source, digest, latents, labels, sound, said)
 
 
 def encode_into(

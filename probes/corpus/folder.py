@@ -116,11 +116,10 @@ class Corpus:
     def fingerprint(self) -> str:
         """Sixteen hex digits that differ when the space, the attributes or a file's content, split or annotation do."""
         latest = {row["name"]: row for row in read_index(self.path)}
-        # Of what an annotation says a corpus of before knows nothing.
-        said = {name: [row["said"]] if "said" in row else [] for name, row in latest.items()}
-        files = [
-            [file.name, file.split, file.frames, latest[file.name]["hash"], *said[file.name]] for file in self._files
-        ]
+        files = [[file.name, file.split, file.frames, latest[file.name]["hash"]] for file in self._files]
+        for entry in files:
+            if "said" in latest[entry[0]]:  # a hash of the annotation, where labels are from one
+                entry.append(latest[entry[0]]["said"])
         about = {key: self.config[key] for key in ("space", "attributes", "dtype")}
         digest = hashlib.blake2b(json.dumps([about, files], sort_keys=True).encode(), digest_size=8)
         return digest.hexdigest()

@@ -61,7 +61,7 @@ class Source:
     def said(self) -> str | None:
         """A hash of what its annotation says; None where none comes with it or none can be read."""
         try:
-            return None if self.annotation is None else content_hash(repr(self.annotation.score()).encode())
+            return None if self.annotation is None else score_hash(self.annotation.score())
         except InputError:
             return None
 
@@ -118,6 +118,11 @@ class RenderedSource(Source):
         from probes.rendering.scoring import score_example
 
         return score_example(self.seed, self.seconds)
+
+
+def score_hash(score: Score) -> str:
+    """A hash of everything that a score says."""
+    return content_hash(repr(score).encode())
 
 
 def content_hash(content: bytes) -> str:

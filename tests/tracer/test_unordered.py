@@ -68,6 +68,7 @@ def test_tables_and_figures_say_so(run: Run, tmp_path: Path, capsys: pytest.Capt
     assert "left out, since their classes have no order: chord, key" in capsys.readouterr().out
     assert "not the same measure" not in capsys.readouterr().out
     pooled = trace("mini", n=2, steps=4, seconds=1, frames=False, out=tmp_path / "pooled", progress_bar=False)
+    assert not pooled.results.missing  # its frames were not kept, whatever its readout brings
     print_comparison(compare_runs([run.path, pooled.path]), as_json=False)
     assert "not the same measure, so not to be compared: " in capsys.readouterr().out
     texts = [text.get_text() for panel in plot_runs([pooled.path, run.path]).axes for text in panel.texts]

@@ -30,7 +30,6 @@ _COLUMNS = {
 }
 FEW = 8
 """Prompts below which a bootstrap over them says little."""
-MEASURE_NAMES = {"l1": "the pooled readings, since its frames were not kept"}
 _NOTE = f"settled: within {THRESHOLD:g} of its end from there on"
 _NULLS = {
     GENERIC: ("generic directions", "any quantity of the latent with the same spread and classes"),
@@ -136,7 +135,7 @@ def print_verdicts(run: Run) -> None:
             print(f"fewer than {FEW} prompts: these intervals are rough")
         for null in dict.fromkeys(table["null"]):
             print(f"{_NULLS[null][0]}: {_NULLS[null][1]}")
-    if run.results.missing and run.options.get("frames"):
+    if run.results.missing:
         lacking = " and ".join(_NULLS[null][0] for null in run.results.missing)
         print(f"this readout lacks {lacking}: fit it again")
 
@@ -201,7 +200,7 @@ def print_comparison(result: Comparison, as_json: bool, figure: Sequence[Path] =
     print(_NOTE)
     used = result.settled.drop_duplicates("run").set_index("run")["measure"]
     if used.nunique() > 1:
-        told = "; ".join(f"{run} by {MEASURE_NAMES.get(measure, measure)}" for run, measure in used.items())
+        told = "; ".join(f"{run} by {_COLUMNS[measure]}" for run, measure in used.items())
         print(f"not the same measure, so not to be compared: {told}")
     print("order: '<' told apart, '~' not (paired bootstrap over prompts, Holm)")
     for row in result.orders.itertuples():

@@ -51,9 +51,10 @@ def _draw_accuracies(panel: Axes, rows: Sequence[Row], attributes: Sequence[str]
     x = [float(row["sparsity"]) for row in ordered]
     for name, look in looks(attributes).items():
         y = [float(row[f"{name}_accuracy"]) for row in ordered]
-        # A single test file gives no interval.
-        below = [max(0.0, value - float(row[f"{name}_low"] or value)) for value, row in zip(y, ordered)]
-        above = [max(0.0, float(row[f"{name}_high"] or value) - value) for value, row in zip(y, ordered)]
+        # A single test file gives no interval: its cells are empty.
+        low, high = ([row[f"{name}_{end}"] for row in ordered] for end in ("low", "high"))
+        below = [0.0 if edge == "" else max(0.0, value - float(edge)) for value, edge in zip(y, low)]
+        above = [0.0 if edge == "" else max(0.0, float(edge) - value) for value, edge in zip(y, high)]
         panel.errorbar(
             x, y, [below, above], label=name, linestyle="none", markersize=4, linewidth=0.8, color=look.colour,
             marker=look.marker,

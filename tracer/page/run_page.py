@@ -50,7 +50,7 @@ def run_data(run: Run) -> dict[str, Any]:
         "curves": curves(run),
         "settled": settled(run),
         "verdicts": verdicts(run),
-        "missing": results.missing if run.options.get("frames", True) else [],
+        "missing": results.missing,
         "made": made(run),
     }
 

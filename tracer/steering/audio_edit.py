@@ -90,16 +90,16 @@ def edit_audio(
     song = Song(codec.frame_rate, seconds, {} if structure is None else read_structure(structure, seconds))
     for spec in specs:
         check_measured(spec, reader)
+        check_edit(spec, reader, song=song)
         for alpha in alphas:
-            check_edit(spec.at(alpha), reader, song=song)
+            spec.at(alpha)  # refuses a dose that the edit cannot have
+    if not any(begin < last and end > first for spec in specs for begin, end in windows_of(spec, song)):
+        raise InputError("no edit acts between --from and --to: its during= lies elsewhere")
     about = {
         "audio": hashlib.blake2b(samples.tobytes(), digest_size=8).hexdigest(), "space": codec.describe(),
         "readout": reader.fingerprint(), "edits": [str(spec) for spec in specs], "alphas": alphas, "from": first,
         "to": min(last, seconds),
     } | tracker_identity(pitch_tracker) | identity_of(specs, song)  # fmt: skip
-    windows = [window for spec in specs if spec.during for window in windows_of(spec, song)]
-    if windows and not any(begin < last and end > first for begin, end in windows):
-        raise InputError("no edit acts between --from and --to: its during= lies elsewhere")
     open_run(folder, "edit.json", about)
 
     latents = codec.encode(as_items(samples, codec), sample_rate)

@@ -14,7 +14,7 @@ from probes.support.files import read_json, write_json, write_whole
 from probes.support.identity import require_same
 
 Row = dict[str, Any]
-TEXTS = ("id", "edit", "attribute", "kind", "random", "reason", "verdict")
+TEXTS = ("id", "edit", "attribute", "kind", "reason", "verdict")
 """Columns whose cells are words, also where these look like numbers."""
 
 

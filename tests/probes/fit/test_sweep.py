@@ -144,6 +144,8 @@ def test_the_table_and_figure_hold_probes_with_intervals(tmp_path):
     paths = draw_sweeps({"mini": rows, "without labels": bare, "one file": alone}).write(tmp_path / "figure3")
     assert [path.name for path in paths] == ["figure3.png", "figure3.svg"]
     assert all(path.stat().st_size > 5000 for path in paths)
+    (bars,) = draw_sweeps({"mini": [row | {"loudness_low": 0.0} for row in rows]}).axes[0].containers
+    assert bars[2][0].get_segments()[0][0][1] == 0.0  # an interval that begins at 0 is drawn whole
     with pytest.raises(InputError, match="no finished point"):
         draw_sweeps({})
 

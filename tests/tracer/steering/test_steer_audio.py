@@ -131,6 +131,12 @@ def test_what_cannot_work_is_refused(edits, options, says, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_one_edit_may_lie_outside_the_part_that_another_acts_in(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000, 1), 16000)
+    folder = edit(tmp_path / "a.wav", tmp_path, ["loudness=+,during=0s-0.4s", "timbre=+"], start=0.5, stop=0.9)
+    assert (folder / "summary.csv").exists()
+
+
 def test_a_readout_of_another_space_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(16000, 1), 16000)
     with pytest.raises(InputError, match="reads the latent space mini"):
