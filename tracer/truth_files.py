@@ -5,7 +5,8 @@
 - `validity.csv`: whether the probes read the class that was measured on the decoded audio, at every state. Columns
   attribute, view, probe (`trained`, or `shuffled` as the yardstick), index, t, logsnr, n (prompts with a frame to
   compare), n_frames, then accuracy, within_one, octave_folded (pitch alone) and bias, each with the low and high of its
-  95 % bootstrap interval over prompts, and majority, the share of the commonest measured class.
+  95 % bootstrap interval over prompts, and majority, the share of the commonest measured class. Classes without an
+  order, such as chords, have no within_one and no bias.
 """
 
 from __future__ import annotations
@@ -87,8 +88,11 @@ def validity(reader: RunReader) -> pd.DataFrame:
 
 def _rows(curve: Curve, gathered: Validity, first: PromptTrace) -> Iterator[dict[str, Any]]:
     scores = gathered.scores()
-    if curve.attribute != "pitch":  # whose classes are semitones
-        scores["octave_folded"] = np.full_like(scores["octave_folded"], np.nan)
+    without = [] if curve.attribute == "pitch" else ["octave_folded"]  # whose classes are semitones
+    if first.values and curve not in first.values and curve.attribute not in _CIRCLES:
+        without += ["within_one", "bias"]
+    for score in without:
+        scores[score] = np.full_like(scores[score], np.nan)
     for i, (n, n_frames, majority) in enumerate(zip(gathered.n, gathered.n_frames, gathered.majority)):
         row: dict[str, Any] = {"attribute": curve.attribute, "view": curve.view, "probe": curve.probe}
         row |= {"index": i, "t": first.t[i], "logsnr": first.logsnr[i], "n": n, "n_frames": n_frames}

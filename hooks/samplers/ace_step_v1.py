@@ -111,6 +111,9 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
             )
         return result
 
+    def edit(process: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        raise ValueError("hooks do not follow ACE-Step's edit task, which changes a song that is there: run it without")
+
     def set_timesteps(method: Callable[..., None], scheduler: Any, *args: Any, **kwargs: Any) -> None:
         method(scheduler, *args, **kwargs)
         # Another thread may set up a scheduler for a pipeline of its own meanwhile.
@@ -136,6 +139,8 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(replaced(model, "text2music_diffusion_process", sample))
+        if hasattr(model, "flowedit_diffusion_process"):
+            stack.enter_context(replaced(model, "flowedit_diffusion_process", edit))
         stack.enter_context(replaced(schedulers, "set_timesteps", set_timesteps))
         stack.enter_context(replaced(schedulers, "step", step))
         stack.callback(model.ace_step_transformer.final_layer.register_forward_hook(on_network).remove)

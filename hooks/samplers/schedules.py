@@ -150,8 +150,15 @@ def forget_history(scheduler: Any, clips: Tensor, output: Tensor, sample: Tensor
         scheduler: any scheduler; nothing is done to one without a history.
         clips: [B] bool, True for the clips whose history is forgotten.
         output, sample: guided output and sample that the next step is given.
+
+    Raises:
+        ValueError: the solver's order is above 2, where one clip's history cannot be forgotten without the others'.
     """
-    if not getattr(scheduler, "lower_order_nums", 0) or not clips.any():
+    if not hasattr(scheduler, "lower_order_nums") or not clips.any():
+        return
+    if scheduler.config.solver_order > 2:
+        raise ValueError("edits need a solver of order 1 or 2: give the pipeline's scheduler solver_order=2")
+    if not scheduler.lower_order_nums:
         return
     if clips.all():
         scheduler.lower_order_nums = 0

@@ -14,7 +14,7 @@ from typing import Any
 NOTHING = object()
 """Stands for an attribute that the owner has not itself."""
 LIES_ON = "_lies_on"
-"""Attribute of a wrapper that stays behind when its block has ended: what it lies on."""
+"""Attribute of a wrapper, or of a class, that stays behind when its block has ended: what it lies on."""
 
 
 def wrapped(original: Callable[..., Any], wrapper: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,13 +59,25 @@ def call_replaced(owner: Any, wrapper: Callable[..., Any]) -> Iterator[None]:
     Python looks `__call__` up on the class. So the object gets a subclass of its own, as in
     `torch.nn.utils.parametrize`; other objects of the class stay as they are.
     """
+    ended = False
+
+    def until_ended(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs) if ended else wrapper(original, *args, **kwargs)
+
     own = type(owner)
     names = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__doc__": own.__doc__}
-    owner.__class__ = type(own.__name__, (own,), {**names, "__call__": wrapped(own.__call__, wrapper)})
+    ours = type(own.__name__, (own,), {**names, "__call__": wrapped(own.__call__, until_ended)})
+    owner.__class__ = ours
     try:
         yield
     finally:
-        owner.__class__ = own
+        ended = True
+        if type(owner) is not ours:
+            setattr(ours, LIES_ON, own)
+        else:
+            while LIES_ON in vars(own):
+                own = vars(own)[LIES_ON]
+            owner.__class__ = own
 
 
 def argument(function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -58,7 +58,7 @@ def steer_command(
         list[str] | None,
         typer.Option(
             help="Doses, separated by commas; once for all edits, or once for each of them, in their order.",
-            show_default=f"{DOSES}; with --when the edits' own",
+            show_default=f"the edits' own; without one {DOSES}",
         ),
     ] = None,
     hold: HoldOption = None,
@@ -224,7 +224,7 @@ def edit_command(
         str | None,
         typer.Option(
             help="Doses, separated by commas: a version of the recording each.",
-            show_default=f"{DOSES}; those of the first edit",
+            show_default=f"the edits' own, in one version; without one {DOSES}, those of the first edit",
         ),
     ] = None,
     hold: HoldOption = None,

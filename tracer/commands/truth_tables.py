@@ -43,7 +43,7 @@ def validity_columns(table: pd.DataFrame, attributes: list[str]) -> list[Column]
                 str(state),
                 _right(row),
                 _share(row["within_one"]),
-                "-" if row["n"] == 0 else f"{row['bias']:+.1f}",
+                "-" if row["bias"] != row["bias"] else f"{row['bias']:+.1f}",
                 _share(shuffled.loc[state, "accuracy"]),
                 _share(row["majority"]),
             )

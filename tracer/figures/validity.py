@@ -39,6 +39,8 @@ def draw_validity(table: pd.DataFrame, attributes: Sequence[str]) -> Drawing:
         _draw_score(above, trained, "within_one", color=look.colour, linestyle=_WITHIN, linewidth=1.1)
         _draw_score(above, trained, "accuracy", color=look.colour)
         _draw_score(below, trained, "bias", color=look.colour)
+        if trained["accuracy"].notna().any() and trained["bias"].isna().all():
+            below.text(0.5, 0.6, "classes without\nan order", transform=below.transAxes, ha="center", color=_FAINT)
         above.set_title(attribute, color=look.colour, fontweight="bold")
         above.set_ylim(-0.02, 1.02)
         below.axhline(0, color=GUIDE_COLOUR, linewidth=0.6, zorder=0)

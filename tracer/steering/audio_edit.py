@@ -20,13 +20,18 @@ from tracer.steering.damage import tell_damage
 from tracer.steering.edits import check_edit, check_measured, displacement
 from tracer.steering.results import EditResult
 from tracer.steering.song_time import Song, SongDisplacement, identity_of, inside_and_outside, weights_of, windows_of
-from tracer.steering.spec import EditSpec, read_doses, read_edits
+from tracer.steering.spec import EditSpec, read_doses, read_edits, refuse_two_doses
 from tracer.steering.structure import read_structure
 from tracer.steering.tables import open_run, write_csv
 
 if TYPE_CHECKING:
     from probes.readout import Readout
     from probes.spaces import Space
+
+CODEC = "alpha 0"
+"""Version that went through the codec and was not edited."""
+EDITED = "edited"
+"""Version in which every edit has its own dose."""
 
 
 @in_float32
@@ -53,7 +58,8 @@ def edit_audio(
         audio: file in any format that libsndfile reads.
         edits: one edit, or several, all applied together, one after the other, without a window of flow time; site,
             branch and schedule are a sampler's affair and count for nothing here.
-        alphas: one dose, or several, each a version of its own; None for the `usual_doses` of the first edit. Beside
+        alphas: one dose, or several, each a version of its own, where no edit names one. None for one version with
+            every edit at its own dose, or, where none names one, for the `usual_doses` of the first edit. Beside
             them stands alpha 0: what the codec alone does.
         space: latent space, by name or loaded; weights and options as in `probes.spaces.load_space`.
         readout: folder, hub id or `Readout` of that space; None is the bundled one.
@@ -61,8 +67,8 @@ def edit_audio(
         hold: attributes to hold in every edit that does not aim at them.
         pitch_tracker: full or tiny, sizes of CREPE, or swift-f0.
         structure: file that names sections of the recording, for `during=` in edits.
-        out: folder for original.wav and alpha-*.wav (the input's sample rate and channels), curves.csv (per frame),
-            summary.csv, edit.png and edit.json; None is runs/edit-NAME.
+        out: folder for original.wav, alpha-*.wav and edited.wav (the input's sample rate and channels), curves.csv (per
+            frame), summary.csv, edit.png and edit.json; None is runs/edit-NAME.
 
     Raises:
         InputError: no such file, unknown space, attribute or target, an edit with a window of flow time, or seconds
@@ -73,9 +79,7 @@ def edit_audio(
         raise InputError("give at least one edit, such as loudness=2")
     if any((spec.start, spec.stop) != (EditSpec.start, EditSpec.stop) for spec in specs):
         raise InputError("a recording has no flow time: leave from= and to= out of the edit (--from, --to: seconds)")
-    alphas = read_doses(specs[0].usual_doses if alphas is None else alphas)
-    if not alphas or not np.isfinite(alphas).all():
-        raise InputError("give at least one finite alpha, such as --alpha 1,2")
+    dosed = dosed_edits(specs, alphas)
     name = "".join(letter for letter in Path(audio).stem[:100] if letter.isprintable())
     folder = result_folder(out if out is not None else Path("runs") / f"edit-{name}")
     samples, sample_rate = read_audio(audio)
@@ -91,13 +95,12 @@ def edit_audio(
     for spec in specs:
         check_measured(spec, reader)
         check_edit(spec, reader, song=song)
-        for alpha in alphas:
-            spec.at(alpha)  # refuses a dose that the edit cannot have
     if not any(begin < last and end > first for spec in specs for begin, end in windows_of(spec, song)):
         raise InputError("no edit acts between --from and --to: its during= lies elsewhere")
     about = {
         "audio": hashlib.blake2b(samples.tobytes(), digest_size=8).hexdigest(), "space": codec.describe(),
-        "readout": reader.fingerprint(), "edits": [str(spec) for spec in specs], "alphas": alphas, "from": first,
+        "readout": reader.fingerprint(), "edits": [str(spec) for spec in specs],
+        "alphas": [own[0].alpha for name, own in dosed.items() if name not in (CODEC, EDITED)], "from": first,
         "to": min(last, seconds),
     } | tracker_identity(pitch_tracker) | identity_of(specs, song)  # fmt: skip
     open_run(folder, "edit.json", about)
@@ -106,11 +109,10 @@ def edit_audio(
     window = (np.floor(first * codec.frame_rate), np.ceil(last * codec.frame_rate))
     versions = {"original": samples}
     write_clip(folder / "original.wav", samples, sample_rate)
-    for alpha in [0.0, *(alpha for alpha in alphas if alpha != 0)]:
-        dosed = [spec.at(alpha) for spec in specs]
-        edited = edit_latents(latents, dosed, reader, (int(window[0]), int(window[1])), song)
-        versions[f"alpha {alpha:g}"] = as_recording(codec.decode(edited), codec, samples, sample_rate)
-        write_clip(folder / f"alpha-{alpha:g}.wav", versions[f"alpha {alpha:g}"], sample_rate)
+    for name, own in dosed.items():
+        edited = edit_latents(latents, own, reader, (int(window[0]), int(window[1])), song)
+        versions[name] = as_recording(codec.decode(edited), codec, samples, sample_rate)
+        write_clip(folder / f"{name.replace(' ', '-')}.wav", versions[name], sample_rate)
     hop = round(sample_rate / codec.frame_rate)
     frames = max(1, samples.shape[1] // hop)
     tracks = {
@@ -124,12 +126,30 @@ def edit_audio(
     seconds_of = (np.arange(frames) + 0.5) * hop / sample_rate
     acting[(seconds_of < first) | (seconds_of > last)] = 0.0
     summary = write_tables(folder, versions, tracks, sample_rate, hop / sample_rate, acting)
-    label = " and ".join(spec.label for spec in specs)
-    tell_damage([{"edit": label, "alpha": float(row["version"].removeprefix("alpha "))} | row for row in summary[2:]])
+    label = " and ".join(str(spec) if EDITED in dosed else spec.label for spec in specs)
+    doses = {name: {"alpha": own[0].alpha} for name, own in dosed.items() if name != EDITED}
+    tell_damage([{"edit": label} | doses.get(row["version"], {}) | row for row in summary[2:]])
     from tracer.figures.edit import draw_edit
 
     draw_edit(versions, tracks, sample_rate, hop / sample_rate, label).write(folder / "edit.png")
     return EditResult.read(folder)
+
+
+def dosed_edits(specs: Sequence[EditSpec], alphas: str | float | Sequence[float] | None) -> dict[str, list[EditSpec]]:
+    """The edits of each version by its name: "alpha 0", the codec alone, and one per dose, or one with their own doses.
+
+    Raises:
+        InputError: no dose, one that is not finite or that an edit cannot have, or doses beside an edit that names one.
+    """
+    if alphas is not None:
+        refuse_two_doses(specs)
+    unedited = {CODEC: [spec.at(0.0) for spec in specs]}
+    if alphas is None and any(spec.names_dose for spec in specs):
+        return unedited | {EDITED: list(specs)}
+    doses = read_doses(specs[0].usual_doses if alphas is None else alphas)
+    if not doses or not np.isfinite(doses).all():
+        raise InputError("give at least one finite alpha, such as --alpha 1,2")
+    return unedited | {f"alpha {alpha:g}": [spec.at(alpha) for spec in specs] for alpha in doses if alpha != 0}
 
 
 def edit_latents(
@@ -196,7 +216,6 @@ def write_tables(
     """
     summary: list[dict[str, Any]] = []
     curves = []
-    codec = "alpha 0"
     for name, track in tracks.items():
         values = track.summary()
         summary.append(
@@ -206,13 +225,13 @@ def write_tables(
                 "clipped": float(np.mean(np.abs(versions[name]) >= 1)),
             }
         )  # fmt: skip
-        if name not in ("original", codec):
-            summary[-1]["voiced_change"] = track.voiced() - tracks[codec].voiced()
+        if name not in ("original", CODEC):
+            summary[-1]["voiced_change"] = track.voiced() - tracks[CODEC].voiced()
             if acting.any():
                 for place, part in zip(("inside", "outside"), inside_and_outside(acting)):
-                    shift = track.shift(tracks[codec], part)
+                    shift = track.shift(tracks[CODEC], part)
                     summary[-1] |= {f"{place}_{key}": value for key, value in shift.items()}
-            heard = distortion(versions[name], versions[codec], sample_rate)
+            heard = distortion(versions[name], versions[CODEC], sample_rate)
             summary[-1] |= {key: heard[key] for key in ("clipped", "log_mel_db")}
         for frame, (pitch, rms, centroid) in enumerate(zip(*(track.values[key] for key in track.values))):
             curves.append(

@@ -33,12 +33,13 @@ def tell_damage(rows: Sequence[Mapping[str, Any]]) -> None:
     """Warn of every edit with doses that damage the sound, one line for each edit.
 
     Args:
-        rows: With edit and alpha, and what `damages` reads.
+        rows: With edit, alpha where it is none of the edit's own, and what `damages` reads.
     """
     told: dict[str, list[str]] = {}
     for row in rows:
         found = damages(row)
         if found:
-            told.setdefault(str(row["edit"]), []).append(f"alpha {row['alpha']:g}: {', '.join(found)}")
+            dose = f"alpha {row['alpha']:g}" if "alpha" in row else "its dose"
+            told.setdefault(str(row["edit"]), []).append(f"{dose}: {', '.join(found)}")
     for edit, lines in told.items():
         warnings.warn(f"{edit} damages the sound at {'; '.join(lines)}", stacklevel=3)

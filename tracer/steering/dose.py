@@ -24,7 +24,7 @@ from tracer.steering.dose_tables import FEW, equal_effects, leakage, table, with
 from tracer.steering.edits import check_edit, check_measured, displacement, target_note
 from tracer.steering.results import DoseResult
 from tracer.steering.song_time import Song, identity_of, inside_and_outside, weights_of
-from tracer.steering.spec import EditSpec, read_doses, read_edits
+from tracer.steering.spec import EditSpec, read_doses, read_edits, refuse_two_doses
 from tracer.steering.tables import Row, clip_file, open_run, read_csv, write_csv
 from tracer.steering.vectors import RandomDisplacement
 from tracer.steering.weighing import generate_weighed
@@ -79,9 +79,9 @@ def run_dose(
     A run that was interrupted goes on in the same folder with the prompts that are missing.
 
     Args:
-        edits: One edit, or several, each on its own; their alpha is replaced by each of their doses.
-        alphas: Doses, above 0: one or several for every edit, or a sequence for each edit; None for their
-            `usual_doses`.
+        edits: One edit, or several, each on its own.
+        alphas: Doses, above 0, of edits that name none: one or several for every edit, or a sequence for each edit.
+            None for the edits' own, and for the `usual_doses` of those that name none.
         hold: Attributes to hold in every edit that does not aim at them, on top of the edits' own hold=.
         random: Doses that get a random push beside them: "all", or "strongest", which halves the work. The strongest
             gets a second one that is shaped like the training data, where the readout knows their covariance.
@@ -160,8 +160,11 @@ def doses_of(
 
     Raises:
         InputError: no edit, two that tables could not tell apart, no dose, doses that are not finite and above 0, one
-            that an edit cannot have, or as many sequences of doses as there are not edits.
+            that an edit cannot have, doses beside an edit that names one, or as many sequences of doses as there are
+            not edits.
     """
+    if alphas is not None:
+        refuse_two_doses(specs)
     given: Any = [spec.usual_doses for spec in specs] if alphas is None else alphas
     if isinstance(given, str | Real) or all(isinstance(alpha, Real) for alpha in given):
         lists = [read_doses(given)] * len(specs)

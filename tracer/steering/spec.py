@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from probes.errors import InputError
@@ -46,11 +46,14 @@ class EditSpec:
     """Where in the song it acts: seconds, `10s-20s`, or the name of a section; "" is the whole song."""
     fade: int = 8
     """Latent frames over which it fades in and out inside that window."""
+    names_dose: bool = field(init=False, compare=False, repr=False)
+    """Whether alpha was said, and not left to its form."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", str(self.target))
         object.__setattr__(self, "hold", hold_of(self.hold))
-        if self.alpha is None:
+        object.__setattr__(self, "names_dose", self.alpha is not None)
+        if not self.names_dose:
             object.__setattr__(self, "alpha", DEFAULT_DOSES[self.form])
         for name in NUMBERS:
             if not math.isfinite(getattr(self, name)):
@@ -88,7 +91,8 @@ class EditSpec:
     def holding(self, attributes: str | Sequence[str]) -> "EditSpec":
         """The same edit, which holds these attributes too where it does not aim at them."""
         more = tuple(name for name in hold_of(attributes) if name != self.attribute and name not in self.hold)
-        return replace(self, hold=self.hold + more)
+        said: Any = self.alpha if self.names_dose else None
+        return replace(self, alpha=said, hold=self.hold + more)
 
     @property
     def form(self) -> str:
@@ -111,8 +115,8 @@ class EditSpec:
 
     @property
     def usual_doses(self) -> tuple[float, ...]:
-        """Doses to begin with."""
-        return USUAL_DOSES[self.form]
+        """Doses to begin with: its own where it names one."""
+        return (self.alpha,) if self.names_dose else USUAL_DOSES[self.form]
 
     @property
     def unit_of_alpha(self) -> str:
@@ -208,6 +212,13 @@ def read_edits(edits: "str | EditSpec | Sequence[str | EditSpec]") -> list[EditS
     """Edits from one or several, each a spec or a text that `parse_edit` reads."""
     several = [edits] if isinstance(edits, str | EditSpec) else edits
     return [parse_edit(edit) if isinstance(edit, str) else edit for edit in several]
+
+
+def refuse_two_doses(specs: Sequence[EditSpec]) -> None:
+    """InputError when an edit names a dose, where doses are given for it."""
+    for spec in specs:
+        if spec.names_dose:
+            raise InputError(f"{spec} names a dose: leave out either its alpha= or --alpha")
 
 
 def read_doses(alphas: str | float | Sequence[float]) -> list[float]:

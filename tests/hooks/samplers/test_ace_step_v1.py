@@ -207,6 +207,17 @@ def test_one_branch_of_guidance_that_is_not_linear_is_refused(
     assert not torch.equal(steered[0], plain)
 
 
+def test_the_edit_task_is_refused() -> None:
+    class Editing(ACEStepPipeline):
+        def flowedit_diffusion_process(self) -> Tensor:
+            return torch.zeros(1)
+
+    editing = Editing()
+    with capture(editing, lambda event: None), pytest.raises(ValueError, match="edit task"):
+        editing.flowedit_diffusion_process()
+    assert editing.flowedit_diffusion_process() == 0
+
+
 def test_what_cannot_be_followed_is_refused(pipeline: ACEStepPipeline) -> None:
     with pytest.raises(ValueError, match="pass euler"):
         traced(pipeline, scheduler_type="heun")

@@ -102,6 +102,26 @@ def test_calling_an_object_is_replaced_for_this_object_alone() -> None:
     assert type(sampler) is Sampler
 
 
+def test_blocks_on_the_call_of_an_object_may_end_in_any_order() -> None:
+    sampler = Sampler()
+    first, second = call_replaced(sampler, louder), call_replaced(sampler, louder)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert sampler("a") == "A 3.0"
+    second.__exit__(None, None, None)
+    assert type(sampler) is Sampler
+
+
+def test_a_class_that_somebody_gives_an_object_meanwhile_stays() -> None:
+    sampler = Sampler()
+    with call_replaced(sampler, louder):
+        theirs = type("Theirs", (type(sampler),), {})
+        sampler.__class__ = theirs
+    assert type(sampler) is theirs
+    assert sampler("a") == "a 3.0"
+
+
 @pytest.mark.parametrize(
     ("args", "kwargs", "value"),
     [(("a",), {}, 3.0), (("a", 5.0), {}, 5.0), (("a",), {"guidance": 7.0}, 7.0)],

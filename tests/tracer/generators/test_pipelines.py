@@ -184,6 +184,15 @@ def test_the_second_order_solver_forgets_the_history_of_the_edited_clip_alone(lo
     assert not torch.allclose(together[0], plain[0], atol=0.1)
 
 
+def test_a_solver_of_third_order_is_watched_and_takes_no_edit(load: Any) -> None:
+    model = load("stable-audio")
+    model.sampler.scheduler.register_to_config(solver_order=3)
+    plain = model.generate(["slow piano"], [7], steps=5, seconds=0.4, guidance=3.0)
+    assert torch.equal(run(model)[0], plain)
+    with pytest.raises(ValueError, match="solver_order=2"):
+        run(model, Edit(torch.ones_like))
+
+
 @pytest.mark.parametrize(
     ("name", "seconds"),
     [("audioldm", 1.17), ("audioldm2", 1.17), ("musicldm", 1.17), ("ace-step", 1.1), ("ace-step", 8.7)],

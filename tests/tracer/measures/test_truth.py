@@ -102,3 +102,24 @@ def test_a_run_with_ground_truth_says_whether_its_probes_are_right(tmp_path):
         assert table.loc[attribute, "shuffled", planted.STATES - 1]["accuracy"] < 0.5
     assert (run.path / "validity.png").exists()
     assert load_validity(finish_run(planted.write(tmp_path / "without", 2))).empty
+
+
+def test_classes_without_an_order_have_no_neighbours_and_no_bias(tmp_path, capsys):
+    from support import planted
+
+    from tracer.commands.truth_tables import print_validity
+    from tracer.run import finish_run
+
+    store = planted.open_run(tmp_path, 4)
+    traces = [planted.add_measured(planted.trace(i)) for i in range(4)]
+    for trace in traces:
+        trace.values = {curve: own for curve, own in trace.values.items() if curve.attribute != "timbre"}
+    store.append(traces)
+    run = finish_run(tmp_path)
+    table = load_validity(run).set_index("attribute")
+    known = table.loc["pitch"].iloc[1:]
+    assert np.isfinite(known[known["n"] > 0][["accuracy", "within_one", "bias"]]).all().all()
+    assert table.loc["timbre", ["within_one", "within_one_low", "bias", "bias_high"]].isna().all().all()
+    assert table.loc["timbre", "accuracy"].notna().any()
+    print_validity(run)
+    assert "nan" not in capsys.readouterr().out

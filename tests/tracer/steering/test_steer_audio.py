@@ -99,6 +99,19 @@ def test_doses_suit_the_form_of_the_first_edit(tmp_path):
     }  # fmt: skip
 
 
+def test_edits_that_name_a_dose_are_applied_at_it(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000, 1), 16000)
+    edits = ["loudness=2,alpha=3,vector=centred", "timbre=3,vector=centred"]
+    folder = edit(tmp_path / "a.wav", tmp_path, edits=edits, alphas=None)
+    assert {path.name for path in folder.glob("*.wav")} == {"original.wav", "alpha-0.wav", "edited.wav"}
+    with (folder / "summary.csv").open() as file:
+        assert [row["version"] for row in csv.DictReader(file)] == ["original", "alpha 0", "edited"]
+    again = edit(tmp_path / "a.wav", tmp_path, edits=[edits[0]], alphas=None, out=tmp_path / "one")
+    alone = edit(tmp_path / "a.wav", tmp_path, edits=["loudness=2,vector=centred"], alphas=[3.0], out=tmp_path / "same")
+    assert (again / "edited.wav").read_bytes() == (alone / "alpha-3.wav").read_bytes()
+    assert (folder / "edited.wav").read_bytes() != (again / "edited.wav").read_bytes()
+
+
 def test_several_edits_are_added_in_turn():
     latents = torch.randn(1, 6, 320)
     specs = [parse_edit("loudness=2,alpha=3,vector=centred"), parse_edit("pitch=C5,alpha=2,vector=centred")]
@@ -113,6 +126,7 @@ def test_several_edits_are_added_in_turn():
     [
         ([], {}, "at least one edit"),
         (["loudness=2"], {"alphas": [float("nan")]}, "finite alpha"),
+        (["timbre=2", "loudness=2,alpha=3"], {"alphas": [1.0]}, "loudness=2,alpha=3 names a dose"),
         (["loudness=2"], {"start": 5.0}, "inside the recording"),
         (["loudness=2"], {"start": 0.4, "stop": 0.2}, "inside the recording"),
         (["loudness=99"], {}, "classes 0 to 19"),

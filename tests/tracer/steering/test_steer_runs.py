@@ -156,6 +156,16 @@ def test_each_edit_may_have_doses_of_its_own(tmp_path):
     assert doses == [("loudness=+", 0.1), ("loudness=+", 0.2), ("loudness=-", 0.3), ("loudness=+,vector=plain", 0.1)]
 
 
+def test_an_edit_that_names_a_dose_has_that_one(tmp_path):
+    folder = run_dose(
+        SineGenerator(), ["a"], 1, edits=["loudness=+,alpha=0.2", "loudness=-,alpha=1"], hold="timbre",
+        random="strongest", readout=louder_readout(), pitch_tracker="tiny", progress_bar=False, save_audio=False,
+        out=tmp_path,
+    ).path  # fmt: skip
+    doses = [(row["edit"], float(row["alpha"])) for row in rows_of(folder / "dose.csv")]
+    assert doses == [("loudness=+", 0.2), ("loudness=-", 1.0)]
+
+
 @pytest.mark.parametrize(("alphas", "doses"), [(0.2, [0.2]), (np.float32(0.5), [0.5]), ("0.1,0.2", [0.1, 0.2])])
 def test_one_edit_and_one_dose_need_no_list(tmp_path, alphas, doses):
     folder = run_dose(
@@ -198,11 +208,11 @@ class Stopped(SineGenerator):
 
 @pytest.mark.parametrize("run", [run_dose, run_lockin])
 def test_an_interrupted_run_goes_on_where_it_was(run, tmp_path):
+    doses = {"alphas": [0.1, 0.4], "save_audio": False} if run is run_dose else {"alpha": 0.4, "windows": 3}
     given = {
-        "edits": ["loudness=+,alpha=0.4,vector=centred", "pitch=C5,alpha=0.1,vector=centred"],
-        "readout": louder_readout(), "pitch_tracker": "tiny",
-        "batch_size": 1, "progress_bar": False,
-    } | ({"alphas": [0.1, 0.4], "save_audio": False} if run is run_dose else {"windows": 3})  # fmt: skip
+        "edits": ["loudness=+,vector=centred", "pitch=C5,vector=centred"], "readout": louder_readout(),
+        "pitch_tracker": "tiny", "batch_size": 1, "progress_bar": False,
+    } | doses  # fmt: skip
     whole = run(SineGenerator(), ["a", "b", "c"], 3, out=tmp_path / "whole", **given).path
     with pytest.raises(KeyboardInterrupt):
         run(Stopped(), ["a", "b", "c"], 3, out=tmp_path / "again", **given)
@@ -311,6 +321,7 @@ def test_a_lockin_folder_that_does_not_know_its_voiced_frames_is_to_be_made_agai
         ({"alphas": [[1.0], [2.0]], "edits": ["pitch=+"]}, "once for each: 2 for 1"),
         ({"alphas": [[1.0], []], "edits": ["pitch=+", "pitch=-"]}, "finite alpha"),
         ({"edits": ["pitch=+,alpha=1", "pitch=+,alpha=2"]}, "differ in nothing but dose"),
+        ({"alphas": [0.5], "edits": ["pitch=+,alpha=1"]}, "names a dose"),
         ({"alphas": [float("nan")]}, "finite alpha"),
         ({"edits": ["loudness=ramp(quiet,loud)"], "alphas": [0.5, 2.0]}, "no share of the way"),
         ({"alphas": [1.0, 1e6]}, "no dose of the closed form"),
