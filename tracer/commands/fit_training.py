@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -222,19 +222,20 @@ def readout_command(
     from tracer.fetching import of_collection, of_space
     from tracer.long_work import reporting
 
+    # What the options cannot be is told before an hour of encoding.
     levels = given.noise_levels(noise, noise_levels)
+    named, counts, scales = given.names(attributes), given.counts(classes), given.pairs(scale, "--scale")
     result_folder(out)
     place = pick_device(device)
-    agree([*of_space(space, weights), *of_collection(audio, None, None, hours)] if audio else [], yes)
-    with reporting(not as_json) as report:
-        named = given.names(attributes)
-        opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device, named, report)
-    bins = fit_bins(opened, named, given.counts(classes), given.pairs(scale, "--scale"))
-    config = ReluConfig(channels=opened.channels, hidden=hidden, lam=lam, penalty=penalty)
+    config = ReluConfig(channels=1, hidden=hidden, lam=lam, penalty=penalty)
     training = TrainingOptions(steps=steps, learning_rate=lr, precision=pick_precision(precision, place), seed=seed)
     options = ProbeOptions(
         epochs, learning_rate=probe_lr, log_rms=log_rms, precision=pick_precision(precision, place), seed=seed
     )
+    agree([*of_space(space, weights), *of_collection(audio, None, None, hours)] if audio else [], yes)
+    with reporting(not as_json) as report:
+        opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device, named, report)
+    bins, config = fit_bins(opened, named, counts, scales), replace(config, channels=opened.channels)
     with reporting(not as_json) as report:
         readout = fit_readout(opened, out, config, training, options, bins, place, report, levels)
     print_probes(readout.report["probes"], as_json, readout.report.get("noise"))

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 from support.corpus import tiny_corpus
 from typer.testing import CliRunner
 
@@ -100,3 +102,14 @@ def test_mistakes_are_one_line(arguments, message, corpus, tmp_path, monkeypatch
         run(*given)
     assert message in caught.value.on_command_line
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "mistake", [("--lr", "nan"), ("--epochs", "0"), ("--hidden", "0"), ("--classes", "pitch=many")]
+)
+def test_a_readout_of_audio_tells_mistakes_before_anything_is_encoded(mistake, tmp_path):
+    (tmp_path / "songs").mkdir()
+    soundfile.write(tmp_path / "songs" / "a.wav", np.zeros(22050), 22050)
+    with pytest.raises(InputError):
+        run("readout", "--audio", tmp_path / "songs", "--out", tmp_path / "readout", *mistake)
+    assert not (tmp_path / "readout").exists()
