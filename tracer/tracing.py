@@ -109,8 +109,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     from tracer.record.store import RunStore
     from tracer.run import finish_run
     from tracer.session import Session
-    from tracer.steering.edits import make_edits
-    from tracer.steering.song_time import identity_of
+    from tracer.steering.edits import identity_of, make_edits
     from tracer.steering.spec import parse_edit
 
     if options.out is not None:

@@ -17,9 +17,9 @@ from tracer.clips import Tracks, distortion, measure_clip, tracker_identity, wri
 from tracer.options import check_pitch_tracker
 from tracer.session import open_readout
 from tracer.steering.damage import tell_damage
-from tracer.steering.edits import check_edit, check_measured, displacement
+from tracer.steering.edits import check_measured, displacement, identity_of
 from tracer.steering.results import EditResult
-from tracer.steering.song_time import Song, SongDisplacement, identity_of, inside_and_outside, weights_of, windows_of
+from tracer.steering.song_time import Song, SongDisplacement, inside_and_outside, weights_of, windows_of
 from tracer.steering.spec import EditSpec, read_doses, read_edits, refuse_two_doses
 from tracer.steering.structure import read_structure
 from tracer.steering.tables import open_run, write_csv
@@ -93,8 +93,7 @@ def edit_audio(
     reader = open_readout(readout, codec.spaces, "the recording is encoded in", place)
     song = Song(codec.frame_rate, seconds, {} if structure is None else read_structure(structure, seconds))
     for spec in specs:
-        check_measured(spec, reader)
-        check_edit(spec, reader, song=song)
+        check_measured(spec, reader, song=song)
     if not any(begin < last and end > first for spec in specs for begin, end in windows_of(spec, song)):
         raise InputError("no edit acts between --from and --to: its during= lies elsewhere")
     about = {

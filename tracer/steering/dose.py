@@ -21,9 +21,9 @@ from tracer.prompts import Prompt
 from tracer.session import Session
 from tracer.steering.damage import tell_damage
 from tracer.steering.dose_tables import FEW, equal_effects, leakage, table, with_intervals, with_realised
-from tracer.steering.edits import check_edit, check_measured, displacement, target_note
+from tracer.steering.edits import check_measured, displacement, identity_of, target_note
 from tracer.steering.results import DoseResult
-from tracer.steering.song_time import Song, identity_of, inside_and_outside, weights_of
+from tracer.steering.song_time import Song, inside_and_outside, weights_of
 from tracer.steering.spec import EditSpec, read_doses, read_edits, refuse_two_doses
 from tracer.steering.tables import Row, clip_file, open_run, read_csv, write_csv
 from tracer.steering.vectors import RandomDisplacement
@@ -109,8 +109,7 @@ def run_dose(
     session = Session.open(given, pick_device(device), pitch_tracker)
     song = session.song(structure)
     for spec in specs:
-        check_measured(spec, session.readout)
-        check_edit(spec, session.readout, session.guided, song)
+        check_measured(spec, session.readout, session.guided, song)
     about = run_identity(session) | {
         "edits": [str(spec) for spec in specs], "alphas": [doses[spec] for spec in specs], "random": random,
         "save_audio": save_audio,

@@ -1,12 +1,15 @@
 """From edits as they are written to edits as the hooks take them."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from hooks import NULL_NEEDS_GUIDANCE, Displacement, Edit
 from probes.errors import InputError
 from probes.readout import Readout
 from tracer.clips import MEASURED
-from tracer.steering.song_time import Song, SongDisplacement, goal_of, song_for, windows_of
+from tracer.steering.hold import SOLVER
+from tracer.steering.song_time import Song, SongDisplacement, curve_hash, goal_of, song_for, windows_of
 from tracer.steering.spec import EditSpec, check_hold, read_edits
 from tracer.steering.vectors import ClosedDisplacement, VectorDisplacement, control_vector
 
@@ -35,11 +38,11 @@ def make_edits(
     return [make_edit(spec, displacement(spec, readout, song)) for spec in specs if spec.alpha != 0]
 
 
-def check_measured(spec: EditSpec, readout: Readout) -> None:
-    """Refuse an edit whose effect cannot be measured on the audio.
+def check_measured(spec: EditSpec, readout: Readout, guided: bool = True, song: Song | None = None) -> None:
+    """Refuse an edit that cannot act, or whose effect cannot be measured on the audio; arguments as for `check_edit`.
 
     Raises:
-        InputError: The readout does not know the attribute, or it is not among those that are measured there.
+        InputError: As `check_edit`, or the attribute is not among those that are measured there.
     """
     require_attribute(spec, readout)
     if spec.attribute not in MEASURED:
@@ -47,6 +50,7 @@ def check_measured(spec: EditSpec, readout: Readout) -> None:
             f"the effect of an edit of {spec.attribute} cannot be measured on audio, only that of "
             f"{', '.join(MEASURED)}: try it with `trace --steer {spec.attribute}=...`"
         )
+    check_edit(spec, readout, guided, song)
 
 
 def check_edit(spec: EditSpec, readout: Readout, guided: bool = True, song: Song | None = None) -> None:
@@ -79,6 +83,15 @@ def check_edit(spec: EditSpec, readout: Readout, guided: bool = True, song: Song
     check_hold(spec.hold, readout.attributes, readout.clips)
     if spec.branch == "null" and not guided:
         raise InputError(NULL_NEEDS_GUIDANCE)
+
+
+def identity_of(specs: Sequence[EditSpec], song: Song) -> dict[str, Any]:
+    """What edits depend on beside their text: how the closed form is solved, windows of the song, what curves hold."""
+    places = {
+        str(spec): {"windows": windows_of(spec, song), "curve": curve_hash(spec)} for spec in specs if spec.is_in_song
+    }
+    solved = any(spec.vector == "closed" or spec.hold for spec in specs)
+    return ({"song_time": json.loads(json.dumps(places))} if places else {}) | ({"solver": SOLVER} if solved else {})
 
 
 def make_edit(spec: EditSpec, displace: Displacement) -> Edit:

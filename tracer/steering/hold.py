@@ -32,6 +32,8 @@ FLAT = 1e-8
 """Share of what counts as landed by which a step must promise to move the raised reading: below, it is saturated."""
 GIVEN_UP = 1e4
 """Damping at which a frame stays where it is: no step along the slopes makes it better."""
+SOLVER = {"iterations": ITERATIONS, "landed": LANDED, "reach": REACH}
+"""What a solution depends on; a run that was begun with others is not gone on with."""
 
 
 @torch.no_grad()

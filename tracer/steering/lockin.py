@@ -33,7 +33,7 @@ from tracer.options import SteerOptions
 from tracer.prompts import Prompt
 from tracer.session import Session
 from tracer.steering.dose import run_identity
-from tracer.steering.edits import check_edit, check_measured, displacement, make_edit, target_note
+from tracer.steering.edits import check_measured, displacement, identity_of, make_edit, target_note
 from tracer.steering.lockin_tables import MUSIC, VOICED, emergence_rows, read_states, shares
 from tracer.steering.results import LockinResult
 from tracer.steering.spec import EditSpec, read_edits
@@ -123,9 +123,9 @@ def run_lockin(
     if not 2 <= windows < session.steps:
         raise InputError(f"--windows must lie between 2 and one less than the {session.steps} states, not {windows}")
     for spec in specs:
-        check_measured(spec, session.readout)
-        check_edit(spec, session.readout, session.guided)
+        check_measured(spec, session.readout, session.guided)
     about = run_identity(session) | {"edits": [str(spec) for spec in specs], "windows": windows}
+    about |= identity_of(specs, session.song())
     open_run(folder, "lockin.json", about)
     clips = read_csv(folder / "clips.csv")
     done = {row["prompt"] for row in clips}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -158,15 +157,6 @@ def read_curve(path: Path, attribute: str, readout: Readout) -> tuple[np.ndarray
     if not seconds:
         raise InputError(f"the curve {path} has no line: give seconds and values")
     return np.array(seconds), np.array(values)
-
-
-def identity_of(specs: Sequence[EditSpec], song: Song) -> dict[str, Any]:
-    """What edits in song time depend on beside their text: windows, and the content of their curves; {} without any."""
-    about = {}
-    for spec in specs:
-        if spec.is_in_song:
-            about[str(spec)] = {"windows": windows_of(spec, song), "curve": curve_hash(spec)}
-    return {"song_time": json.loads(json.dumps(about))} if about else {}
 
 
 def curve_hash(spec: EditSpec) -> str | None:

@@ -13,8 +13,9 @@ from support.steering_toys import linear_readout
 
 from probes.errors import InputError
 from probes.readout import Readout
-from tracer.steering.edits import displacement, edits_from_specs
-from tracer.steering.song_time import Song, goal_of, identity_of, weights_of
+from tracer.steering.edits import displacement, edits_from_specs, identity_of
+from tracer.steering.hold import SOLVER
+from tracer.steering.song_time import Song, goal_of, weights_of
 from tracer.steering.spec import parse_edit
 from tracer.steering.structure import read_structure
 from tracer.targets import class_position
@@ -112,7 +113,12 @@ def test_a_curve_and_its_window_belong_to_the_identity_of_a_run(tmp_path: Path, 
     first = identity_of([spec], SONG)
     path.write_text("0,-21dB\n")
     assert identity_of([spec], SONG) != first
-    assert identity_of([parse_edit("loudness=+")], SONG) == {}
+    assert identity_of([parse_edit("loudness=+,vector=centred")], SONG) == {}
+
+
+def test_a_run_with_the_closed_form_knows_how_it_was_solved() -> None:
+    for text in ("loudness=+", "loudness=+,vector=centred,hold=pitch"):
+        assert identity_of([parse_edit(text)], SONG) == {"solver": SOLVER}
 
 
 @pytest.mark.parametrize(
