@@ -154,16 +154,13 @@ def print_doses(doses: "pd.DataFrame") -> None:
     columns += [Column("log-mel (dB)", spare=3), Column("voiced", spare=2), Column("clipped", spare=4)]
     for row in doses.to_dict("records"):
         own = row["attribute"]
-        interval = ""
-        if not math.isnan(row["over_band_low"]):
-            interval = f" ({row['over_band_low']:.1f}-{row['over_band_high']:.1f})"
         cells = [
             row["edit"],
             f"{row['alpha']:g}",
             *(beside_random(row, name) for name in ("pitch", "loudness", "timbre")),
             *([signed(row.get(f"outside_{own}", math.nan))] if windowed else []),
             *([note_share(row)] if aimed else []),
-            "-" if math.isnan(row["over_band"]) else f"{row['over_band']:.1f}{interval}",
+            over_random(row),
             *([strays_most(row)] if holds else []),
             number(row["log_mel_db"]),
             signed(row["voiced_change"]),
@@ -180,8 +177,22 @@ def print_doses(doses: "pd.DataFrame") -> None:
     if aimed:
         print("on the note: share of all frames that are on an edit's note (the same of random pushes)")
     print("own / random: shift of the edit's attribute over that band (95 % interval over prompts)")
+    if aimed:
+        print("of: what it would be with every clip on the note")
     if held in shown:
         print("held: by how much the held reading that strays most changes (95 % of the frames by less)")
+
+
+def over_random(row: Mapping[str, Any]) -> str:
+    """An edit's shift over the band of random pushes, what it can be at most towards a note, and its interval."""
+    if math.isnan(row["over_band"]):
+        return "-"
+    text, most = f"{row['over_band']:.1f}", row.get("over_band_note", math.nan)
+    if not math.isnan(most):
+        text += f" of {most:.1f}"
+    if not math.isnan(row["over_band_low"]):
+        text += f" ({row['over_band_low']:.1f}-{row['over_band_high']:.1f})"
+    return text
 
 
 def strays_most(row: Mapping[str, Any]) -> str:

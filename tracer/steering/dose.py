@@ -262,7 +262,8 @@ def clip_row(
     """Row of clips.csv: measurements of one clip, and their difference to the plain version.
 
     Of an edit in a window of the song, whose `strength` on every frame is given, the shifts are those of the frames
-    where it acts in full, and outside_* those of the frames where it does not act.
+    where it acts in full, and outside_* those of the frames where it does not act. Of an edit towards a note, to_note
+    is the shift that would bring the plain version there.
     """
     row: dict[str, Any] = {
         "prompt": prompt.index, "edit": spec.label if spec else "", "attribute": spec.attribute if spec else "",
@@ -277,7 +278,9 @@ def clip_row(
             row |= {f"outside_{name}": value for name, value in tracks.shift(before, outside).items()}
     if note is not None:
         assert before is not None
+        acted_on = before if strength is None else before.of(inside_and_outside(strength)[0])
         row |= {"on_target": tracks.on_note(note), "on_target_plain": before.on_note(note)}
+        row["to_note"] = note - acted_on.summary()["pitch"]
     return row
 
 

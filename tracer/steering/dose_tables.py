@@ -59,8 +59,8 @@ def table(clips: Sequence[Row]) -> list[Row]:
     outside_*: of an edit in a window of the song, the shift where it does not act; band_*: half-width of the
     random-vector band (see `BAND`); band_data_*: of that of pushes shaped like the data; over_band, over_band_low and
     over_band_high: the own attribute's shift in units of its band, with the 95 % bootstrap interval over prompts, and
-    over_band_data* the same of pushes shaped like the data; voiced_change: change of the voiced share against the plain
-    version.
+    over_band_data* the same of pushes shaped like the data; over_band_note: over_band, were every clip on the note that
+    an edit aims at; voiced_change: change of the voiced share against the plain version.
     """
     rows = []
     random, like_data = groups(clips, "random"), groups(clips, "random-data")
@@ -85,6 +85,8 @@ def table(clips: Sequence[Row]) -> list[Row]:
             row["on_target_random_data"] = median(numbers(like_data.get((edit, alpha), []), "on_target"))
         for name, pushes in (("over_band", random), ("over_band_data", like_data)):
             row |= over_band(members, pushes.get((edit, alpha), []), row["attribute"], name)
+        if "to_note" in members[0] and row["band_pitch"] > 0:
+            row["over_band_note"] = abs(median(numbers(members, "to_note"))) / row["band_pitch"]
         row["voiced"] = median(numbers(members, "voiced"))
         row["voiced_change"] = median(
             numbers(members, "voiced") - numbers([plain[m["prompt"]] for m in members], "voiced")

@@ -101,6 +101,23 @@ def test_a_leak_has_an_interval_over_prompts():
     assert math.isnan(row["low_loudness"])
 
 
+def test_a_shift_towards_a_note_stands_beside_the_whole_way_there(capsys):
+    """Prompts 12, 11 and 10 semitones below the note; the edit goes 6 of them, random pushes go 2."""
+    clips = []
+    for prompt in range(3):
+        pitch, to_note = 60.0 + prompt, {"to_note": 12.0 - prompt, "on_target": 0.0, "on_target_plain": 0.0}
+        clips.append(clip(prompt, "plain", pitch=pitch))
+        for kind, moved in (("steered", 6.0), ("random", 2.0)):
+            clips.append(clip(prompt, kind, "pitch=C5", "pitch", 1.0, pitch=pitch + moved, **to_note))
+    (row,) = table(clips)
+    assert row["over_band"] == pytest.approx(6 / 2)
+    assert row["over_band_note"] == pytest.approx(11 / 2)
+    print_doses(pd.DataFrame([row]))
+    told = capsys.readouterr().out
+    assert "3.0 of 5.5 (3.0-3.0)" in told
+    assert "of: what it would be with every clip on the note" in told
+
+
 def test_a_shift_over_its_band_has_an_interval_over_prompts():
     rows = table(planted())
     assert rows[1]["over_band"] == pytest.approx(9 / 0.5)

@@ -195,6 +195,14 @@ def test_the_strongest_dose_has_a_push_like_the_data_beside_it(tmp_path):
     ]
     strongest = rows_of(folder / "dose.csv")[3]
     assert float(strongest["band_data_loudness"]) > 0
+    note = linear_readout().bins["pitch"]
+    for row in rows_of(folder / "clips.csv"):
+        way = note.centers[note.parse("60Hz")] - (float(row["pitch"]) - float(row["shift_pitch"] or 0))
+        assert (
+            row["to_note"] == ""
+            if row["attribute"] != "pitch"
+            else float(row["to_note"]) == pytest.approx(way, abs=1e-3)
+        )
 
 
 class Stopped(SineGenerator):
