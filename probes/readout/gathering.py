@@ -66,8 +66,8 @@ class Gathering:
         def empty(dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
             return {side: {name: like.new_empty(items, frames, dtype=dtype) for name in kinds} for side in sides}
 
+        # Sums over the frames: of class shares, and of logits where an attribute has one value for a clip.
         self.pooled = {side: like.new_zeros(items, sum(kinds.values()), dtype=wide(like)) for side in sides}
-        self.logits = {side: torch.zeros_like(sums) for side, sums in self.pooled.items()}
         self.classes, self.values = empty(torch.uint8), empty(torch.float32)
         self.distributions = {
             side: {
@@ -81,17 +81,14 @@ class Gathering:
     def add(self, side: str, logits: Tensor, valid: Tensor, start: int) -> None:
         """Add one kind of probe's logits [n, K] of the frames from `start` on, all items laid end to end."""
         part = slice(start, start + len(logits))
-        stacked = logits.to(wide(logits))
-        shares = self.probes.probabilities(stacked)
-        pool(self.pooled[side], shares, valid, start)
-        if self.clips:
-            pool(self.logits[side], stacked, valid, start)
-        for name, own in self.probes.split(shares).items():
+        by_name = self.probes.split(logits.to(wide(logits)))
+        shares = {name: own.softmax(-1) for name, own in by_name.items() if name not in self.clips}
+        pool(self.pooled[side], torch.cat(list((by_name | shares).values()), 1), valid, start)
+        for name, own in shares.items():
             self.values[side][name].view(-1)[part] = own @ self.scales[name].to(own)
             if name in self.distributions[side]:
                 self.distributions[side][name].flatten(0, 1)[part] = own
-        for name, own in self.probes.split(stacked).items():
-            self.classes[side][name].view(-1)[part] = own.argmax(-1).to(torch.uint8)
+            self.classes[side][name].view(-1)[part] = by_name[name].argmax(-1).to(torch.uint8)
 
     def add_generic(self, generic: GenericDirections, x: Tensor) -> None:
         """Add what the generic directions read in latents [B, F, C]."""
@@ -132,7 +129,7 @@ class Gathering:
         count = valid.sum(1, keepdim=True)
         for name in self.clips:
             for side in self.sides:
-                logits = on_peaks[side] if side in on_peaks else self.logits[side] / count
+                logits = on_peaks[side] if side in on_peaks else self.pooled[side] / count
                 shares = logits[:, self.probes.rows(name)].softmax(-1)
                 found[side][name] = shares
                 self.classes[side][name][:] = shares.argmax(-1, keepdim=True).to(torch.uint8)
