@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from probes.attributes.bins import Bins
+from probes.attributes.bins import MOST_CLASSES, Bins
 from probes.attributes.score import Score
 from probes.errors import InputError
 from probes.support.audio_files import to_mono
@@ -125,6 +125,16 @@ class Attribute:
         values, confidence = self.confidence(audio, sample_rate, frames, hop)
         return values, confidence >= self.threshold
 
+    def check_choice(self, count: int | None, scale: str | None) -> None:
+        """Raises InputError where its values cannot be cut into so many classes, or not on such a scale."""
+        if scale is not None and scale not in self.scales:
+            raise InputError(f"{self.name} has no {scale} bins: choose {' or '.join(self.scales)}")
+        fixed = len(self.names) or (self.count if self.scales == ("names",) else 0)
+        if fixed and count not in (None, fixed):
+            raise InputError(f"{self.name} has {fixed} classes, not {count}: leave it out of --classes")
+        if count is not None and not 2 <= count <= MOST_CLASSES:
+            raise InputError(f"{self.name} needs at least 2 classes and at most {MOST_CLASSES}, not {count}")
+
     def fit_bins(self, values: np.ndarray, count: int | None = None, scale: str | None = None) -> Bins:
         """Classes for the valid values of a training split.
 
@@ -136,9 +146,8 @@ class Attribute:
         Raises:
             InputError: an unknown scale, or fewer different values than classes.
         """
+        self.check_choice(count, scale)
         scale = scale or self.scales[0]
-        if scale not in self.scales:
-            raise InputError(f"{self.name} has no {scale} bins: choose {' or '.join(self.scales)}")
         if self.names:
             return Bins.named(self.name, self.unit, self.names, self.grid)
         return replace(Bins.fit(self.name, self.unit, scale, values, count or self.count), grid=self.grid)

@@ -16,6 +16,8 @@ SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 # them.
 TAIL = 0.001
 GRIDS = ("frame", "window", "clip")
+MOST_CLASSES = 256
+"""Classes of an attribute at most: the class of a frame is kept in one byte."""
 FIELDS: Fields = {
     "attribute": str, "unit": str, "scale": str, "edges": list, "names": (list, Missing), "grid": (str, Missing),
 }  # fmt: skip

@@ -39,6 +39,7 @@ class Chroma(Attribute):
 
     def fit_bins(self, values: np.ndarray, count: int | None = None, scale: str | None = None) -> Bins:
         """The twelve pitch classes, whatever the values."""
+        self.check_choice(count, scale)
         return Bins.pitch_classes(self.name)
 
 

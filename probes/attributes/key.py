@@ -47,7 +47,7 @@ def best_key(chroma: np.ndarray) -> tuple[int, float]:
     deviations = profiles - profiles.mean(1, keepdims=True)
     own = chroma - chroma.mean()
     scale = np.linalg.norm(deviations, axis=1) * np.linalg.norm(own)
-    correlations = deviations @ own / max(float(scale.max()), 1e-12)
+    correlations = deviations @ own / np.maximum(scale, 1e-12)
     return int(np.argmax(correlations)), float(correlations.max())
 
 

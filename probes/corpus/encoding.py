@@ -112,9 +112,10 @@ class Encoder:
         if source.voices:
             audio = audio.mean(0, keepdims=True)
         audio = resample(audio, sample_rate, self.space.sample_rate)
-        sound = content_hash(np.round(np.clip(audio, -1, 1) * 32767).astype(np.int16).tobytes())
         if self.space.audio_channels == 1:  # what is measured is what the codec is given
             audio = to_mono(audio)[None]
+        heard = audio[:1] if (audio == audio[:1]).all() else audio  # as a copy in mono has it
+        sound = content_hash(np.round(np.clip(heard, -1, 1) * 32767).astype(np.int16).tobytes())
         latents = self.space.encode(torch.from_numpy(audio).unsqueeze(0))[0].cpu().numpy()
         if not np.isfinite(latents).all():
             raise InputError(f"{source.name}: the codec returned values that are not finite")
@@ -169,7 +170,7 @@ def encode_into(
         for result in encode_all(looked_up(source, rows, by_hash, recipe.annotated) for source in sources):
             source = result.source
             seen.add(source.name)
-            if told := result.error or copy_of(result, hashes, sounds):
+            if told := result.error or copy_of(result, hashes, sounds) or too_large(writer, result):
                 # Without the bytes that a dataset's row brings.
                 result = Encoded(Source(source.name, source.split, source.size), error=told)
                 failed.append(result)
@@ -222,6 +223,16 @@ def copy_of(result: Encoded, hashes: Mapping[str, str], sounds: Mapping[str, tup
     twin, other = sounds.get(result.sound, (name, split))
     if twin != name and other != split:
         return f"{name}: the same recording as {twin}, which is in another split"
+    return None
+
+
+def too_large(writer: CorpusWriter, result: Encoded) -> str | None:
+    """Why the corpus cannot hold what was encoded; None where it can."""
+    try:
+        if result.latents is not None:
+            writer.require_held(result.latents, result.source.name)
+    except InputError as error:
+        return str(error)
     return None
 
 

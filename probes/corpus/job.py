@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,12 @@ from probes.support.pairs import key_values
 from probes.support.paths import result_folder
 
 LABELS = ("measured", "annotation")
+OF_AUDIO = {
+    "weights": "--weights", "options": "--set", "attributes": "--attributes", "pitch_tracker": "--pitch-tracker",
+    "onset_detector": "--onset-detector", "hours": "--hours", "root": "--root", "part": "--part", "labels": "--labels",
+    "config": "--config", "workers": "--workers", "device": "--device",
+}  # fmt: skip
+"""Options that say what to make of audio, as they are typed."""
 Progress = Callable[[str, int, int | None], None]
 """(stage, done, total): how much of the work is done."""
 
@@ -68,6 +74,7 @@ def encode_corpus(
     """
     if (options.audio is None) == (options.latents is None):
         raise InputError("give either --audio or --latents")
+    refuse_idle(options)
     result_folder(options.out)
     if options.labels not in LABELS:
         raise InputError(f"--labels is {' or '.join(LABELS)}, not {options.labels!r}")
@@ -89,6 +96,13 @@ def encode_corpus(
     return summary
 
 
+def refuse_idle(options: EncodeOptions) -> None:
+    """Raise InputError for an option of audio beside latents that are ready, where it would do nothing."""
+    for option in fields(EncodeOptions) if options.latents is not None else ():
+        if option.name in OF_AUDIO and getattr(options, option.name) != option.default:
+            raise InputError(f"{OF_AUDIO[option.name]} has no meaning beside --latents: leave it out")
+
+
 def check_labels(options: EncodeOptions) -> None:
     """Refuse labels that cannot be had, before any weights are loaded.
 
@@ -96,6 +110,7 @@ def check_labels(options: EncodeOptions) -> None:
         InputError: no annotation comes with the audio, or none of the attributes is measured or known from one.
     """
     get_attribute("onset", detector=options.onset_detector)
+    get_attribute("pitch", model=options.pitch_tracker)
     attributes = [get_attribute(name) for name in options.attributes]
     if options.labels == "annotation":
         if options.root is None and options.audio not in ("rendered", *NAMES):

@@ -36,11 +36,10 @@ def class_labels(corpus: Corpus, split: str, bins: Mapping[str, Bins]) -> Labels
 
 
 def shuffled_labels(labels: Labels, lengths: Sequence[int], seed: int) -> Labels:
-    """Labels of other music: the files' label tracks in random order, laid end to end over the same frames.
+    """Labels of other music: each file is given the label track of one other file, drawn at random.
 
-    Each track stays whole, so its classes keep their shares and their changes in time, but says nothing about the
-    latents it lies on. The order is rotated until no file of equal length keeps its own track; a single file's track
-    is turned by half.
+    A track keeps its order in time and says nothing about the latents it lies on. On a shorter file its end is cut off,
+    on a longer one it begins again. A single file's track is turned by half.
 
     Args:
         labels: [frames, attributes].
@@ -67,6 +66,13 @@ def clip_labels(labels: Labels, lengths: Sequence[int]) -> Labels:
     parts = np.split(labels, np.cumsum(lengths)[:-1])[: len(lengths)]
     found = [np.bincount(part[part >= 0]).argmax() if (part >= 0).any() else -1 for part in parts]
     return np.array(found, dtype=np.int16)
+
+
+def check_labels(corpus: Corpus, bins: Mapping[str, Bins]) -> None:
+    """Raises InputError when probes of these classes cannot be trained, or not be judged, on a corpus."""
+    lengths = [file.frames for file in corpus.files("train")]
+    check_enough(class_labels(corpus, "train", bins), bins, lengths)
+    check_judged(class_labels(corpus, "test", bins), bins)
 
 
 def check_judged(labels: Labels, bins: Mapping[str, Bins]) -> None:

@@ -60,6 +60,7 @@ def import_latents(
                     writer.change(row, removed=True)
             elif row is None or row["hash"] != digest or path.name in damaged:
                 latents = read_latents(path, info["channels"])
+                writer.require_held(latents, path.name)
                 writer.add(path.name, digest, latents, {}, split, path.stat().st_size)
             elif row["split"] != split:
                 writer.change(row, split=split)
@@ -115,9 +116,11 @@ def read_latents(path: Path, channels: int) -> np.ndarray:
         array = array.T
     if array.ndim != 2 or array.shape[1] != channels or not len(array):
         raise InputError(f"{path} has shape {shape}: expected [1, {channels}, T], [{channels}, T] or [T, {channels}]")
-    if not np.isfinite(array).all():
-        raise InputError(f"{path} holds values that are not finite (NaN or infinity)")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        latents = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(latents).all():
+        raise InputError(f"{path} holds values that are not finite (NaN or infinity), or beyond float32")
+    return latents
 
 
 def load_array(path: Path) -> np.ndarray:

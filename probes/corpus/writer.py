@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,14 @@ class CorpusWriter:
                 require_same(self.path, "a corpus", compared(read_config(self.path)), compared(self._config))
             elif any(self.path.iterdir()):
                 raise InputError(f"{self.path} is not empty and not a corpus: choose another folder")
-            self._index = open(self.path / "files.jsonl", "a+")
-            self._lock()
-            write_json(self.path / "corpus.json", self._config)
-            self.finished = read_index(self.path)
-            _cut_half_line(self.path / "files.jsonl")
-            self._shard = max((row["shard"] for row in self.finished), default=0)
+            with ExitStack() as opened:
+                self._index = opened.enter_context(open(self.path / "files.jsonl", "a+"))
+                self._lock()
+                write_json(self.path / "corpus.json", self._config)
+                self.finished = read_index(self.path)
+                _cut_half_line(self.path / "files.jsonl")
+                self._shard = max((row["shard"] for row in self.finished), default=0)
+                opened.pop_all()  # the folder is this writer's until it is left
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -147,6 +150,12 @@ class CorpusWriter:
             if self._arrays["latents"].rows * self._channels * self._dtype.itemsize >= self._shard_bytes:
                 self._close_shard()
                 self._shard += 1
+
+    def require_held(self, latents: np.ndarray, name: str) -> None:
+        """InputError where the corpus's number type cannot hold the latents `[F, channels]` of a file."""
+        with np.errstate(over="ignore"):
+            if not np.isfinite(latents.astype(self._dtype)).all():
+                raise InputError(f"{name}: its latents are too large for {self._dtype}: keep them as float32")
 
     def latest(self) -> dict[str, dict[str, Any]]:
         """The last line about each file that is in the corpus, by its name."""

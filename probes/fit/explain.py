@@ -41,7 +41,9 @@ def explain_text(readout: Readout, corpus: Corpus, text: str, top: int = 10) -> 
 
     Raises InputError when it is neither.
     """
-    if text.strip().isdigit():
+    if top < 1:
+        raise InputError(f"--top must be at least 1, not {top}")
+    if text.strip().isdecimal():
         return feature_classes(readout, corpus, int(text), top)
     attribute, separator, target = text.partition("=")
     if not separator or attribute.strip() not in readout.attributes:

@@ -33,7 +33,7 @@ _FIGURES: Fields = {
 _PROBE: Fields = {
     "accuracy": float,
     "interval": (list, Null),
-    "within_one": float,
+    "within_one": (float, Missing),
     "macro_f1": float,
     "majority": float,
     "shuffled": float,

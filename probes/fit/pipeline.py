@@ -13,6 +13,7 @@ import torch
 from probes.attributes import Bins
 from probes.attributes.songs import UNITS, song_value
 from probes.corpus import Corpus
+from probes.corpus.labels import check_labels
 from probes.corpus.sampling import FrameSampler
 from probes.errors import InputError
 from probes.fit.figures import METRICS, read_figures, read_metrics, write_metrics
@@ -134,7 +135,7 @@ def write_figures(out: Path, trainer: SAETrainer, corpus: Corpus, split: str) ->
     figures["fvu_in_training"] = over_train["fvu"]
     horizons = trainer.options.dead_frames
     figures["dead"] = dead_shares([trainer.dead(0), trainer.dead(1)], horizons)
-    figures["training_frames"] = trainer.steps_done * trainer.options.batch
+    figures["training_frames"] = trainer.steps_done * min(trainer.options.batch, corpus.frames("train"))
     with plain_errors(out):
         trainer.sae.save_pretrained(out)
     content = {"made_with": trainer.made_with(), "split": split, "figures": figures, "history": trainer.history}
@@ -182,17 +183,40 @@ def fit_bins(
     names = attributes or corpus.attributes
     if not names:
         raise InputError(f"the corpus {corpus.path} has no labels: probes need one made from audio")
-    if "tempo" in names and ONSET not in names:
-        raise InputError("tempo is read from the readings of onsets: name onset beside it, or leave tempo out")
-    for name in (*(counts or {}), *(scales or {})):
-        if name not in names:
-            raise InputError(f"{name!r} is not among the attributes read here: {', '.join(names)}")
+    check_choices(names, counts, scales)
     return {
         name: get_attribute(name).fit_bins(
             corpus.train_values(name), (counts or {}).get(name), (scales or {}).get(name)
         )
         for name in names
     }
+
+
+def check_choices(
+    names: Sequence[str], counts: Mapping[str, int] | None = None, scales: Mapping[str, str] | None = None
+) -> None:
+    """Raise InputError where attributes cannot be read together, or not in so many classes or on such a scale."""
+    from probes.attributes import get_attribute
+
+    if "tempo" in names and ONSET not in names:
+        raise InputError("tempo is read from the readings of onsets: name onset beside it, or leave tempo out")
+    for name in (*(counts or {}), *(scales or {})):
+        if name not in names:
+            raise InputError(f"{name!r} is not among the attributes read here: {', '.join(names)}")
+    for name in names:
+        get_attribute(name).check_choice((counts or {}).get(name), (scales or {}).get(name))
+
+
+def require_free(out: Path) -> None:
+    """Raise InputError where a readout in `out` would take the place of something else."""
+    if not (out / CONFIG).exists():
+        if (out / "README.md").exists():
+            raise InputError(f"{out} holds files of something else: choose another --out")
+        return
+    there = read_json(out / CONFIG)
+    made = there.get("report", {}).get("training") if there.get("kind") == KIND else None
+    if not isinstance(made, Mapping) or "options" not in made:
+        raise InputError(f"{out} holds the {CONFIG} of something else: choose another --out")
 
 
 def require_place(
@@ -207,14 +231,11 @@ def require_place(
 
     Probes of noise may come to a readout that has none. With sae None it is not known yet.
     """
+    require_free(out)
     if not (out / CONFIG).exists():
-        if (out / "README.md").exists():
-            raise InputError(f"{out} holds files of something else: choose another --out")
         return
     there = read_json(out / CONFIG)
-    made = there.get("report", {}).get("training") if there.get("kind") == KIND else None
-    if not isinstance(made, Mapping) or "options" not in made:
-        raise InputError(f"{out} holds the {CONFIG} of something else: choose another --out")
+    made = there["report"]["training"]
     scales = {name: own["scale"] for name, own in there["attributes"].items()}
     classes = dict(there["classes"])
     if "tempo" in there:  # it has no probe
@@ -367,5 +388,6 @@ def fit_readout(
     out = Path(out)
     corpus.check(*bins)
     require_place(out, corpus, bins, options, levels)
+    check_labels(corpus, {name: own for name, own in bins.items() if own.grid != "window"})
     sae = fit_sae(corpus, out / "sae", config, training, device, progress)
     return fit_probes(corpus, sae, out, bins, options, read_figures(out / "sae"), progress, levels)

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from probes.attributes import Bins
 from probes.corpus import Corpus
+from probes.corpus.labels import check_labels
 from probes.corpus.sampling import FrameSampler
 from probes.fit.figures import METRICS, PROBES, read_metrics, read_probe_report, write_probe_report
 from probes.fit.pipeline import fit_bins, held_out, is_finished, make_trainer, of_space, write_figures
@@ -69,6 +71,8 @@ def run_sweep(
     corpus.check("latents", *corpus.attributes)
     sampler = FrameSampler.of_corpus(corpus, "train", grid.training.batch, grid.training.seed)
     held_out(corpus)  # before hours of training
+    if corpus.attributes:
+        check_labels(corpus, probed(corpus))
     configs = [of_space(point, corpus) for point in mine]
     waiting = [
         config
@@ -115,7 +119,8 @@ def train_group(
 
 def place(out: Path, point: ReluConfig) -> Path:
     """Folder of one point."""
-    return out / "points" / f"h{point.hidden}-lambda{point.lam:g}"
+    short = f"{point.lam:g}"
+    return out / "points" / f"h{point.hidden}-lambda{short if float(short) == point.lam else repr(point.lam)}"
 
 
 def groups(waiting: Sequence[ReluConfig], budget: int) -> list[list[ReluConfig]]:
@@ -152,7 +157,7 @@ def judge_probes(
     """Fit probes on each autoencoder and write their figures beside it, where they are not there with these options."""
     from probes.fit.probe_fit import fit_linear_probes
 
-    bins = fit_bins(corpus)
+    bins = probed(corpus)
     for number, folder in enumerate(folders):
         made_with = json.loads(json.dumps({"corpus": corpus.fingerprint, "options": asdict(options)}))
         if (folder / PROBES).exists() and read_probe_report(folder)["made_with"] == made_with:
@@ -162,6 +167,11 @@ def judge_probes(
         write_probe_report(folder, {"made_with": made_with, "report": report})
         if progress:
             progress("probes", number + 1, len(folders))
+
+
+def probed(corpus: Corpus) -> dict[str, Bins]:
+    """Classes of the attributes that have a probe; tempo has none."""
+    return {name: own for name, own in fit_bins(corpus).items() if own.grid != "window"}
 
 
 def collect(out: Path, points: Sequence[ReluConfig]) -> list[Row]:

@@ -47,7 +47,7 @@ FIELDS_OF_0_1 = {"lam": 0.05, "penalty": "pre_norm", "k": 32, "bandwidth": 0.1, 
 """Fields that config.json of version 0.1.0 held for every architecture: with them a fingerprint stays what it was."""
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SHIPPED = {"mini": WEIGHTS / "mini-readout", "mini-music": WEIGHTS / "mini-music"}
-"""Readouts of the bundled model: of the paper's attributes, and of these with onset, chord, key, family and drums."""
+"""Readouts of the bundled model: of the paper's attributes, and of these with what `docs/rhythm-harmony.md` has."""
 
 
 def locate(source: str | Path) -> str:

@@ -10,6 +10,7 @@ import torch
 from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
+from probes.attributes.bins import MOST_CLASSES
 from probes.errors import InputError
 from probes.readout.baselines import Baselines, fold_again
 from probes.readout.card import model_card
@@ -103,8 +104,8 @@ class Readout(
             raise InputError(f"the mean of the latents must be {channels} finite numbers")
         if tempo is not None and (ONSET not in bins or "tempo" in bins):
             raise InputError("tempo is read from onsets: the probes must read onset, and not tempo")
-        if max(probes.classes.values()) > 256:
-            raise InputError("an attribute has more than 256 classes: use fewer bins")
+        if max(probes.classes.values()) > MOST_CLASSES:
+            raise InputError(f"an attribute has more than {MOST_CLASSES} classes: use fewer bins")
         self.sae = sae
         self.probes = probes
         self.controls = controls

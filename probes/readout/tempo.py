@@ -24,6 +24,8 @@ ONSET = "onset"
 BEATS = 8
 PER_OCTAVE = 96
 """Tempos that are tried, in equal ratios."""
+PER_CLASS = 4
+"""Tempos of a class, at least."""
 PRIOR = 0.1
 """Autocorrelation that a tempo an octave from 120 BPM loses; with the square of the distance."""
 SHARPNESS = 20.0
@@ -52,7 +54,7 @@ class TempoReader:
     def __init__(self, bins: Bins, frame_rate: float) -> None:
         self.bins, self.frame_rate = bins, frame_rate
         low, high = bins.edges[0], bins.edges[-1]
-        count = max(2, round(math.log2(high / low) * PER_OCTAVE))
+        count = max(PER_CLASS * len(bins), round(math.log2(high / low) * PER_OCTAVE))
         # In the middle of equal parts, so that none lies on the edge of a class.
         along = (torch.arange(count) + 0.5) / count
         self._tempos = low * (high / low) ** along

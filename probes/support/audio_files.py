@@ -1,12 +1,12 @@
 """Read and resample audio."""
 
 import io
-import re
 from pathlib import Path
 
 import numpy as np
 
 from probes.errors import InputError
+from probes.support.audio_headers import what_is_missing
 
 SUFFIXES = (
     ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff",
@@ -52,89 +52,6 @@ def read_audio(file: str | Path | bytes) -> tuple[np.ndarray, int]:
     if missing:
         raise InputError(f"{name} {missing}")
     return np.ascontiguousarray(data.T), int(sample_rate)
-
-
-def what_is_missing(content: bytes, kind: str, samples: int, sample_rate: int) -> str | None:
-    """What the bytes of an audio file promise beyond the samples that were decoded; None when that is nothing.
-
-    libsndfile reads a file that is cut short as far as it goes, and of several streams on end the first alone.
-
-    Args:
-        content: The file.
-        kind: Its format, as soundfile names it.
-        samples: Number of decoded samples in a channel.
-        sample_rate: Hz.
-    """
-    if kind in ("WAV", "WAVEX", "RF64"):
-        promised = wav_samples(content)
-        if promised is not None and promised > samples + 1:
-            return (
-                f"is cut short: its header promises {promised / sample_rate:.2f} s, "
-                f"{samples / sample_rate:.2f} s are there"
-            )
-    if kind == "MP3":
-        found = xing(content)
-        if found is not None:
-            promised, length, start = found
-            if promised > samples + 4608:  # encoders count their delay and padding too
-                return (
-                    f"is cut short: its header promises {promised / sample_rate:.2f} s, "
-                    f"{samples / sample_rate:.2f} s are there"
-                )
-            if length and len(untagged(content)) - start > length + 2048:
-                return "holds a second stream after the first: decode it to one WAV file first"
-    if kind == "OGG" and len(re.findall(rb"OggS\x00[\x02\x03\x06\x07]", content)) > 1:
-        return "holds more than one stream: decode it to one WAV file first"
-    return None
-
-
-def wav_samples(content: bytes) -> int | None:
-    """Samples in a channel that the header of a WAV file promises; None where it promises none (a streamed file)."""
-    if content[:4] != b"RIFF" or len(content) < 44:
-        return None
-    place, block = 12, 0
-    while place + 8 <= len(content):
-        name, size = content[place : place + 4], int.from_bytes(content[place + 4 : place + 8], "little")
-        if name == b"fmt ":
-            block = int.from_bytes(content[place + 20 : place + 22], "little")
-        if name == b"data":
-            streamed = size in (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0xFFFFFFFF - 36)
-            return None if streamed or not block else size // block
-        place += 8 + size + size % 2
-    return None
-
-
-def xing(content: bytes) -> tuple[int, int, int] | None:
-    """Samples and bytes that the first stream of an MP3 file declares, and where it starts; None without that."""
-    start = id3_length(content)
-    place = next((found for mark in (b"Xing", b"Info") if (found := content.find(mark, start, start + 200)) >= 0), -1)
-    if place < 0:
-        return None
-    flags = int.from_bytes(content[place + 4 : place + 8], "big")
-    if not flags & 1:
-        return None
-    frames = int.from_bytes(content[place + 8 : place + 12], "big")
-    length = int.from_bytes(content[place + 12 : place + 16], "big") if flags & 2 else 0
-    mpeg1 = content[start + 1] >> 3 & 3 == 3  # the others have half as many samples in a frame
-    return frames * (1152 if mpeg1 else 576), length, start
-
-
-def id3_length(content: bytes) -> int:
-    """Bytes of the ID3v2 tag at the start."""
-    if content[:3] != b"ID3" or len(content) < 10:
-        return 0
-    size = sum((byte & 0x7F) << shift for byte, shift in zip(content[6:10], (21, 14, 7, 0)))
-    return 10 + size
-
-
-def untagged(content: bytes) -> bytes:
-    """The bytes without the ID3v1 and APE tags at the end."""
-    if content[-128:-125] == b"TAG":
-        content = content[:-128]
-    if content[-32:-24] == b"APETAGEX":
-        size = int.from_bytes(content[-20:-16], "little")
-        content = content[: max(0, len(content) - size - 32)]
-    return content
 
 
 def resample(audio: np.ndarray, old: int, new: int) -> np.ndarray:

@@ -126,7 +126,11 @@ def noise_levels(count: int | None, text: str | None) -> tuple[float, ...]:
         raise InputError(f"--noise takes 1 to {MOST_LEVELS} levels, not {count}")
     if count is not None:
         return spread_levels(count)
+    import numpy as np
+
     found = sorted(numbers(text, "--noise-levels")) if text is not None else []
+    if len({np.float32(level) for level in found}) < len(found):
+        raise InputError("--noise-levels takes log-SNRs that differ as 32-bit numbers do")
     if len(found) > MOST_LEVELS or any(abs(level) > LARGEST_LEVEL for level in found):
         raise InputError(
             f"--noise-levels takes at most {MOST_LEVELS} log-SNRs between -{LARGEST_LEVEL} and {LARGEST_LEVEL}"
@@ -149,6 +153,6 @@ def counts(texts: list[str] | None) -> dict[str, int]:
     """["pitch=66"] -> {"pitch": 66}. Raises InputError when a value is no whole number."""
     found = pairs(texts, "--classes")
     for name, value in found.items():
-        if not value.isdigit():
+        if not value.isdecimal():
             raise InputError(f"--classes takes a whole number, got {name}={value}")
     return {name: int(value) for name, value in found.items()}

@@ -129,7 +129,7 @@ def own_fields(architecture: str, given_values: Mapping[str, tuple[str, Any]]) -
 
 def probes_command(
     corpus: given.Corpus,
-    out: given.Out,
+    out: given.NewOut,
     sae: Annotated[str, typer.Option(help="Folder or hub id of the autoencoder, or of a readout, whose own is taken.")],
     attributes: given.Attributes = None,
     classes: given.Classes = None,
@@ -212,7 +212,8 @@ def readout_command(
     The folder is what [b]trace --readout[/b] takes. For example: [b]trace fit readout --space diffrhythm --audio songs/
     --out readouts/songs[/b]
     """
-    from probes.fit.pipeline import fit_bins, fit_readout
+    from probes.corpus.job import EncodeOptions
+    from probes.fit.pipeline import check_choices, fit_bins, fit_readout, require_free
     from probes.fit.probe_training import ProbeOptions
     from probes.fit.sae_training import TrainingOptions
     from probes.sae import ReluConfig
@@ -232,6 +233,11 @@ def readout_command(
     options = ProbeOptions(
         epochs, learning_rate=probe_lr, log_rms=log_rms, precision=pick_precision(precision, place), seed=seed
     )
+    if corpus is not None and (space, weights, hours, workers) != ("mini", None, 1.0, 1):
+        raise InputError("--space, --weights, --hours and --workers belong to --audio: leave them out with --corpus")
+    if corpus is None:
+        check_choices(named or EncodeOptions.attributes, counts, scales)
+        require_free(Path(out))
     agree([*of_space(space, weights), *of_collection(audio, None, None, hours)] if audio else [], yes)
     with reporting(not as_json) as report:
         opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device, named, report)

@@ -50,6 +50,6 @@ def show_page(index: Path, no_open: bool) -> None:
 def numbers(text: str) -> list[int]:
     """The whole numbers of a list such as 0,3,7."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() for part in parts):
+    if not all(part.isdecimal() for part in parts):
         raise InputError(f"--prompts takes numbers such as 0,3,7, got {text!r}")
     return [int(part) for part in parts]

@@ -159,7 +159,7 @@ def deciding_state(text: str, session: Session, goals: Sequence[Goal]) -> At:
             )
         return calibration.deciding([goal.attribute for goal in goals])
     try:
-        if text.isdigit() and int(text) < session.steps:
+        if text.isdecimal() and int(text) < session.steps:
             return At(index=int(text))
         if "." in text and 0 <= float(text) < 1:
             return At(t=float(text))

@@ -21,6 +21,6 @@ def sounds(folder: Path, stem: str) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for path in sorted((folder / "audio" / stem).glob("*.ogg")):
         view, _, index = path.stem.partition("-")
-        if index.isdigit():
+        if index.isdecimal():
             found.setdefault(view, []).append(int(index))
     return found

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from probes.attributes import ATTRIBUTES, get_attribute
 from probes.attributes.bins import NOTES
 from probes.attributes.chord import NONE
+from probes.attributes.key import MAJOR, MINOR, best_key
 from probes.attributes.onset import score_onsets
 from probes.attributes.score import Harmony, Note, Score
 from probes.attributes.tempo import near
@@ -200,3 +201,32 @@ def test_every_registered_attribute_says_what_it_is(name: str) -> None:
     if not one.notated:
         with pytest.raises(InputError, match="the annotation does not say"):
             one.of_score(Score(()), 3, FRAME_RATE)
+
+
+@given(st.lists(st.floats(0, 1), min_size=12, max_size=12).filter(lambda energies: np.std(energies) > 1e-3))
+def test_the_key_is_that_of_the_highest_correlation(energies: list[float]) -> None:
+    """Pearson's correlation with each of the 24 profiles, as numpy has it."""
+    profiles = [np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)]
+    wanted = np.corrcoef([energies, *profiles])[0, 1:]
+    found, correlation = best_key(np.array(energies))
+    assert correlation == pytest.approx(wanted.max(), abs=1e-6)
+    assert wanted[found] == pytest.approx(wanted.max(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "scale", "says"),
+    [
+        ("chroma", 5, None, "chroma has 12 classes, not 5"),
+        ("chroma", None, "octave", "no octave bins"),
+        ("key", 5, None, "key has 24 classes, not 5"),
+        ("onset", 7, None, "onset has 2 classes, not 7"),
+        ("tempo", 300, None, "at most 256, not 300"),
+        ("loudness", 1, None, "at least 2 classes"),
+    ],
+)
+def test_classes_that_an_attribute_cannot_have_are_refused(
+    name: str, count: int | None, scale: str | None, says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        get_attribute(name).fit_bins(np.linspace(60, 200, 999), count, scale)
+    assert len(get_attribute("key").fit_bins(np.zeros(9), 24)) == 24

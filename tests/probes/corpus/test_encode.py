@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from probes.corpus import Corpus
 from probes.corpus.encoding import Encoded, Encoder, Recipe, encode_into, in_parallel
 from probes.corpus.job import EncodeOptions, encode_corpus
+from probes.corpus.ready_latents import import_latents
 from probes.corpus.sources import FileSource, audio_sources
 from probes.errors import InputError
 from probes.support.audio_files import read_audio, resample
@@ -389,3 +390,45 @@ def test_resampling_keeps_length_and_pitch() -> None:
     expected = np.sin(2 * np.pi * 440 * np.arange(44100) / 44100)
     np.testing.assert_allclose(up[2000:-2000], expected[2000:-2000], atol=1e-3)
     assert resample(np.ones((2, 1), np.float32), 8000, 44100).shape == (2, 6)
+
+
+def test_a_mono_and_a_stereo_copy_share_a_split(tmp_path: Path) -> None:
+    """Their latents are the same to the bit: one must not train while the other tests."""
+    (tmp_path / "in").mkdir()
+    for number in range(6):
+        sound = 0.3 * np.sin(2 * np.pi * (200 + 90 * number) * np.arange(RATE) / RATE)
+        soundfile.write(tmp_path / "in" / f"{number}-mono.wav", sound, 22050, subtype="FLOAT")
+        soundfile.write(tmp_path / "in" / f"{number}-stereo.wav", np.stack([sound, sound], 1), 22050, subtype="FLOAT")
+    encode_into(tmp_path / "c", audio_sources(str(tmp_path / "in")), Recipe("mini", attributes={"loudness": {}}))
+    corpus = Corpus.open(tmp_path / "c")
+    latents = {file.name: corpus.latents(file) for file in corpus.files()}
+    splits = {file.name: file.split for file in corpus.files()}
+    assert len(set(splits.values())) > 1
+    for number in range(6):
+        one, other = f"{number}-mono.wav", f"{number}-stereo.wav"
+        assert np.array_equal(latents[one], latents[other])
+        assert splits[one] == splits[other]
+
+
+def test_latents_beyond_half_precision_are_told_and_left_out(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    random = np.random.default_rng(0)
+    for name, size in (("small", 1.0), ("large", 9e4)):
+        np.save(tmp_path / "in" / f"{name}.npy", size * random.standard_normal((1, 64, 50)).astype(np.float32))
+    with pytest.raises(InputError, match=r"large\.npy: its latents are too large for float16: keep them as float32"):
+        import_latents(tmp_path / "in", tmp_path / "half", "mini", dtype="float16")
+    assert len(import_latents(tmp_path / "in", tmp_path / "whole", "mini").files()) == 2
+
+
+def test_a_corpus_that_could_not_be_opened_is_not_locked(music: Path, vae: str, tmp_path: Path) -> None:
+    sources = audio_sources(str(music))
+    encode_into(tmp_path / "c", sources, recipe(vae))
+    index = tmp_path / "c" / "files.jsonl"
+    whole = index.read_text()
+    index.write_text("{damaged\n" + whole)
+    kept = []  # as a notebook keeps the last exception, and with it what its frames hold
+    with pytest.raises(InputError, match="line 1") as raised:
+        encode_into(tmp_path / "c", sources, recipe(vae))
+    kept.append(raised.value)
+    index.write_text(whole)
+    encode_into(tmp_path / "c", sources, recipe(vae))

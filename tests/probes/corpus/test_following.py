@@ -244,3 +244,18 @@ def test_a_path_that_no_file_system_takes_is_a_file_that_is_not_there(tmp_path: 
     (tmp_path / "m.csv").write_text(f"path,split\n{'9' * 5000}.wav,train\n")
     (source,) = audio_sources(str(tmp_path / "m.csv"))
     assert source.size is None
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"latents": "x", "weights": "w"}, "weights has no meaning beside latents"),
+        ({"latents": "x", "hours": -4.0}, "hours has no meaning beside latents"),
+        ({"latents": "x", "labels": "annotation"}, "labels has no meaning beside latents"),
+        ({"audio": "songs", "attributes": ("loudness",), "pitch_tracker": "nonsense"}, "full or tiny"),
+    ],
+)
+def test_options_without_a_meaning_are_refused(given: dict[str, Any], says: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=says):
+        encode_corpus(EncodeOptions(tmp_path / "c", **given))
+    assert not (tmp_path / "c").exists()

@@ -15,8 +15,10 @@ from probes.corpus.labels import check_enough, clip_labels
 from probes.corpus.writer import CorpusWriter
 from probes.errors import InputError
 from probes.fit.clip_probes import ClipData, ClipProbe, clip_inputs, fit_softmax, mean, predict_clips
-from probes.fit.pipeline import fit_bins, fit_probes
+from probes.fit.pipeline import fit_bins, fit_probes, fit_readout
 from probes.fit.probe_training import ProbeOptions
+from probes.fit.sae_training import TrainingOptions
+from probes.fit.sweep import Grid, run_sweep
 from probes.readout.inputs import Inputs, sae_inputs
 from probes.readout.kinds import SHUFFLED, TRAINED
 from probes.sae import ReluConfig, SparseAutoencoder, make_sae
@@ -206,3 +208,24 @@ def test_clips_are_predicted_where_there_is_no_float64() -> None:
         for own in (inputs.as_subclass(OnAppleGPU), inputs)
     ]
     np.testing.assert_array_equal(found[0].confidence, found[1].confidence)
+
+
+def test_a_sweep_has_attributes_without_an_order_and_none_that_has_no_probe(tmp_path: Path) -> None:
+    corpus = key_corpus(tmp_path / "corpus")
+    training, probes = TrainingOptions(steps=10, batch=64), ProbeOptions(epochs=1, baselines=False)
+    (row,) = run_sweep(corpus, tmp_path / "sweep", Grid((16,), (0.01,), training=training, probes=probes))
+    assert 0 <= row["key_accuracy"] <= 1
+    assert "key_within_one" not in row
+    assert "loudness_within_one" in row
+
+
+def test_too_few_clips_are_told_before_an_autoencoder_is_trained(tmp_path: Path) -> None:
+    corpus = key_corpus(tmp_path / "corpus", ("train",) * 5 + ("val", "test"))
+    config, training = ReluConfig(channels=CHANNELS, hidden=16), TrainingOptions(steps=10, batch=64)
+    bins = fit_bins(corpus, counts={"loudness": 4})
+    with pytest.raises(InputError, match="only 5 labelled training clips"):
+        fit_readout(corpus, tmp_path / "readout", config, training, ProbeOptions(epochs=1), bins)
+    assert not (tmp_path / "readout").exists()
+    with pytest.raises(InputError, match="only 5 labelled training clips"):
+        run_sweep(corpus, tmp_path / "sweep", Grid((16,), (0.01,), training=training))
+    assert not (tmp_path / "sweep").exists()

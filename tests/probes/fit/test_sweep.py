@@ -15,7 +15,7 @@ from support.strangers import COMMAND
 
 from probes.errors import InputError
 from probes.fit import sweep
-from probes.fit.figures import METRICS
+from probes.fit.figures import METRICS, read_figures
 from probes.fit.pipeline import fit_sae
 from probes.fit.probe_training import ProbeOptions
 from probes.fit.sae_training import SAETrainer, TrainingOptions
@@ -157,3 +157,16 @@ def test_every_point_says_what_it_is(bare, tmp_path):
     sae = SparseAutoencoder.from_pretrained(folder)
     assert (sae.config.hidden, sae.config.lam, sae.config.space) == (24, 0.3, "mini")
     assert json.loads((folder / METRICS).read_text())["made_with"]["options"]["steps"] == 20
+
+
+def test_points_that_differ_in_the_seventh_digit_have_folders_of_their_own(bare, tmp_path):
+    grid = Grid((16,), (0.0123456, 0.01234561, 1.0), training=GRID.training, probes=GRID.probes)
+    assert len({place(tmp_path, point) for point in grid.points()}) == 3
+    assert place(tmp_path, grid.points()[2]).name == "h16-lambda1"
+    assert len({row["fvu"] for row in run_sweep(bare, tmp_path / "sweep", grid)}) == 3
+
+
+def test_frames_seen_in_training_are_those_of_the_batches_that_were(bare, tmp_path):
+    """A corpus of 4 x 80 training frames fills no batch of 1,024."""
+    fit_sae(bare, tmp_path, ReluConfig(channels=12, hidden=16), TrainingOptions(steps=5, batch=1024))
+    assert read_figures(tmp_path)["training_frames"] == 5 * 320

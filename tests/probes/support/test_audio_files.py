@@ -25,6 +25,31 @@ def test_a_wav_that_is_cut_short_is_refused(tmp_path: Path) -> None:
         read_audio(whole[: len(whole) // 3])
 
 
+@pytest.mark.parametrize(
+    ("container", "subtype"),
+    [("AIFF", None), ("AU", None), ("W64", None), ("RF64", None), ("WAV", "IMA_ADPCM"), ("WAV", "FLOAT"), ("OGG", None),
+     ("OGG", "OPUS")],
+)  # fmt: skip
+def test_every_usual_file_is_read_whole_or_refused(container: str, subtype: str | None, tmp_path: Path) -> None:
+    rate = 48000 if subtype == "OPUS" else RATE
+    for name, samples in (("one", tone(4)), ("two", np.stack([tone(4), tone(4, 300)], 1))):
+        soundfile.write(tmp_path / name, samples, rate, format=container, subtype=subtype)
+        whole = (tmp_path / name).read_bytes()
+        assert read_audio(whole)[0].shape[1] == pytest.approx(len(samples), abs=2000)
+        for part in (0.3, 0.5, 0.9):
+            with pytest.raises(InputError, match=r"cut short|it is damaged|holds no samples"):
+                read_audio(whole[: int(part * len(whole))])
+
+
+def test_a_wav_that_was_streamed_promises_nothing(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(), RATE)
+    whole = (tmp_path / "a.wav").read_bytes()
+    at = whole.index(b"data") + 4
+    for size in (0x7FFFFFFF, 0xFFFFFFFF):
+        streamed = whole[:at] + size.to_bytes(4, "little") + whole[at + 4 :]
+        assert read_audio(streamed)[0].shape[1] == RATE
+
+
 def test_an_mp3_that_is_cut_short_or_holds_two_streams_is_refused(tmp_path: Path) -> None:
     for name, seconds in (("a", 2.0), ("b", 1.0)):
         soundfile.write(tmp_path / f"{name}.mp3", tone(seconds), RATE, format="MP3")

@@ -85,6 +85,11 @@ def test_two_corpora_of_one_name_are_refused_before_any_training(corpus, tmp_pat
         (["explain", "mini"], "give --of CLASS_OR_FEATURE"),
         (["explain", "mini", "--of", "1", "--page"], "give --of CLASS_OR_FEATURE"),
         (["explain", "mini", "--of", "pitch=Q"], "is no pitch"),
+        (["explain", "mini", "--of", "1", "--top", "0"], "--top must be at least 1"),
+        (["explain", "mini", "--of", "²"], "--of takes a feature's number"),
+        (["probes", "--out", "x", "--sae", "y", "--classes", "pitch=²"], "whole number"),
+        (["readout", "--out", "x", "--hours", "-3"], "belong to --audio"),
+        (["readout", "--out", "x", "--noise-levels", "1,1.00000001"], "differ as 32-bit numbers"),
         (["probes", "--out", "x", "--sae", "absent/deep/down"], "neither a path that exists nor a hub id"),
         (["probes", "--out", "x", "--sae", "nope"], "there is no folder nope"),
         (["probes", "--out", "x", "--sae", "y", "--classes", "pitch"], "ATTRIBUTE=VALUE"),
@@ -105,7 +110,17 @@ def test_mistakes_are_one_line(arguments, message, corpus, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "mistake", [("--lr", "nan"), ("--epochs", "0"), ("--hidden", "0"), ("--classes", "pitch=many")]
+    "mistake",
+    [
+        ("--lr", "nan"),
+        ("--epochs", "0"),
+        ("--hidden", "0"),
+        ("--classes", "pitch=many"),
+        ("--classes", "pitch=300"),
+        ("--scale", "loudness=foo"),
+        ("--attributes", "tempo,loudness"),
+        ("--classes", "chroma=5"),
+    ],
 )
 def test_a_readout_of_audio_tells_mistakes_before_anything_is_encoded(mistake, tmp_path):
     (tmp_path / "songs").mkdir()
