@@ -1,7 +1,7 @@
 """Sinks and edits of one sampler, and how its adapter calls them."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -112,6 +112,9 @@ class Callbacks:
             moment: position of the sampler.
             state, velocity, endpoint: state, guided output and clean estimate [B, F, C], after all edits.
             difference: conditional minus null output [B, F, C], before them; None where it is not known.
+
+        Raises:
+            ValueError: a sink wrote into what it was shown.
         """
         if not self.sinks:
             return
@@ -128,8 +131,15 @@ class Callbacks:
             scale=moment.scale,
             difference=None if difference is None else ordinary(difference),
         )
+        shown = (event.state, event.velocity, event.endpoint)
         for sink in self.sinks:
+            before = writes(shown)
             sink(event)
+            if writes(shown) != before:
+                raise ValueError(
+                    f"{short_name(sink)} wrote into the event that it was given, which changes the generation: clone "
+                    "what it changes, or steer with an edit"
+                )
 
 
 LONGEST_NAME = 160
@@ -143,19 +153,34 @@ def edited(edit: LatentEdit, latent: Tensor, moment: Moment) -> Tensor:
     """What an edit returns for a latent [B, F, C].
 
     Raises:
-        ValueError: it returned None, or wrote into the latent, which would act on some samplers and be lost on others.
-            Under inference mode torch does not count writes, so that they are not noticed.
+        ValueError: it returned no tensor, or one of another shape, or wrote into the latent, which would act on some
+            samplers and be lost on others. Under inference mode torch does not count writes, so that they are not
+            noticed.
     """
     counts = not latent.is_inference()
     before = latent._version if counts else 0
     result = edit(latent, moment)
     wrote = counts and latent._version != before
-    if result is None or wrote:
-        fault = "wrote into the latent that it was given" if wrote else "returned None"
+    if not isinstance(result, Tensor) or wrote:
+        fault = "wrote into the latent that it was given" if wrote else f"returned {named(result)}"
         raise ValueError(
             f"{short_name(edit)} {fault}: an edit returns a new tensor, so clone the latent and change that"
         )
+    if result.shape != latent.shape:
+        raise ValueError(
+            f"{short_name(edit)} returned {list(result.shape)} for a latent {list(latent.shape)}: keep the shape"
+        )
     return result
+
+
+def named(value: object) -> str:
+    """None as itself, and the kind of anything else."""
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def writes(tensors: Sequence[Tensor | None]) -> list[int]:
+    """How often each tensor has been written into; torch does not count where a tensor is one of inference mode."""
+    return [tensor._version for tensor in tensors if tensor is not None and not tensor.is_inference()]
 
 
 def ordinary(tensor: Tensor) -> Tensor:

@@ -61,6 +61,8 @@ class Edit:
         """Share of the full displacement at flow time t; 0 outside the window. `slack` as in `in_window`."""
         if not in_window(t, self.start, self.stop, slack):
             return 0.0
+        # A time within `slack` of an edge lies at it.
+        t = next((edge for edge in (self.start, self.stop) if abs(t - edge) <= slack), t)
         position = min(max((t - self.start) / (self.stop - self.start), 0.0), 1.0)
         return {"constant": 1.0, "ramp": position, "bell": math.sin(math.pi * position) ** 2}[self.schedule]
 

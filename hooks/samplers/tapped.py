@@ -55,7 +55,8 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
         difference[0] = None if null is None else positive - null
         guided = positive if difference[0] is None else positive + difference[0] * step.guidance
         left = 1 - step.t
-        push = callbacks.push(state + left * guided, moment(step), around_cond(step.guidance))
+        gains = around_cond(0.0 if null is None else step.guidance)
+        push = callbacks.push(state + left * guided, moment(step), gains)
         if push is None:
             return None
         # x1 = x + (1 - t) v: moving x1 by d takes d / (1 - t) of velocity. In both branches it enters v once.

@@ -68,6 +68,22 @@ def test_an_edit_that_writes_into_its_latent_or_returns_nothing_is_told(edit: An
         Callbacks(endpoint_edits=[(edit, "both")]).push(LATENT.clone(), MOMENT, Gains())
 
 
+def test_an_edit_keeps_the_shape_of_its_latent() -> None:
+    with pytest.raises(ValueError, match=r"returned \[3, 4, 2\] for a latent \[1, 4, 2\]"):
+        Callbacks(state_edits=[lambda latent, moment: latent + torch.ones(3, 4, 2)]).state(LATENT, MOMENT)
+    with pytest.raises(ValueError, match="returned a float: an edit returns a new tensor"):
+        Callbacks(state_edits=[lambda latent, moment: 2.0]).state(LATENT, MOMENT)  # type: ignore[list-item,return-value]
+
+
+@pytest.mark.parametrize("part", ["state", "velocity", "endpoint"])
+def test_a_sink_that_writes_into_its_event_is_told(part: str) -> None:
+    def erasing(event: Event) -> None:
+        getattr(event, part).zero_()
+
+    with pytest.raises(ValueError, match="erasing wrote into the event"):
+        Callbacks(sinks=[erasing]).observe(MOMENT, *(torch.randn(1, 4, 2) for _ in range(3)))
+
+
 def test_edits_act_under_inference_mode_too() -> None:
     with torch.inference_mode():
         edited = Callbacks(state_edits=[adding(1.0, [])]).state(torch.zeros(1, 4, 2), MOMENT)

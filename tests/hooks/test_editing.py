@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from support.lookalike_cfm import CFM, Transformer
 from torch import Tensor
 
 import hooks
-from hooks import Edit, Event, capture, steer
+from hooks import Edit, EditRefused, Event, capture, steer
 from hooks.editing import SLACK
 from tracer.generators.diffrhythm import DiffRhythm
 
@@ -312,3 +313,28 @@ def test_the_public_names_are_listed():
     assert dir(hooks) == sorted(hooks.__all__)
     assert all(hasattr(hooks, name) for name in hooks.__all__)
     assert {"attach", "attached", "capture", "steer", "Edit", "Event", "Moment", "Sink"} <= set(dir(hooks))
+
+
+@pytest.mark.parametrize("schedule", ["ramp", "bell"])
+def test_a_state_at_the_edge_of_a_window_has_the_strength_of_that_edge(schedule):
+    """0.2 as a sum of float32 steps is not quite 0.2: it must not count as a state that the edit reaches."""
+    edit = Edit(constant, start=0.2, stop=0.5, schedule=schedule)
+    assert edit.strength(0.2 + SLACK / 2) == edit.strength(0.2 - SLACK / 2) == 0.0
+    assert edit.strength(0.3) > 0.1
+
+
+def test_a_state_without_a_null_branch_is_unguided_whatever_the_step_says():
+    """A sampler with a guidance interval gives no null branch outside it: a push of the other one counts once."""
+    model = LinearFlow()
+    taps, seen = model.taps, []
+    state, velocity = torch.zeros(1, 3, 4), torch.ones(1, 3, 4)
+    step = SimpleNamespace(index=0, last=8, t=0.125, guidance=3.0, mask=None)
+    for branch in ("both", "cond"):
+        with steer(model, Edit(constant, branch=branch, start=0.0, stop=1.0)):
+            positive, null = taps.branches((velocity, None), state, step)
+        assert null is None
+        seen.append(positive)
+    torch.testing.assert_close(seen[0], velocity + PUSH / (1 - 0.125))
+    torch.testing.assert_close(seen[1], seen[0])
+    with steer(model, Edit(constant, branch="null")), pytest.raises(EditRefused):
+        taps.branches((velocity, None), state, SimpleNamespace(**(vars(step) | {"t": 0.5})))

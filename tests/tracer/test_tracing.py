@@ -306,6 +306,14 @@ def test_a_window_that_holds_no_state_is_told(traced: Callable[..., Run], tmp_pa
         traced(tmp_path / "run", steer=["timbre=15,alpha=2,from=0.4,to=0.6"])
 
 
+def test_of_several_edits_the_idle_one_is_told(traced: Callable[..., Run], tmp_path: Path) -> None:
+    idle, off, acting = "timbre=15,alpha=2,from=0.4,to=0.6", "pitch=+,alpha=0", "loudness=+,alpha=2,from=0,to=1"
+    with pytest.warns(UserWarning, match="no state lies in") as told:
+        traced(tmp_path / "run", steer=[off, idle, acting])
+    lines = {str(one.message) for one in told if "no state lies" in str(one.message)}
+    assert all(line.startswith(f"--steer {idle}: no state lies in the window 0.4 to 0.6") for line in lines)
+
+
 def test_a_run_goes_on_with_another_batch_size_and_path(traced: Callable[..., Run], tmp_path: Path) -> None:
     first = traced(tmp_path / "run", batch_size=3)
     again = traced(tmp_path / "." / "run", batch_size=1, device="cpu")

@@ -97,6 +97,8 @@ def steer_command(
     if when:
         from tracer.steering.lockin import run_lockin
 
+        if random != "all" or not save_audio:
+            raise InputError("--random and --no-save-audio do nothing with --when: leave them out")
         if doses and [len(own) for own in doses] != [1]:
             raise InputError("--when takes one --alpha for all edits, or each edit's own alpha=")
         lockin = run_lockin(

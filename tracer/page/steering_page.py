@@ -59,6 +59,14 @@ def write_steering(source: Path, kind: str, folder: Path, report: Callable[[int,
     write_data(folder, "steering", content)
 
 
+COLUMNS = {
+    "dose": ("edit", "attribute", "alpha"), "clips": ("prompt", "edit", "kind", "alpha"), "leakage": ("target",),
+    "lockin": ("edit", "attribute"), "emergence": ("attribute",), "curves": ("version", "seconds"),
+    "summary": ("version",),
+}  # fmt: skip
+"""Columns that the page takes from each table."""
+
+
 def about_of(source: Path, kind: str) -> dict[str, Any]:
     """What the folder says of its run; InputError where that is damaged."""
     name, fields = next((name, fields) for name, (own, fields) in KINDS.items() if own == kind)
@@ -66,11 +74,11 @@ def about_of(source: Path, kind: str) -> dict[str, Any]:
 
 
 def rows_of(source: Path, name: str) -> list[dict[str, Any]]:
-    """Rows of a table of the folder; InputError where it is not there."""
+    """Rows of a table of the folder; InputError where it is not there, or damaged."""
     path = source / f"{name}.csv"
     if not path.is_file():
         raise InputError(f"{source} has no {name}.csv: give the command that made it again, so that it is finished")
-    return read_csv(path)
+    return read_csv(path, *COLUMNS[name])
 
 
 def dose_data(source: Path, folder: Path, report: Callable[[int, int], None]) -> dict[str, Any]:

@@ -140,7 +140,10 @@ def pick(options: PickOptions, progress_bar: bool = True) -> PickResult | None:
     if not workers.is_main_process:
         return None
     write_csv(folder / "takes.csv", [row for prompt in session.prompts for row in work.ranked(prompt)])
-    write_csv(folder / "kept.csv", [row for prompt in session.prompts for row in read_csv(work.kept_file(prompt))])
+    write_csv(
+        folder / "kept.csv",
+        [row for prompt in session.prompts for row in read_csv(work.kept_file(prompt), "seed", "evaluations")],
+    )
     return PickResult.read(folder)
 
 

@@ -134,7 +134,9 @@ class Work:
     def rows(self, prompt: Prompt) -> list[Row]:
         """The rows of the takes of a prompt that were read, in the order of their seeds."""
         paths = sorted(self.folder.glob(f"takes/{prompt.index:05d}-*.csv"))
-        return sorted((row for path in paths for row in read_csv(path)), key=lambda row: row["seed"])
+        return sorted(
+            (row for path in paths for row in read_csv(path, "seed", "distance")), key=lambda row: row["seed"]
+        )
 
     def ranked(self, prompt: Prompt) -> list[Row]:
         """The rows of a prompt's takes in the order of their seeds, with rank, reason and CFG-Rejection's rank."""
@@ -149,7 +151,10 @@ class Work:
 
     def close(self, prompt: Prompt, chosen: Sequence[int]) -> None:
         """Put the kept takes of a prompt into one table, and remove what was only needed on the way."""
-        write_csv(self.kept_file(prompt), [row for seed in chosen for row in read_csv(self.end_file(prompt, seed))])
+        write_csv(
+            self.kept_file(prompt),
+            [row for seed in chosen for row in read_csv(self.end_file(prompt, seed), "seed", "evaluations")],
+        )
         self.tidy(prompt)
 
     def tidy(self, prompt: Prompt) -> None:

@@ -24,6 +24,8 @@ from tracer.record.settling import Settling, stopping, write_stops
 from tracer.record.shards import PromptTrace
 from tracer.record.store import RunStore
 from tracer.session import Session
+from tracer.steering.edits import why_idle
+from tracer.steering.spec import parse_edit
 
 if TYPE_CHECKING:
     from tracer.clips import Tracks
@@ -186,17 +188,10 @@ def read_linear_flow(session: Session, options: TraceOptions, reader: StateReade
 
 
 def tell_idle_edits(texts: Sequence[str], edits: Sequence[Edit], times: Sequence[float]) -> None:
-    """Warn of an edit whose window holds none of the states, whose flow times are given."""
-    for edit in edits:
-        # An edit of the state acts on what a step returns, one of the endpoint on what a step begins with.
-        reached = times[1:] if edit.site == "state" else times[:-1]
-        if not any(edit.strength(t) for t in reached):
-            grid = ", ".join(f"{t:.3g}" for t in times[:12]) + (", ..." if len(times) > 12 else "")
-            warnings.warn(
-                f"--steer {'; '.join(texts)}: no state lies in the window {edit.start:g} to {edit.stop:g} of flow "
-                f"time, so that nothing was steered; the states lie at {grid}",
-                stacklevel=2,
-            )
+    """Warn of each edit that acts at none of the states, whose flow times are given; a dose of 0 made no edit."""
+    for text, edit in zip((text for text in texts if parse_edit(text).alpha != 0), edits, strict=True):
+        if told := why_idle(edit, times):
+            warnings.warn(f"--steer {text}: {told}", stacklevel=2)
 
 
 def measured_classes(session: Session, tracks: Sequence["Tracks"]) -> dict[str, Any]:

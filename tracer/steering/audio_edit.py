@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +57,8 @@ def edit_audio(
 
     Args:
         audio: file in any format that libsndfile reads.
-        edits: one edit, or several, all applied together, one after the other, without a window of flow time; site,
-            branch and schedule are a sampler's affair and count for nothing here.
+        edits: one edit, or several, all applied together, one after the other, without what belongs to a sampler: a
+            window of flow time, a site, branch or schedule.
         alphas: one dose, or several, each a version of its own, where no edit names one. None for one version with
             every edit at its own dose, or, where none names one, for the `usual_doses` of the first edit. Beside
             them stands alpha 0: what the codec alone does.
@@ -71,7 +72,7 @@ def edit_audio(
             frame), summary.csv, edit.png and edit.json; None is runs/edit-NAME.
 
     Raises:
-        InputError: no such file, unknown space, attribute or target, an edit with a window of flow time, or seconds
+        InputError: no such file, unknown space, attribute or target, an edit with what belongs to a sampler, or seconds
             outside the recording.
     """
     specs = [spec.holding(hold) for spec in read_edits(edits)]
@@ -79,12 +80,15 @@ def edit_audio(
         raise InputError("give at least one edit, such as loudness=2")
     if any((spec.start, spec.stop) != (EditSpec.start, EditSpec.stop) for spec in specs):
         raise InputError("a recording has no flow time: leave from= and to= out of the edit (--from, --to: seconds)")
+    idle = ("site", "branch", "schedule")
+    if any(getattr(spec, name) != getattr(EditSpec, name) for spec in specs for name in idle):
+        raise InputError("a recording has no sampler: leave site=, branch= and schedule= out of the edit")
     dosed = dosed_edits(specs, alphas)
     name = "".join(letter for letter in Path(audio).stem[:100] if letter.isprintable())
     folder = result_folder(out if out is not None else Path("runs") / f"edit-{name}")
     samples, sample_rate = read_audio(audio)
     seconds = samples.shape[1] / sample_rate
-    first, last = (0.0 if start is None else start), (seconds if stop is None else stop)
+    first, last = (0.0 if start is None else start), (seconds if stop is None else min(stop, seconds))
     if not 0 <= first < last or first >= seconds:
         raise InputError(f"--from and --to must lie inside the recording, 0 <= from < to <= {seconds:.2f} seconds")
     check_pitch_tracker(pitch_tracker)
@@ -100,7 +104,7 @@ def edit_audio(
         "audio": hashlib.blake2b(samples.tobytes(), digest_size=8).hexdigest(), "space": codec.describe(),
         "readout": reader.fingerprint(), "edits": [str(spec) for spec in specs],
         "alphas": [own[0].alpha for name, own in dosed.items() if name not in (CODEC, EDITED)], "from": first,
-        "to": min(last, seconds),
+        "to": last,
     } | tracker_identity(pitch_tracker) | identity_of(specs, song)  # fmt: skip
     open_run(folder, "edit.json", about)
 
@@ -119,9 +123,9 @@ def edit_audio(
         for name, version in versions.items()
     }
     acting = np.zeros(frames)
-    for spec in specs:
-        if spec.during:
-            acting = np.maximum(acting, weights_of(spec, song, frames))
+    if all(spec.during for spec in specs):  # another one acts everywhere
+        measured = replace(song, frame_rate=sample_rate / hop)
+        acting = np.max([weights_of(spec, measured, frames) for spec in specs], axis=0)
     seconds_of = (np.arange(frames) + 0.5) * hop / sample_rate
     acting[(seconds_of < first) | (seconds_of > last)] = 0.0
     summary = write_tables(folder, versions, tracks, sample_rate, hop / sample_rate, acting)

@@ -21,7 +21,7 @@ from tracer.prompts import Prompt
 from tracer.session import Session
 from tracer.steering.damage import tell_damage
 from tracer.steering.dose_tables import FEW, equal_effects, leakage, table, with_intervals, with_realised
-from tracer.steering.edits import check_measured, displacement, identity_of, target_note
+from tracer.steering.edits import check_measured, displacement, identity_of, make_edit, target_note, why_idle
 from tracer.steering.results import DoseResult
 from tracer.steering.song_time import Song, inside_and_outside, weights_of
 from tracer.steering.spec import EditSpec, read_doses, read_edits, refuse_two_doses
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from probes.readout import Readout
     from tracer.generators import Generator
 
+CLIP_COLUMNS = ("prompt", "edit", "attribute", "alpha", "kind")
+"""Columns of clips.csv that every row has."""
 RANDOM = ("all", "strongest")
 CONTROLS: dict[str, Literal["features", "data"]] = {"random": "features", "random-data": "data"}
 """Kinds of clips with a random push, and what the push is like."""
@@ -115,9 +117,11 @@ def run_dose(
         "save_audio": save_audio,
     } | identity_of(specs, song)  # fmt: skip
     open_run(folder, "steer.json", about)
-    clips = read_csv(folder / "clips.csv")
+    clips = read_csv(folder / "clips.csv", *CLIP_COLUMNS)
     done = {row["prompt"] for row in clips}
-    steps_rows = [row for row in read_csv(folder / "steps.csv") if row["prompt"] in done]
+    if done and not (folder / "steps.csv").exists():
+        raise InputError(f"{folder} has lost its steps.csv: restore it, or choose another --out")
+    steps_rows = [row for row in read_csv(folder / "steps.csv", "prompt", "edit") if row["prompt"] in done]
     missing = [prompt for prompt in session.prompts if prompt.index not in done]
     finished, total = len(session.prompts) - len(missing), len(session.prompts)
     with reporting(progress_bar) as report_progress:
@@ -135,7 +139,7 @@ def run_dose(
             finished += count
             report_progress("prompts", finished, total)
     report(
-        folder, read_csv(folder / "clips.csv"), specs, read_csv(folder / "steps.csv")
+        folder, read_csv(folder / "clips.csv", *CLIP_COLUMNS), specs, read_csv(folder / "steps.csv")
     )  # as written, so that resuming changes no digit
     return DoseResult.read(folder)
 
@@ -211,7 +215,12 @@ def dose_batch(
     folder: Path | None,
 ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
     """Rows of clips.csv and of steps.csv for each version of a batch of prompts, the plain one first."""
-    plain_audio, plain = session.listen(prompts, session.generate(prompts), MEASURED)
+    times: list[float] = []
+    latents = session.generate(prompts, sink=lambda event: times.append(event.t))
+    for spec in doses:
+        if told := why_idle(make_edit(spec, displacement(spec, session.readout, song)), times):
+            raise InputError(f"{spec}: {told}")
+    plain_audio, plain = session.listen(prompts, latents, MEASURED)
     keep_audio(folder, session, prompts, "plain", plain_audio)
     yield [clip_row(prompt, None, 0.0, "plain", tracks) for prompt, tracks in zip(prompts, plain)], []
     directions = [prompt_seed(session.seed + 1, prompt.index) for prompt in prompts]

@@ -99,6 +99,19 @@ def make_edit(spec: EditSpec, displace: Displacement) -> Edit:
     return Edit(displace, spec.site, spec.branch, spec.start, spec.stop, spec.schedule)  # type: ignore[arg-type]
 
 
+def why_idle(edit: Edit, times: Sequence[float]) -> str | None:
+    """Why an edit acts at none of the states, whose flow times are given; None where it acts at one."""
+    # An edit of the state acts on what a step returns, one of the endpoint on what a step begins with.
+    reached = times[1:] if edit.site == "state" else times[:-1]
+    if any(edit.strength(t) for t in reached):
+        return None
+    grid = ", ".join(f"{t:.3g}" for t in times[:12]) + (", ..." if len(times) > 12 else "")
+    return (
+        f"no state lies in the window {edit.start:g} to {edit.stop:g} of flow time where this edit acts, so that it "
+        f"steers nothing; the states lie at {grid}"
+    )
+
+
 def displacement(
     spec: EditSpec, readout: Readout, song: Song | None = None
 ) -> VectorDisplacement | ClosedDisplacement | SongDisplacement:

@@ -127,7 +127,7 @@ def run_lockin(
     about = run_identity(session) | {"edits": [str(spec) for spec in specs], "windows": windows}
     about |= identity_of(specs, session.song())
     open_run(folder, "lockin.json", about)
-    clips = read_csv(folder / "clips.csv")
+    clips = read_csv(folder / "clips.csv", "prompt", "edit")
     done = {row["prompt"] for row in clips}
     missing = [prompt for prompt in session.prompts if prompt.index not in done]
     for prompt in session.prompts:

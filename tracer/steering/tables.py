@@ -30,15 +30,31 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_whole(path, text.getvalue().encode())
 
 
-def read_csv(path: Path) -> list[Row]:
-    """Read rows that `write_csv` wrote: numbers as float but for `TEXTS`, empty cells left out; [] without a file."""
+def read_csv(path: Path, *columns: str) -> list[Row]:
+    """Read rows that `write_csv` wrote: numbers as float but for `TEXTS`, empty cells left out; [] without a file.
+
+    Raises:
+        InputError: one of the columns is missing, or a row has more cells than there are.
+    """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            {key: text if key in TEXTS else number(text) for key, text in row.items() if text != ""}
-            for row in csv.DictReader(file)
-        ]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            rows = list(table)
+    except (UnicodeDecodeError, csv.Error):
+        raise damaged(path) from None
+    if (rows and not set(columns) <= set(table.fieldnames or ())) or any(None in row for row in rows):
+        raise damaged(path)
+    return [
+        {key: text if key in TEXTS else number(text) for key, text in row.items() if text not in ("", None)}
+        for row in rows
+    ]
+
+
+def damaged(path: Path) -> InputError:
+    """Says that a table is not what was written."""
+    return InputError(f"{path} is damaged or of something else: restore it, or make the folder anew")
 
 
 def number(text: str) -> float | str:

@@ -135,6 +135,8 @@ def test_several_edits_are_added_in_turn():
         (["loudness=2"], {"readout": None}, "no readout"),
         (["loudness=2"], {"pitch_tracker": "huge"}, "full or tiny"),
         (["loudness=+,from=0.3"], {}, "a recording has no flow time"),
+        (["loudness=+,schedule=bell"], {}, "a recording has no sampler"),
+        (["loudness=+,branch=null"], {}, "a recording has no sampler"),
         (["loudness=+,during=0s-0.4s"], {"start": 0.5, "stop": 0.9}, "no edit acts between start and stop"),
     ],
 )
@@ -143,6 +145,14 @@ def test_what_cannot_work_is_refused(edits, options, says, tmp_path):
     with pytest.raises(InputError, match=says):
         edit(tmp_path / "a.wav", tmp_path, edits, **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_edit_of_the_whole_recording_leaves_no_frame_outside(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000, 1), 16000)
+    inside = edit(tmp_path / "a.wav", tmp_path, ["loudness=+,during=0s-0.4s"], stop=float("inf"))
+    assert "outside_loudness" in (inside / "summary.csv").read_text()
+    both = edit(tmp_path / "a.wav", tmp_path, ["loudness=+,during=0s-0.4s", "timbre=+"], out=tmp_path / "both")
+    assert "outside_loudness" not in (both / "summary.csv").read_text()
 
 
 def test_one_edit_may_lie_outside_the_part_that_another_acts_in(tmp_path):

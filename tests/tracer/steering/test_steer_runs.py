@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -42,13 +43,16 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-@pytest.fixture(scope="module")
-def dose_folder(tmp_path_factory):
+def dose_run(out):
     return run_dose(
         SineGenerator(), ["a", "b", "c"], 3, edits=[f"loudness={sign},from=0,to=1,vector=centred" for sign in "+-"],
-        alphas=[0.1, 0.4], readout=louder_readout(), pitch_tracker="tiny", batch_size=2, progress_bar=False,
-        out=tmp_path_factory.mktemp("dose"),
+        alphas=[0.1, 0.4], readout=louder_readout(), pitch_tracker="tiny", batch_size=2, progress_bar=False, out=out,
     ).path  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dose_folder(tmp_path_factory):
+    return dose_run(tmp_path_factory.mktemp("dose"))
 
 
 def test_dose_response_is_the_shift_of_the_known_flow(dose_folder):
@@ -154,6 +158,33 @@ def test_each_edit_may_have_doses_of_its_own(tmp_path):
     ).path  # fmt: skip
     doses = [(row["edit"], float(row["alpha"])) for row in rows_of(folder / "dose.csv")]
     assert doses == [("loudness=+", 0.1), ("loudness=+", 0.2), ("loudness=-", 0.3), ("loudness=+,vector=plain", 0.1)]
+
+
+def test_an_edit_that_reaches_no_state_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"^loudness=\+,from=0.4,to=0.42: no state lies in the window 0.4 to 0.42"):
+        run_dose(
+            SineGenerator(), ["a"], 1, edits=["loudness=+,from=0.4,to=0.42"], readout=louder_readout(),
+            pitch_tracker="tiny", progress_bar=False, out=tmp_path,
+        )  # fmt: skip
+    assert not (tmp_path / "dose.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("clips.csv", "garbage\n1\n", r"clips\.csv is damaged"),
+        ("clips.csv", "prompt,edit,attribute,alpha,kind\n0,a,b,1,plain,more\n", r"clips\.csv is damaged"),
+        ("steps.csv", "garbage\n1\n", r"steps\.csv is damaged"),
+        ("steps.csv", None, r"has lost its steps\.csv"),
+    ],
+)
+def test_a_damaged_table_of_a_run_is_told(name, content, says, dose_folder, tmp_path):
+    shutil.copytree(dose_folder, tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    if content is not None:
+        (tmp_path / "run" / name).write_text(content)
+    with pytest.raises(InputError, match=rf"^[^\n]*{says}[^\n]*$"):
+        dose_run(tmp_path / "run")
 
 
 def test_an_edit_that_names_a_dose_has_that_one(tmp_path):
