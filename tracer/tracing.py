@@ -118,8 +118,8 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     session = Session.open(options, place, pitch_tracker="tiny")
     if options.baselines and session.readout.baselines is None:
         raise InputError(
-            f"this readout brings trained probes, but none for --probes {','.join(options.baselines)}: fit it again "
-            "with this version"
+            f"this readout brings trained probes, but none for --probes {','.join(options.baselines)}: fit it again, "
+            "or take one that has them"
         )
     if options.stop_when_settled is not None:
         watched(options.stop_when_settled, session.readout)

@@ -1,6 +1,7 @@
 """Tables of a steering run, and how a run that was interrupted goes on from them."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -16,6 +17,8 @@ from probes.support.identity import require_same
 Row = dict[str, Any]
 TEXTS = ("id", "edit", "attribute", "kind", "reason", "verdict")
 """Columns whose cells are words, also where these look like numbers."""
+LONGEST_NAME = 200
+"""Bytes of a version in the name of a file; file systems take 255 with what is written around it."""
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -66,8 +69,11 @@ def number(text: str) -> float | str:
 
 
 def clip_file(prompt: int, version: str) -> str:
-    """Name in audio/ of a prompt's clip of a version, "plain" or "EDIT-KIND-ALPHA"; an edit may hold a path."""
-    return f"{prompt:05d}-{version.replace('/', '_')}.wav"
+    """Name in audio/ of a prompt's clip of a version, "plain" or "EDIT-KIND-ALPHA"; an edit may hold a long path."""
+    name = version.replace("/", "_")
+    if len(name.encode()) > LONGEST_NAME:
+        name = f"{name[:40]}-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}"
+    return f"{prompt:05d}-{name}.wav"
 
 
 def held_column(attribute: str) -> str:

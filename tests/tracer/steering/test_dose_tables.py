@@ -11,7 +11,7 @@ from tracer.steering import parse_edit
 from tracer.steering.damage import tell_damage
 from tracer.steering.dose_tables import crossing, equal_effects, leakage, table, with_intervals, with_realised
 from tracer.steering.results import read_table
-from tracer.steering.tables import read_csv, write_csv
+from tracer.steering.tables import clip_file, read_csv, write_csv
 
 
 def clip(prompt, kind, edit="", attribute="", alpha=0.0, pitch=60.0, loudness=-20.0, timbre=11.0, **more):
@@ -205,3 +205,10 @@ def test_words_of_a_table_stay_words(tmp_path):
     rows = [{"id": name, "seed": 3.0, "rank": 1.5} for name in ("007", "10000001", "10000002", "1_2", "nan")]
     write_csv(tmp_path / "takes.csv", rows)
     assert read_csv(tmp_path / "takes.csv") == rows
+
+
+def test_a_clip_of_an_edit_along_a_long_path_has_a_name_that_fits():
+    version = f"loudness=@{'a' * 120}/{'b' * 120}/c.csv-steered-1"
+    assert len(clip_file(3, version)) < 200
+    assert clip_file(3, version) != clip_file(3, version.replace("/c", "/d"))
+    assert clip_file(3, "pitch=C5-random-20") == "00003-pitch=C5-random-20.wav"
