@@ -45,7 +45,7 @@ def explore_command(
         guidance=guidance, options=key_values(set_), device=device,
     )  # fmt: skip
     agree(of_session(options, decoded=True), yes)
-    app = build_app(Session.open(options, pick_device(device)))
+    app = build_app(Session.open(options, pick_device(device)), options)
     try:
         app.launch(server_name=host, server_port=port, inbrowser=not no_open, share=False, quiet=False)
     except OSError as error:

@@ -12,6 +12,7 @@ from tracer.exploring.takes import Take, edit_texts, make_take, ordered_attribut
 from tracer.figures.palette import Drawing, figure_style, looks
 
 if TYPE_CHECKING:
+    from tracer.options import SessionOptions
     from tracer.session import Session
 
 EVERY = 4
@@ -22,8 +23,12 @@ FIRST = {"timbre": 2.0}
 """Doses to begin with."""
 
 
-def build_app(session: Session) -> Any:
+def build_app(session: Session, options: SessionOptions | None = None) -> Any:
     """The gradio page for a session.
+
+    Args:
+        session: Generator and readout.
+        options: What it was opened with, for the command that repeats a take; None is the model's own of everything.
 
     Raises:
         InputError: gradio is not installed.
@@ -56,13 +61,14 @@ def build_app(session: Session) -> Any:
         command = gr.Textbox(label="This repeats the steered take", lines=3, interactive=False, buttons=["copy"])
 
         def generate(
-            caption: str, seed: float, start: float, stop: float, hold: bool, *doses: float
+            caption: str, seed: float | None, start: float, stop: float, hold: bool, *doses: float
         ) -> Iterator[tuple[Any, Any, Any, str]]:
+            noise = int(seed or 0)  # an emptied field is None
             try:
                 unmoved = {name: 0.0 for name in readout.attributes if name not in readout.clips}
                 edits = edit_texts(unmoved | dict(zip(names, doses)), (start, stop), hold)
-                shown = repeating_command(session, caption, int(seed), edits)
-                for takes in both_takes(session, caption, int(seed), edits):
+                shown = repeating_command(session, caption, noise, edits, options)
+                for takes in both_takes(session, caption, noise, edits):
                     plain_sound, steered_sound = (sound(session, take) for take in takes)
                     yield plain_sound, steered_sound, pixels(draw_takes(session, takes)), shown
             except InputError as error:

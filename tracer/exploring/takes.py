@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import queue
+import re
 import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +21,7 @@ from tracer.steering.edits import edits_from_specs
 from tracer.steering.spec import parse_edit
 
 if TYPE_CHECKING:
+    from tracer.options import SessionOptions
     from tracer.session import Session
 
 _generating = threading.Lock()
@@ -54,8 +58,8 @@ def make_take(session: Session, caption: str, seed: int, edits: Sequence[str] = 
     Raises:
         InputError: A caption or an edit that cannot work.
     """
-    prompt = Prompt(0, "explore", caption)
-    session.generator.check([caption], session.guidance)
+    prompt = Prompt(0, "explore", " ".join(caption.split()))  # as from a file of prompts
+    session.generator.check([prompt.caption], session.guidance)
     acting = edits_from_specs(edits, session.readout, session.guided, session.song())
     own = replace(session, seed=seed, prompts=[prompt])
     found: queue.Queue[Mapping[str, float] | np.ndarray | BaseException] = queue.Queue()
@@ -130,9 +134,47 @@ def edit_texts(doses: Mapping[str, float], window: tuple[float, float], hold: bo
     return texts
 
 
-def repeating_command(session: Session, caption: str, seed: int, edits: Sequence[str]) -> str:
-    """The commands that make the steered take again, as a run with its curves."""
-    words = ["trace", "--model", session.generator.name, "--prompts", "prompt.txt", "--seed", str(seed)]
-    words += ["--steps", str(session.steps), "--seconds", f"{session.seconds:g}", "--guidance", f"{session.guidance:g}"]
+def repeating_command(
+    session: Session, caption: str, seed: int, edits: Sequence[str], options: SessionOptions | None = None
+) -> str:
+    """The commands that make the steered take again, as a run with its curves in a folder of its own.
+
+    Args:
+        session: Generator and readout.
+        caption: What was generated; a line break in it stays part of the one prompt.
+        seed: Seed of the noise.
+        edits: Edits that acted on it.
+        options: What the session was opened with; None leaves the model's own weights, readout and settings.
+    """
+    words = ["trace", "--model", session.generator.name, "--prompts", "prompt.jsonl", "--seed", str(seed)]
+    words += ["--steps", str(session.steps)]
+    words += ["--seconds", number_word(session.seconds), "--guidance", number_word(session.guidance)]
+    words += [] if options is None else given_words(session, options)
     words += [word for edit in edits for word in ("--steer", edit)]
-    return f"printf '%s\\n' {shlex.quote(caption)} > prompt.txt\n{shlex.join(words)}"
+    words += ["--out", f"runs/{take_name(caption, words)}"]
+    line = json.dumps({"caption": caption}, ensure_ascii=False)
+    return f"printf '%s\\n' {shlex.quote(line)} > prompt.jsonl\n{shlex.join(words)}"
+
+
+def given_words(session: Session, options: SessionOptions) -> list[str]:
+    """Words of a command for what a session was opened with, where it is not what `trace` takes by itself."""
+    own = {
+        "weights": options.weights,
+        "readout": None if options.readout is None else session.readout.source,
+        "dtype": None if options.dtype == "auto" else options.dtype,
+        "device": None if options.device == "auto" else options.device,
+    }
+    words = [word for name, value in own.items() if value is not None for word in (f"--{name}", str(value))]
+    return words + [word for key, value in (options.options or {}).items() for word in ("--set", f"{key}={value}")]
+
+
+def number_word(value: float) -> str:
+    """A number as a word of a command, with all its digits."""
+    return str(value).removesuffix(".0")
+
+
+def take_name(caption: str, words: Sequence[str]) -> str:
+    """Name of the folder of a take: the first words of its caption, and a hash of everything that makes it."""
+    start = "-".join(["explore", *re.findall(r"[a-z0-9]+", caption.lower())[:4]])[:48]
+    digest = hashlib.blake2b(json.dumps([caption, *words]).encode(), digest_size=4).hexdigest()
+    return f"{start}-{digest}"

@@ -2,8 +2,10 @@
 
 import shlex
 import socket
+import subprocess
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ from support.readout import tiny_readout
 
 from hooks import attached
 from probes.errors import InputError
-from tracer import trace
 from tracer.exploring.takes import Take, edit_texts, make_take, repeating_command
-from tracer.options import SessionOptions
+from tracer.options import SessionOptions, TraceOptions
+from tracer.prompts import choose_prompts
 from tracer.session import Session
 from tracer.steering.spec import parse_edit
+from tracer.tracing import run_trace
 
 CAPTION = "A slow solo piano piece, soft and dark."
 
@@ -42,21 +45,75 @@ def test_a_take_grows_state_by_state(session: Session) -> None:
     assert list(take.curves) == ["pitch", "loudness", "timbre"]
 
 
-def test_it_is_the_clip_that_the_command_makes(session: Session, tmp_path: Path, monkeypatch: Any) -> None:
+def given_by(shown: str, folder: Path) -> TraceOptions:
+    """The options of the run that the shown commands make, with its prompts written into a folder."""
+    write, command = shown.split("\n")
+    subprocess.run(["sh", "-c", write], cwd=folder, check=True)
+    return parsed(shlex.split(command)[1:])
+
+
+@pytest.mark.parametrize("caption", [CAPTION, 'A slow solo piano piece,\nsoft and dark: 100 % "it\'s" \\n.\n'])
+def test_it_is_the_clip_that_the_command_makes(
+    session: Session, tmp_path: Path, monkeypatch: Any, caption: str
+) -> None:
     import soundfile
 
     monkeypatch.chdir(tmp_path)
     edits = edit_texts({"pitch": 0.0, "loudness": 0.0, "timbre": 2.0}, (0.0, 0.5), hold=True)
-    write, command = repeating_command(session, CAPTION, 3, edits).splitlines()
-    (tmp_path / "prompt.txt").write_text(shlex.split(write)[2] + "\n")
-    given = parsed(shlex.split(command)[1:])
-    run = trace(
-        given.generator, given.prompts, seed=given.seed, steps=given.steps, seconds=given.seconds,
-        guidance=given.guidance, steer=given.steer, frames=False, out=tmp_path / "run", progress_bar=False,
-    )  # fmt: skip
+    given = given_by(repeating_command(session, caption, 3, edits), tmp_path)
+    (prompt,) = choose_prompts(given.prompts)
+    assert prompt.caption == " ".join(caption.split())
+    run = run_trace(replace(given, frames=False), progress_bar=False)
     assert run is not None
     made, _ = soundfile.read(run.path / "audio" / "00000.wav", always_2d=True)
-    np.testing.assert_allclose(made.T, finished(session, edits).audio, atol=1e-4)
+    np.testing.assert_allclose(made.T, finished(session, edits, caption).audio, atol=1e-4)
+
+
+def test_every_take_has_a_folder_of_its_own(session: Session, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    brighter, darker = (edit_texts({"timbre": dose}, (0.0, 0.5), hold=False) for dose in (2.0, -2.0))
+    takes = [(CAPTION, 3, brighter), (CAPTION, 3, darker), (CAPTION, 4, darker), ("Drums.", 3, brighter)]
+    for caption, seed, edits in takes:
+        given = given_by(repeating_command(session, caption, seed, edits), tmp_path)
+        assert run_trace(replace(given, frames=False, save_audio=False), progress_bar=False) is not None
+    assert len(list((tmp_path / "runs").iterdir())) == len(takes)
+    assert repeating_command(session, *takes[0]) == repeating_command(session, *takes[0])
+    longer = replace(session, seconds=2.0)
+    out = given_by(repeating_command(longer, *takes[0]), tmp_path).out
+    assert out is not None
+    assert not Path(out).exists()
+    assert str(given_by(repeating_command(session, "雨の音", 0, []), tmp_path).out).startswith("runs/explore-")
+
+
+def test_the_command_has_what_the_session_was_opened_with(tmp_path: Path) -> None:
+    from tracer.generators.mini.generator import BUNDLED
+
+    options = SessionOptions(
+        prompts=[CAPTION], weights=str(BUNDLED), readout="mini-music", steps=5, seconds=1.0123456789, guidance=1.5,
+        options={"style": "a=b c"}, dtype="float32", device="cpu",
+    )  # fmt: skip
+    session = Session.open(replace(options, options=None), "cpu")
+    given = given_by(repeating_command(session, CAPTION, 3, [], options), tmp_path)
+    for name in ("weights", "readout", "steps", "seconds", "guidance", "options", "dtype", "device"):
+        assert getattr(given, name) == getattr(options, name)
+    plain = given_by(repeating_command(session, CAPTION, 3, [], SessionOptions(prompts=[CAPTION])), tmp_path)
+    default = SessionOptions()
+    assert all(getattr(plain, name) == getattr(default, name) for name in ("weights", "readout", "dtype", "device"))
+    assert not plain.options
+    assert plain.out != given.out
+
+
+def test_an_emptied_seed_is_zero_and_the_page_shows_the_options(session: Session) -> None:
+    pytest.importorskip("gradio", reason="gradio is not installed (the explore extra)")
+    from tracer.exploring.app import build_app
+
+    app = build_app(session, SessionOptions(prompts=[CAPTION], readout="mini"))
+    (generate,) = (fn.fn for fn in app.fns.values() if fn.fn is not None)
+    *_, (_, steered, _, command) = generate(CAPTION, None, 0.0, 1.0, True, 0.0, 0.0, 2.0)
+    edits = edit_texts({"pitch": 0.0, "loudness": 0.0, "timbre": 2.0}, (0.0, 1.0), hold=True)
+    np.testing.assert_allclose(steered[1].T / 32767, finished(session, edits, seed=0).audio, atol=1e-4)
+    assert "--seed 0" in command
+    assert "--readout" in command
 
 
 def test_a_dose_moves_its_reading_and_no_dose_changes_nothing(session: Session) -> None:

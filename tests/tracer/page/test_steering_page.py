@@ -9,7 +9,7 @@ from support.browser import PLAYING, Watched
 
 from probes.errors import InputError
 from tracer.page.viewing import write_view
-from tracer.steering.tables import open_run
+from tracer.steering.tables import open_run, read_csv, write_csv
 
 
 def test_doses_are_on_one_switch_at_the_same_second(watched: Callable[..., Watched], tmp_path: Path) -> None:
@@ -35,6 +35,52 @@ def test_doses_are_on_one_switch_at_the_same_second(watched: Callable[..., Watch
     assert shown.locator("#doses .main-svg:visible").count() >= 6
     assert "Leakage" in shown.locator("#leakage").get_attribute("aria-label")
     assert not one.outside(page.parent)
+
+
+MARKS = """() => [...document.querySelectorAll('#doses .chart')].map((chart) => ({
+  points: chart.querySelectorAll('.scatterlayer .point').length,
+  bars: [...chart.querySelectorAll('.scatterlayer .yerror')].map((bar) => bar.getBoundingClientRect().height),
+}))"""
+"""Marks of each chart of doses, and the heights of the bars through them."""
+
+
+def test_one_dose_is_a_mark_with_its_bounds(watched: Callable[..., Watched], tmp_path: Path) -> None:
+    folder = steering_folders.write_dose(tmp_path / "steer")
+    rows = read_csv(folder / "dose.csv")
+    (first, *_) = dict.fromkeys(row["alpha"] for row in rows)
+    bounds = {
+        f"{name}_{of}": size for of in ("pitch", "loudness", "timbre") for name, size in (("low", 0.5), ("high", 2))
+    }
+    shifts = {f"shift_{of}": 1.0 for of in ("pitch", "loudness", "timbre")}
+    bands = {f"band_{of}": 0.2 for of in ("pitch", "loudness", "timbre")}
+    write_csv(folder / "dose.csv", [row | bounds | shifts | bands for row in rows if row["alpha"] == first])
+    shown = watched().open(write_view([folder]))
+    charts = shown.evaluate(MARKS)
+    assert len(charts) == 6
+    for chart in charts:
+        assert chart["points"] == 2  # the edit and the random push
+        random, own = chart["bars"]
+        assert own > 20
+        assert own / random == pytest.approx(1.5 / 0.4, rel=0.15)
+
+
+def test_several_doses_are_lines_without_marks(watched: Callable[..., Watched], tmp_path: Path) -> None:
+    shown = watched().open(write_view([steering_folders.write_dose(tmp_path / "steer")]))
+    assert all(chart == {"points": 0, "bars": []} for chart in shown.evaluate(MARKS))
+
+
+def test_edits_that_never_come_to_equal_effect_have_a_sentence_for_leakage(
+    watched: Callable[..., Watched], tmp_path: Path
+) -> None:
+    folder = steering_folders.write_dose(tmp_path / "steer")
+    empty = dict.fromkeys(("pitch", "loudness", "timbre"), float("nan"))
+    write_csv(folder / "leakage.csv", [row | empty for row in read_csv(folder / "leakage.csv")])
+    shown = watched().open(write_view([folder]))
+    assert shown.locator("#leakage .main-svg").count() == 0
+    assert "Larger doses (--alpha) may" in shown.locator("#leakage").inner_text()
+    shown.emulate_media(color_scheme="dark")
+    shown.wait_for_function("() => document.querySelectorAll('#doses .main-svg').length >= 6")
+    assert "Nothing to compare" in shown.locator("#leakage").inner_text()
 
 
 def test_an_edit_along_a_curve_of_a_file_has_its_sound(tmp_path: Path) -> None:

@@ -183,12 +183,58 @@ def test_sections_are_read_from_three_kinds_of_files(tmp_path: Path, name: str) 
 
 
 @pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("[00:05.00][00:20.00][chorus]", {"chorus": [(5.0, 10.0), (20.0, 30.0)]}),
+        ("[00:05.00] [00:20.00] [chorus] la la", {"chorus": [(5.0, 10.0), (20.0, 30.0)]}),
+        ("[00:05.50][verse] la la [again]", {"verse": [(5.5, 10.0)]}),
+        ("[0:05][2nd verse]", {"2nd verse": [(5.0, 10.0)]}),
+        ("[0:05][1.5 verses]", {"1.5 verses": [(5.0, 10.0)]}),
+        ("[00:05.00] la la la", {}),
+        ("[00:05.00][00:20.00] la la [laughs]", {}),
+        ("[00:05:00] la la", {}),
+        ("[00:05.00]", {}),
+        ("[ar:Somebody]", {}),
+        ("[length:03:20]", {}),
+        ("[re:www.megalobiz.com][by:Somebody]", {}),
+        ("(la la) [chorus]", {}),
+    ],
+)
+def test_a_line_of_an_lrc_begins_sections_or_none(
+    tmp_path: Path, line: str, names: dict[str, list[tuple[float, float]]]
+) -> None:
+    (tmp_path / "song.lrc").write_text(f"[00:00.00][intro]\n{line}\n[00:10.00][bridge]\n")
+    found = read_structure(tmp_path / "song.lrc", 30.0)
+    assert found.pop("intro") == [(0.0, min([start for own in names.values() for start, _ in own] or [10.0]))]
+    assert found.pop("bridge")[0][0] == 10.0
+    assert found == names
+
+
+def test_a_csv_of_sections_is_read_with_its_quotes(tmp_path: Path) -> None:
+    rows = '"start","stop","name"\n"0","10","verse, soft"\n10,20, "a ""big"" chorus"\n20,30,verse,\n\n'
+    (tmp_path / "song.csv").write_text(rows)
+    assert read_structure(tmp_path / "song.csv", 30.0) == {
+        "verse, soft": [(0.0, 10.0)], 'a "big" chorus': [(10.0, 20.0)], "verse": [(20.0, 30.0)],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
     ("name", "text", "says"),
     [
         ("song.csv", "start,stop,name\n", "names no section"),
         ("song.csv", "0,10\n", "line 1"),
         ("song.csv", "10,5,verse\n", "line 1"),
+        ("song.csv", "start,stop,name\n0,10,verse,soft\n", "line 2: give three columns"),
         ("song.lab", "0 ten verse\n", "line 1"),
+        ("song.lrc", "[00:00.00][verse]\n[01:75.00][chorus]\n", "line 2: [01:75.00] needs seconds below 60"),
+        ("song.lrc", "[00:00.00][verse]\n[01:75.00] la la\n", "line 2: [01:75.00] needs seconds below 60"),
+        ("song.lrc", "[00:00.00][01:60][verse]\n", "line 1: [01:60] needs seconds below 60"),
+        ("song.lrc", "[00:00.00][intro]\n[00:02:50][verse]\n", "line 2: write [mm:ss.xx][name]"),
+        ("song.lrc", "[00:00.00][intro]\n[00:02,50] [verse] la\n", "line 2: write [mm:ss.xx][name]"),
+        ("song.lrc", "[00:00.00][intro]\n[00:02.50[verse]\n", "line 2: write [mm:ss.xx][name]"),
+        ("song.lrc", "[00:00.00][intro]\n[00:02.50][00:03:50][verse]\n", "line 2: write [mm:ss.xx][name]"),
+        ("song.lrc", "[00:00.00][intro]\n[00:02.50][ ]\n", "line 2: write [mm:ss.xx][name]"),
+        ("song.lrc", "[00:00.00][intro]\n[00:02.50][verse\n", "line 2: write [mm:ss.xx][name]"),
         ("song.lrc", "[00:10.00]la la\n", "names no section"),
         ("none.csv", None, "cannot read the structure"),
     ],

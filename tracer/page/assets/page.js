@@ -137,7 +137,22 @@ function notShown(names, curves, view, measure) {
   return left.length && measure.startsWith("closeness") ? `Not shown, classes without an order: ${left.join(", ")}.` : "";
 }
 
-/* A curve with its bounds as a band: traces for `chart`. */
+/* The points of a curve that no line reaches, since their neighbours are missing, with their bounds as bars: traces for
+   `chart`. */
+function lonePoints(x, curve, look) {
+  const missing = (place) => curve.mean[place] === null || curve.mean[place] === undefined;
+  const places = curve.mean.map((_, place) => place).filter((k) => !missing(k) && missing(k - 1) && missing(k + 1));
+  if (!places.length) return [];
+  const width = look.width || 2;
+  const reach = (bounds) => places.map((k) => Math.abs((bounds[k] ?? curve.mean[k]) - curve.mean[k]));
+  const bars = { type: "data", symmetric: false, array: reach(curve.high), arrayminus: reach(curve.low),
+    color: faint(look.colour, look.bar ? look.band : 1), thickness: look.bar || width, width: look.bar ? 0 : 6 };
+  return [{ x: places.map((k) => x[k]), y: places.map((k) => curve.mean[k]), mode: "markers", hoverinfo: "skip",
+    marker: { color: look.colour, size: 4 + 2 * width }, ...(look.band ? { error_y: bars } : {}) }];
+}
+
+/* A curve with its bounds as a band: traces for `chart`. `look.bar` is the breadth of the band at a point that stands
+   alone, which has a bar with ends where none is given. */
 function curveTraces(x, curve, name, look) {
   const traces = [];
   if (look.band && curve.low.some((value) => value !== null)) {
@@ -146,7 +161,7 @@ function curveTraces(x, curve, name, look) {
   }
   traces.push({ x, y: curve.mean, name: plain(name), mode: "lines", hovertemplate: "%{y:.2f}",
     line: { color: look.colour, width: look.width || 2, dash: look.dash || "solid" } });
-  return traces;
+  return [...traces, ...lonePoints(x, curve, look)];
 }
 
 async function copyText(text, button) {

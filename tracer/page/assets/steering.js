@@ -81,8 +81,8 @@ function drawDoses(data) {
       const band = column(`band_${name}`);
       const grey = colour("--shuffled");
       const traces = [
-        ...curveTraces(x, { mean: band.map(() => 0), low: band.map((b) => (b === null ? null : -b)), high: band }, "random push",
-          { colour: grey, band: 0.3, width: 0.5 }),
+        ...curveTraces(x, { mean: band.map((b) => (b === null ? null : 0)), low: band.map((b) => (b === null ? null : -b)), high: band }, "random push",
+          { colour: grey, band: 0.3, width: 0.5, bar: 26 }),
         ...curveTraces(x, { mean: column(`shift_${name}`), low: column(`low_${name}`), high: column(`high_${name}`) }, name,
           { colour: data.colours[name], band: 0.25, width: 2.4 }),
       ];
@@ -92,8 +92,16 @@ function drawDoses(data) {
         yaxis: { title: { text: data.units[name] } }, margin: { l: 56, r: 10, t: 30, b: 40 } });
     });
   }
-  const rows = data.leakage;
+  drawLeakage(data.leakage, attributes);
+}
+
+function drawLeakage(rows, attributes) {
   const z = rows.map((row) => attributes.map((name) => (typeof row[name] === "number" ? row[name] : null)));
+  if (z.flat().every((value) => value === null)) {
+    byId("leakage").className = "note";
+    byId("leakage").textContent = "Nothing to compare: no edit reaches the effect at which leakage is read. Larger doses (--alpha) may.";
+    return;
+  }
   const most = Math.max(1, ...z.flat().map(Math.abs));
   chart(byId("leakage"), "Leakage of each target attribute into each measured one", [{ type: "heatmap", z, x: attributes,
     y: rows.map((row) => row.target), colorscale: [[0, "#0072B2"], [0.5, colour("--panel")], [1, "#D55E00"]], zmin: -most, zmax: most, showscale: false, hoverinfo: "skip", texttemplate: "%{text}",
