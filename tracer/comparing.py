@@ -57,6 +57,10 @@ class Comparison:
 
     def __repr__(self) -> str:
         lines = [f"  {row.view}, {row.run}: {row.order}" for row in self.orders.itertuples()]
+        used = measures_used(self.settled)
+        if len(set(used.values())) > 1:
+            told = "; ".join(f"{run} by {measure}" for run, measure in used.items())
+            lines.append(f"  not the same measure, so not to be compared: {told}")
         runs = ", ".join(dict.fromkeys(self.settled["run"]))
         return "\n".join(
             [f"Comparison of {runs}; order in which attributes settle:", *lines, "  tables: settled, pairs, orders"]
@@ -120,8 +124,8 @@ def plot_runs(
     Args:
         runs: Runs, or their folders.
         path: File to write as well, as in `Run.plot`.
-        axis: The x axis, as in `Run.plot`; None is the state index, or flow time where runs have different numbers of
-            states.
+        axis: The x axis, as in `Run.plot`; None is the state index, or flow time where the states of the runs are not
+            at the same flow times.
 
     Returns:
         The matplotlib figure, which a notebook shows.
@@ -181,6 +185,15 @@ def settled_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     )
 
 
+MEASURE_NAMES = {"closeness": "closeness", "agreement": "agreement", "l1": "ratio of sums"}
+
+
+def measures_used(settled: pd.DataFrame) -> dict[str, str]:
+    """The name of the measure by which each run of `Comparison.settled` is settled."""
+    rows = settled.drop_duplicates("run")
+    return {run: MEASURE_NAMES[measure] for run, measure in zip(rows["run"], rows["measure"])}
+
+
 def log_snr(t: float) -> float:
     """2 ln(alpha / sigma) at flow time t = alpha / (alpha + sigma)."""
     if t <= 0 or t >= 1:
@@ -195,7 +208,7 @@ PAIR_COLUMNS = (
 
 
 Songs = dict[tuple[str, str], dict[int, np.ndarray]]
-"""For each view and attribute of a run, own and other [2, states] of every prompt, mean over its seeds."""
+"""For each view and attribute of a run, own, other and target [3, states] of every prompt, mean over its seeds."""
 
 
 def songs_of(run: Run) -> Songs:
@@ -229,7 +242,7 @@ def songs_among(run: Run, clips: Sequence[int], of_all: Songs) -> Songs:
         for place, one in contrasts.of_prompt(mine):
             if one.measure == measure:
                 # To the digits of contrast.parquet, so that equal clips of two runs are equal here.
-                pair = np.stack([one.own, one.other]).astype(np.float32).astype(np.float64)
+                pair = np.stack([one.own, one.other, one.target]).astype(np.float32).astype(np.float64)
                 found.setdefault((one.curve.view, one.curve.attribute), {})[prompt, mine[place].seed] = pair
     return _by_prompt(found)
 

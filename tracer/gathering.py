@@ -21,12 +21,15 @@ from tracer.measures.contrast import (
     Scale,
     at_scale,
     class_contrast,
+    drawn_parts,
     parts_of,
     ratio,
     reading_contrast,
+    surplus,
 )
 from tracer.measures.finals import Classes, Readings
 from tracer.measures.matching import matched_groups
+from tracer.measures.passages import ClassPassages, Passage, ReadingPassages
 from tracer.measures.progress import Accumulator, Bootstrap, js, l1, paper
 from tracer.record.shards import PromptTrace
 from tracer.record.store import RunReader
@@ -66,20 +69,24 @@ class Contrast(NamedTuple):
     measure: str
     own: np.ndarray
     other: np.ndarray
+    target: np.ndarray
+    """The other prompts' states against the end of this clip; NaN along a linear flow, which has the trained ends."""
 
 
 class Endings:
-    """How all songs of a run end: the first pass."""
+    """How all songs of a run end, and how they pass through their states: the first pass."""
 
     def __init__(self) -> None:
         self.classes: dict[Curve, Classes] = {}
         self.readings: dict[tuple[Curve, Scale], Readings] = {}
+        self.class_passages: dict[Curve, ClassPassages] = {}
+        self.reading_passages: dict[tuple[Curve, Scale], ReadingPassages] = {}
         self.curves: dict[Curve, bool] = {}
         """Curves with frames, and whether they have readings."""
 
     @classmethod
     def of(cls, reader: RunReader) -> Endings:
-        """Read the last states of a run; empty where no frames were kept."""
+        """Read the clips of a run; empty where no frames were kept."""
         endings = cls()
         if reader.frames:
             for trace in reader.traces(pooled=False):
@@ -94,10 +101,11 @@ class Endings:
                 continue
             valid = trace.valid[curve]
             self.classes.setdefault(curve, Classes()).add(classes[-1], valid)
-            if curve in trace.values:
-                for scale in SCALES:
-                    reading, counted = at_scale(trace.values[curve][-1:].astype(np.float64), valid, scale)
-                    self.readings.setdefault((curve, scale), Readings()).add(reading[-1], counted)
+            self.class_passages.setdefault(curve, ClassPassages()).add(classes, valid)
+            for scale in SCALES if curve in trace.values else ():
+                reading, counted = _scaled(trace, curve, scale)
+                self.readings.setdefault((curve, scale), Readings()).add(reading[-1], counted)
+                self.reading_passages.setdefault((curve, scale), ReadingPassages()).add(reading, counted)
 
     def groups(self) -> dict[str, np.ndarray]:
         """Merged class of each class, by attribute, from how the trained probes read the finished songs."""
@@ -124,6 +132,11 @@ class Contrasts:
             for curve, classes in endings.classes.items()
             if kind(curve.probe) in MATCHED
         }
+        self.merged_passages = {
+            curve: passages.merged(self._groups(curve, passages.weights.shape[2]))
+            for curve, passages in endings.class_passages.items()
+            if curve in self.merged
+        }
 
     def _groups(self, curve: Curve, known: int) -> np.ndarray:
         groups = self.groups[curve.attribute]
@@ -137,22 +150,37 @@ class Contrasts:
             if not mine:
                 continue
             home = curve._replace(probe=TRAINED) if curve.probe == LINEAR_FLOW else curve
-            ends = [(clip.classes[home][-1], clip.valid[home]) for clip in clips]
-            rest = self.endings.classes[home].without(ends)
-            groups = self._groups(curve, 256) if home in self.merged else None
-            merged = None
-            if groups is not None:
-                merged = self.merged[home].without([(groups[end], valid) for end, valid in ends])
-            for number, clip in enumerate(clips):
-                if curve not in clip.classes:
-                    continue
-                classes, valid = clip.classes[curve], clip.valid[curve]
-                yield number, Contrast(curve, "agreement", *self._shares(classes, valid, rest))
-                if groups is not None and merged is not None:
-                    found = self._shares(groups[classes], valid, merged)
-                    yield number, Contrast(curve, "agreement_matched", *found)
+            endings = self.endings
+            yield from self._agreement("agreement", curve, clips, endings.classes[home], endings.class_passages[home])
+            if home in self.merged:
+                known = self.merged[home], self.merged_passages[home]
+                yield from self._agreement("agreement_matched", curve, clips, *known, self._groups(curve, 256))
             if self.endings.curves[curve]:
                 yield from self._closeness(curve, home, clips)
+
+    def _agreement(
+        self,
+        measure: str,
+        curve: Curve,
+        clips: Sequence[PromptTrace],
+        finals: Classes,
+        passages: ClassPassages,
+        groups: np.ndarray | None = None,
+    ) -> Iterator[tuple[int, Contrast]]:
+        """Contrasts of classes, merged where `groups` is given, of the clips that have the curve."""
+        home = curve._replace(probe=TRAINED) if curve.probe == LINEAR_FLOW else curve
+
+        def read(clip: PromptTrace, own: Curve) -> Passage:
+            return clip.classes[own] if groups is None else groups[clip.classes[own]], clip.valid[own]
+
+        mine = [read(clip, home) for clip in clips]
+        rest = finals.without([(classes[-1], valid) for classes, valid in mine])
+        for number, clip in enumerate(clips):
+            if curve in clip.classes:
+                classes, valid = read(clip, curve)
+                own, other = self._shares(classes, valid, rest)
+                target = passages.share(classes[-1], valid, mine) if curve == home else np.full_like(own, np.nan)
+                yield number, Contrast(curve, measure, own, other, target)
 
     def _shares(self, classes: np.ndarray, valid: np.ndarray, rest: Classes) -> np.ndarray:
         """Share of a clip's frames that have their own final class, and those of the others [2, states]."""
@@ -165,12 +193,16 @@ class Contrasts:
         for scale, measure in CLOSENESS.items():
             if scale != "all" and kind(curve.probe) not in (TRAINED, LINEAR_FLOW, GENERIC):
                 continue
-            ends = [_scaled(clip, home, scale) for clip in clips]
-            rest = self.endings.readings[home, scale].without([(reading[-1], counted) for reading, counted in ends])
+            mine = [_scaled(clip, home, scale) for clip in clips]
+            rest = self.endings.readings[home, scale].without([(reading[-1], counted) for reading, counted in mine])
+            passages = self.endings.reading_passages[home, scale]
             for number, clip in enumerate(clips):
                 if curve in clip.values:
-                    found = reading_contrast(*_scaled(clip, curve, scale), [rest])
-                    yield number, Contrast(curve, measure, *found)
+                    reading, counted = _scaled(clip, curve, scale)
+                    own, other = reading_contrast(reading, counted, [rest])
+                    own_end = curve == home
+                    target = passages.distance(reading[-1], counted, mine) if own_end else np.full_like(own, np.nan)
+                    yield number, Contrast(curve, measure, own, other, target)
 
     def parts_of_prompt(self, clips: Sequence[PromptTrace]) -> Iterator[tuple[Curve, str, np.ndarray]]:
         """Own, then other prompts, other seeds and other times, [4, states], of each clip of a prompt of several."""
@@ -222,7 +254,7 @@ class Gathered:
     def add(self, clips: Sequence[PromptTrace]) -> None:
         """Add all clips of one prompt."""
         means: dict[Row, list[np.ndarray]] = {}
-        parts: dict[Row, list[tuple[np.ndarray, np.ndarray]]] = {}
+        parts: dict[Row, list[tuple[np.ndarray, ...]]] = {}
         for clip in clips:
             if len(clip.t) != len(self.t):
                 raise InputError(
@@ -240,28 +272,31 @@ class Gathered:
             part, whole = parts_of(found.measure, found.own, found.other)
             curve = found.curve
             row = Row(curve.attribute, curve.view, kind(curve.probe), found.measure)
-            parts.setdefault(row, []).append((part, whole))
+            drawn = part, whole
+            if curve.probe != LINEAR_FLOW:
+                drawn = drawn_parts(found.measure, found.own, found.other, found.target)
+            parts.setdefault(row, []).append((part, whole, *drawn))
             if found.measure == "agreement":
                 means.setdefault(row._replace(measure="own"), []).append(found.own)
                 if row.probe == GENERIC:
                     self._add_direction(curve, "own", found.own, np.ones_like(found.own))
             if curve.probe == TRAINED and followed[number]:
-                parts.setdefault(row._replace(probe=PAIRED), []).append((part, whole))
+                parts.setdefault(row._replace(probe=PAIRED), []).append((part, whole, part, whole))
             if row.probe == GENERIC:
                 self._add_direction(curve, found.measure, part, whole)
         if len(clips) > 1:
             for curve, measure, levels in self.contrasts.parts_of_prompt(clips):
                 for name, pair in split(measure, levels).items():
                     row = Row(curve.attribute, curve.view, TRAINED, f"{measure}:{name}")
-                    parts.setdefault(row, []).append(pair)
+                    parts.setdefault(row, []).append((*pair, *pair))
         nothing = np.full(len(self.t), np.nan)
         stacked = np.stack([_mean_of_known(means.get(row, [nothing])) for row in self.means])
-        both = [_mean([np.stack(pair) for pair in parts.get(row, [(nothing, nothing)])]) for row in self.ratios]
-        pairs = np.stack(both) if both else np.zeros((0, 2, len(self.t)))
+        both = [_mean([np.stack(own) for own in parts.get(row, [(nothing,) * 4])]) for row in self.ratios]
+        pairs = np.stack(both) if both else np.zeros((0, 4, len(self.t)))
         self.mean_sums.add(stacked)
         self.parts.add(pairs[:, 0])
         self.wholes.add(pairs[:, 1])
-        self.bootstrap.add(np.concatenate([stacked, pairs[:, 0], pairs[:, 1]]))
+        self.bootstrap.add(np.concatenate([stacked, pairs[:, 2], pairs[:, 3]]))
 
     def _add_direction(self, curve: Curve, measure: str, part: np.ndarray, whole: np.ndarray) -> None:
         sums = self.directions.setdefault((curve, measure), np.zeros((2, len(self.t))))
@@ -332,6 +367,17 @@ def _mean(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Mean over clips; those with NaN do not count."""
     present = [values for values in arrays if not np.isnan(values).any()]
     return np.mean(present, axis=0) if present else np.full_like(arrays[0], np.nan, dtype=np.float64)
+
+
+def drawn_surplus(gathered: Gathered) -> np.ndarray:
+    """What is to be added to the bootstrap means of part and whole of every ratio row, [rows, states]."""
+    found = np.zeros((len(gathered.ratios), len(gathered.t)))
+    for place, row in enumerate(gathered.ratios):
+        # Against the trained ends, and where a curve is taken apart, the endings are held fixed.
+        if row.probe not in (LINEAR_FLOW, PAIRED) and ":" not in row.measure:
+            whole = gathered.wholes.mean[place]
+            found[place] = surplus(row.measure, 1 - whole if row.measure.startswith("agreement") else whole)
+    return found
 
 
 def ratio_curves(gathered: Gathered) -> tuple[np.ndarray, np.ndarray]:

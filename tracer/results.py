@@ -41,7 +41,7 @@ from probes.errors import InputError
 from probes.support.files import write_json, write_whole
 from tracer.clip_pairs import ClipPairs
 from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED, VIEWS, Curve
-from tracer.gathering import PAIRED, PARTS, Endings, Gathered, Row, ratio_curves
+from tracer.gathering import PAIRED, PARTS, Endings, Gathered, Row, drawn_surplus, ratio_curves
 from tracer.measures.contrast import parts_of, ratio
 from tracer.measures.progress import THRESHOLDS, interval, settled, settled_between
 from tracer.measures.verdicts import (
@@ -93,6 +93,8 @@ def with_interval(index: float, low: float, high: float) -> str:
 
 
 CHECKSUMS = "checksums.json"
+VERSION = 2
+"""Of the computation: what an earlier one left in a folder is computed again."""
 
 
 @dataclass
@@ -199,7 +201,7 @@ def compute_progress(folder: str | Path | RunReader, write: bool = True) -> Resu
     maps = {curve: commitment_map.share().astype(np.float32) for curve, commitment_map in gathered.maps.items()}
     results = Results(**tables, commitment=maps)
     if write:
-        _write(reader.path, results)
+        _write(reader, results)
     return results
 
 
@@ -216,7 +218,8 @@ class _Curves:
         self.mean = dict(zip(self.rows, [*gathered.mean_sums.mean, *mean]))
         self.std = dict(zip(self.rows, [*gathered.mean_sums.std, *std]))
         self.n = dict(zip(self.rows, [*gathered.mean_sums.n, *gathered.parts.n]))
-        drawn_ratios = ratio(part, whole)
+        more = drawn_surplus(gathered)
+        drawn_ratios = ratio(part + more, whole + more)
         self.replicates = {row: drawn[:, k] for k, row in enumerate(gathered.means)}
         self.replicates |= {row: drawn_ratios[:, k] for k, row in enumerate(gathered.ratios)}
 
@@ -351,7 +354,8 @@ def _variance_rows(pairs: ClipPairs) -> Iterator[tuple[Any, ...]]:
         yield row.attribute, row.view, row.measure, *split_variance(known), len(known), clips.shape[1]
 
 
-def _write(folder: Path, results: Results) -> None:
+def _write(reader: RunReader, results: Results) -> None:
+    folder = reader.path
     arrays = {"/".join(curve): share for curve, share in results.commitment.items()}
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
@@ -362,9 +366,14 @@ def _write(folder: Path, results: Results) -> None:
             files[f"{name}.csv"] = _csv(table)
     for name, content in files.items():
         write_whole(folder / name, content)
-    sums = {name: _checksum(content) for name, content in files.items()}
+    sums = {name: _checksum(content) for name, content in files.items()} | {"of": _computed_from(reader)}
     # Last, because its age says whether the others are up to date.
     write_json(folder / CHECKSUMS, sums)
+
+
+def _computed_from(reader: RunReader) -> str:
+    """Which clips curves are of, and by which version of their computation."""
+    return f"{VERSION}-{_checksum(np.ascontiguousarray(reader.indices, dtype=np.int64).tobytes())}"
 
 
 def _checksum(content: bytes) -> str:
@@ -419,9 +428,13 @@ def _parse(content: bytes, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def is_computed(reader: RunReader) -> bool:
-    """Whether the run's curves lie in its folder and are newer than every shard."""
+    """Whether curves of all the run's clips lie in its folder and are newer than every shard."""
     folder = reader.path
-    if not (folder / CHECKSUMS).exists():
+    try:
+        of = json.loads((folder / CHECKSUMS).read_bytes())["of"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if of != _computed_from(reader):
         return False
     age = (folder / CHECKSUMS).stat().st_mtime_ns
     parts = [folder / "shards", *([folder / "frames"] if reader.frames else [])]

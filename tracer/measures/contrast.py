@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from tracer.measures.finals import Classes, Readings
+from tracer.measures.passages import ClassPassages, ReadingPassages
 
 Scale = Literal["all", "song", "frame"]
 SCALES: tuple[Scale, ...] = ("all", "song", "frame")
@@ -74,21 +75,29 @@ def closeness(
 
 
 def class_contrasts(classes: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] | None = None) -> np.ndarray:
-    """What agreement is made of: the shares own and other of every prompt, float64 [prompts, 2, states].
+    """What agreement is made of: the shares own, other and target of every prompt, float64 [prompts, 3, states].
 
-    Arguments and errors are those of `agreement`.
+    target is the share of the other prompts' frames that have the class in which this one ends: what its end is to
+    their `other`. Arguments and errors are those of `agreement`.
     """
     arrays, masks = _classes(classes, valid)
     endings = [(read[-1], mask) for read, mask in zip(arrays, masks)]
-    finals = Classes(endings)
-    return np.stack([class_contrast(read, end[1], [finals.without([end])]) for read, end in zip(arrays, endings)])
+    finals, passages = Classes(endings), ClassPassages()
+    for read, mask in zip(arrays, masks):
+        passages.add(read, mask)
+    found = []
+    for read, end in zip(arrays, endings):
+        pair = class_contrast(read, end[1], [finals.without([end])])
+        found.append(np.stack([*pair, passages.share(*end, [(read, end[1])])]))
+    return np.stack(found)
 
 
 def reading_contrasts(
     readings: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] | None = None, scale: Scale = "all"
 ) -> np.ndarray:
-    """What closeness is made of: the squared distances own and other of every prompt, float64 [prompts, 2, states].
+    """What closeness is made of: the squared distances own, other and target of every prompt, [prompts, 3, states].
 
+    target is the distance of the other prompts' states to the end of this one: what its end is to their `other`.
     Arguments and errors are those of `closeness`.
     """
     if scale not in SCALES:
@@ -104,10 +113,14 @@ def reading_contrasts(
     scaled = [
         at_scale((reading.astype(np.float64) - middle) / spread, mask, scale) for reading, mask in zip(arrays, masks)
     ]
-    finals = Readings((reading[-1], counted) for reading, counted in scaled)
-    return np.stack(
-        [reading_contrast(reading, counted, [finals.without([(reading[-1], counted)])]) for reading, counted in scaled]
-    )
+    finals, passages = Readings((reading[-1], counted) for reading, counted in scaled), ReadingPassages()
+    for reading, counted in scaled:
+        passages.add(reading, counted)
+    found = []
+    for reading, counted in scaled:
+        pair = reading_contrast(reading, counted, [finals.without([(reading[-1], counted)])])
+        found.append(np.stack([*pair, passages.distance(reading[-1], counted, [(reading, counted)])]))
+    return np.stack(found)
 
 
 def class_contrast(classes: np.ndarray, counted: np.ndarray, levels: Sequence[Classes]) -> np.ndarray:
@@ -160,6 +173,20 @@ def closeness_parts(own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.
 def parts_of(measure: str, own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Numerator and denominator of a measure, "agreement", "closeness" or one of their kinds."""
     return (agreement_parts if measure.startswith("agreement") else closeness_parts)(own, other)
+
+
+def drawn_parts(measure: str, own: np.ndarray, other: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numerator and denominator of a measure for a bootstrap over prompts, from what `reading_contrasts` gives.
+
+    A prompt that is drawn counts by its states and by its end. The sums over a replicate are too large by one mean of
+    `other` for each prompt: add `surplus` of that mean to both.
+    """
+    return parts_of(measure, own, other + target)
+
+
+def surplus(measure: str, other: np.ndarray) -> np.ndarray:
+    """What `drawn_parts` leave too much, to be added to numerator and denominator, from the mean of `other`."""
+    return other if measure.startswith("agreement") else -other
 
 
 def pooled(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tracer.measures.contrast import parts_of, ratio
+from tracer.measures.contrast import drawn_parts, parts_of, pooled, ratio, surplus
 from tracer.measures.progress import THRESHOLD, settled_between
 from tracer.measures.verdicts import LEVEL, holm
 
@@ -21,16 +21,24 @@ class Song(NamedTuple):
     """One curve's prompts."""
 
     contrasts: np.ndarray
-    """float64 [prompts, 2, states]: own and other of every prompt, as `contrast.parquet` has them."""
+    """float64 [prompts, 3, states]: own, other and target of every prompt, as `contrast.parquet` has them."""
     measure: str
     """"agreement" or "closeness"."""
 
-    def settled(self, draws: np.ndarray) -> np.ndarray:
-        """Settled point, between states too, of each draw of prompts [replicates, prompts]."""
+    @property
+    def value(self) -> float:
+        """Settled point, between states too, of all prompts."""
         part, whole = parts_of(self.measure, self.contrasts[:, 0], self.contrasts[:, 1])
-        times = np.zeros((len(draws), len(part)))
+        return float(settled_between(pooled(part, whole), THRESHOLD))
+
+    def settled(self, draws: np.ndarray) -> np.ndarray:
+        """Settled point of each draw of prompts [replicates, prompts]."""
+        own, other, target = np.moveaxis(self.contrasts, 1, 0)
+        times = np.zeros((len(draws), len(own)))
         np.add.at(times, (np.arange(len(draws))[:, None], draws), 1)
-        return settled_between(ratio(times @ np.nan_to_num(part), times @ np.nan_to_num(whole)), THRESHOLD)
+        sums = [times @ np.nan_to_num(each) for each in drawn_parts(self.measure, own, other, target)]
+        more = surplus(self.measure, np.nansum(other, axis=0))
+        return settled_between(ratio(sums[0] + more, sums[1] + more), THRESHOLD)
 
     @property
     def prompts(self) -> int:
@@ -43,6 +51,7 @@ class Drawn(NamedTuple):
 
     value: float
     replicates: np.ndarray
+    prompts: int
 
 
 def draw(songs: Sequence[Song], paired: bool, seed: int = 0, pairs: int = 1) -> list[Drawn]:
@@ -60,8 +69,7 @@ def draw(songs: Sequence[Song], paired: bool, seed: int = 0, pairs: int = 1) -> 
     for song in songs:
         if shared is None or not paired:
             shared = random.integers(0, song.prompts, (replicates, song.prompts))
-        whole = song.settled(np.arange(song.prompts)[None])[0]
-        drawn.append(Drawn(float(whole), song.settled(shared)))
+        drawn.append(Drawn(song.value, song.settled(shared), song.prompts))
     return drawn
 
 
@@ -72,7 +80,8 @@ class Comparison(NamedTuple):
     low: float
     high: float
     p: float
-    """Two-sided, from the share of replicates on either side of 0."""
+    """Two-sided, from the share of replicates on either side of 0. Of five prompts or fewer at least that of a sign test,
+    2 to the power of 1 - prompts: they tell nothing apart at 5 %, whatever their replicates say."""
 
 
 def compare(first: Drawn, second: Drawn, axes: tuple[np.ndarray, np.ndarray] | None = None) -> Comparison:
@@ -98,7 +107,9 @@ def compare(first: Drawn, second: Drawn, axes: tuple[np.ndarray, np.ndarray] | N
     tail = 100 * (1 - LEVEL) / 2
     low, high = (float(q) for q in np.percentile(moved, [tail, 100 - tail]))
     sides = 1 + min(int((moved <= 0).sum()), int((moved >= 0).sum()))
-    return Comparison(values[0] - values[1], low, high, min(1.0, 2 * sides / (len(moved) + 1)))
+    all_on_one_side = 2.0 ** (1 - min(first.prompts, second.prompts))
+    least = all_on_one_side if all_on_one_side > 1 - LEVEL else 0.0
+    return Comparison(values[0] - values[1], low, high, min(1.0, max(2 * sides / (len(moved) + 1), least)))
 
 
 def verdicts(found: Sequence[Comparison]) -> list[tuple[float, str]]:

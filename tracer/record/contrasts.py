@@ -10,6 +10,8 @@ measure    string       ``agreement``, ``agreement_matched``, ``closeness``, ``c
 own        list<float>  agreement: share of frames that have their final class at each state. closeness: squared
                         distance to the own end, summed over frames
 other      list<float>  the same against the ends of the other prompts, mean over these
+target     list<float>  the same for the states of the other prompts against this clip's end, each by one over the
+                        number of clips that it is compared with, for intervals; NaN along a linear flow
 ========== ============ =========================================================================================
 
 Agreement is the sum of (own - other) over the sum of (1 - other), closeness 1 minus the sum of own over that of other.
@@ -38,7 +40,7 @@ SCHEMA = pa.schema(
         pa.field("prompt", pa.int32()),
         pa.field("seed", pa.int32()),
         *(pa.field(name, pa.string()) for name in ("view", "probe", "attribute", "measure")),
-        *(pa.field(name, pa.list_(pa.float32())) for name in ("own", "other")),
+        *(pa.field(name, pa.list_(pa.float32())) for name in ("own", "other", "target")),
     ]
 )
 
@@ -60,6 +62,7 @@ class ContrastWriter:
             "measure": [found.measure for found in contrasts],
             "own": [found.own.astype(np.float32) for found in contrasts],
             "other": [found.other.astype(np.float32) for found in contrasts],
+            "target": [found.target.astype(np.float32) for found in contrasts],
         }
         self._file.write_table(pa.Table.from_pydict(rows, schema=SCHEMA))
 
@@ -75,7 +78,7 @@ def read_contrasts(folder: Path, probe: str, measure: str) -> dict[tuple[str, st
     """Read one probe and measure of a run folder.
 
     Returns:
-        For each view and attribute, by prompt and seed, float64 [2, states]: own and other.
+        For each view and attribute, by prompt and seed, float64 [3, states]: own, other and target.
 
     Raises:
         InputError: The file is not there or damaged.
@@ -87,6 +90,6 @@ def read_contrasts(folder: Path, probe: str, measure: str) -> dict[tuple[str, st
         raise InputError(f"{folder / FILE} cannot be read: run the same trace command again") from error
     found: dict[tuple[str, str], dict[tuple[int, int], np.ndarray]] = {}
     for row in table.to_pylist():
-        pair = np.array([row["own"], row["other"]], dtype=np.float64)
+        pair = np.array([row["own"], row["other"], row["target"]], dtype=np.float64)
         found.setdefault((row["view"], row["attribute"]), {})[row["prompt"], row["seed"]] = pair
     return found

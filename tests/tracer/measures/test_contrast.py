@@ -6,6 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracer.measures import agreement, closeness
+from tracer.measures.contrast import (
+    class_contrasts,
+    closeness_parts,
+    drawn_parts,
+    pooled,
+    reading_contrasts,
+    surplus,
+)
 
 
 def static_songs(alike: int, songs: int = 16, frames: int = 10) -> list[np.ndarray]:
@@ -170,3 +178,47 @@ def test_a_reading_that_is_not_finite_is_refused(state: int) -> None:
     songs[0][state, 1] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         closeness(songs)
+
+
+@pytest.mark.parametrize("of", ["classes", "readings"])
+def test_what_ends_are_to_the_others_adds_up_to_what_the_others_are_to_them(of):
+    """A mean over pairs of songs can be summed over either side; `target` is checked pair by pair too."""
+    rng = np.random.default_rng(3)
+    if of == "classes":
+        songs = [rng.integers(0, 5, (6, 9)) for _ in range(5)]
+        own, other, target = np.moveaxis(class_contrasts(songs), 1, 0)
+        pair = lambda states, end: (states == end).mean(axis=1)  # noqa: E731
+    else:
+        songs = [rng.normal(size=(6, 9)) for _ in range(5)]
+        spread = np.concatenate([song[-1] for song in songs]).std()
+        own, other, target = np.moveaxis(reading_contrasts(songs), 1, 0)
+        pair = lambda states, end: np.square((states - end) / spread).sum(axis=1)  # noqa: E731
+    np.testing.assert_allclose(other.sum(axis=0), target.sum(axis=0), rtol=1e-5)
+    for number, song in enumerate(songs):
+        rest = [each for k, each in enumerate(songs) if k != number]
+        np.testing.assert_allclose(target[number], np.mean([pair(each, song[-1]) for each in rest], axis=0), rtol=1e-5)
+        np.testing.assert_allclose(own[number], pair(song, song[-1]), rtol=1e-5)
+
+
+def test_ends_and_others_of_masked_songs_of_several_lengths_add_up():
+    rng = np.random.default_rng(4)
+    songs = [rng.normal(size=(4, length)) for length in (8, 8, 5, 8)]
+    masks = [np.ones(8, bool), rng.random(8) < 0.7, np.ones(5, bool), np.zeros(8, bool)]
+    _, other, target = np.moveaxis(reading_contrasts(songs, masks)[:3], 1, 0)
+    np.testing.assert_allclose(other.sum(axis=0), target.sum(axis=0), rtol=1e-6)
+
+
+def test_intervals_hold_the_truth_and_vanish_where_there_is_nothing_to_know():
+    """Where all songs begin at one reading closeness is exactly 0 at the first state, whatever the songs."""
+    rng = np.random.default_rng(5)
+    ends = rng.normal(size=(12, 1)) + 0.3 * rng.normal(size=(12, 20))
+    songs = [np.stack([np.full(20, 0.7), 0.5 * end + 0.5 * rng.normal(size=20), end]) for end in ends]
+    own, other, target = np.moveaxis(reading_contrasts(songs), 1, 0)
+    draws = rng.multinomial(12, np.ones(12) / 12, size=500)
+    part, whole = (draws @ each for each in drawn_parts("closeness", own, other, target))
+    more = surplus("closeness", other.sum(axis=0))
+    replicates = (part + more) / (whole + more)
+    assert pooled(*closeness_parts(own, other))[0] == pytest.approx(0, abs=1e-12)
+    fixed = (draws @ (other - own))[:, 0] / (draws @ other)[:, 0]  # with the endings held fixed
+    assert replicates[:, 0].std() < 0.15 * fixed.std()
+    assert fixed.std() > 0.1
