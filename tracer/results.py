@@ -233,7 +233,7 @@ class _Curves:
         directions = self.directions(row)
         if directions:
             return np.stack([np.min(directions, axis=0), np.max(directions, axis=0)])
-        return quantiles(self.replicates[row], int(self.n[row].min()))
+        return quantiles(self.replicates[row], self.n[row])
 
     def directions(self, row: Row) -> list[np.ndarray]:
         """The curves of the generic directions behind a row."""
@@ -246,13 +246,12 @@ class _Curves:
         ]
 
 
-def quantiles(replicates: np.ndarray, prompts: int) -> np.ndarray:
-    """95 % interval [2, states] of bootstrap replicates [replicates, states]; NaN for a single prompt."""
-    if prompts < 2 or np.isnan(replicates).all():
-        return np.full((2, replicates.shape[1]), np.nan)
+def quantiles(replicates: np.ndarray, prompts: np.ndarray) -> np.ndarray:
+    """95 % interval [2, states] of bootstrap replicates [replicates, states]; NaN at states of under two prompts."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # states without a value
-        return np.asarray(np.nanpercentile(replicates, [2.5, 97.5], axis=0))
+        bounds = np.asarray(np.nanpercentile(replicates, [2.5, 97.5], axis=0))
+    return np.where(prompts < 2, np.nan, bounds)
 
 
 def _compared_rows(gathered: Gathered) -> list[Row]:
@@ -335,7 +334,7 @@ def _part_rows(curves: _Curves) -> Iterator[tuple[Any, ...]]:
     rows = [row for row in gathered.ratios if ":" in row.measure]
     for row in sorted(rows, key=lambda row: (*row.place, PARTS.index(row.measure.split(":")[1]))):
         measure, part = row.measure.split(":")
-        low, high = quantiles(curves.replicates[row], int(curves.n[row].min()))
+        low, high = quantiles(curves.replicates[row], curves.n[row])
         for i, t in enumerate(gathered.t):
             found = (float(curves.mean[row][i]), float(low[i]), float(high[i]), int(curves.n[row][i]))
             yield row.attribute, row.view, measure, part, i, float(t), float(gathered.logsnr[i]), *found

@@ -4,10 +4,12 @@ import math
 from pathlib import Path
 
 import pytest
-from support.planted import write
+from support.planted import OPTIONS, prompts, trace, write
 
 from probes.errors import InputError
 from tracer.comparing import Comparison, compare_runs, order_rows
+from tracer.figures.palette import Drawing
+from tracer.record.store import RunStore
 from tracer.run import Run
 
 
@@ -98,6 +100,34 @@ def test_the_figure_is_written(compared: Comparison, tmp_path: Path) -> None:
     compared.plot(tmp_path / "both")
     assert (tmp_path / "both.png").stat().st_size > 5_000
     assert (tmp_path / "both.svg").read_text().startswith("<?xml")
+
+
+def words(figure: Drawing) -> list[str]:
+    """The words beside and below the panels of a comparison."""
+    panels = figure.axes
+    ticks = [label.get_text() for label in panels[0].get_yticklabels()]
+    return [*ticks, *(panel.get_xlabel() for panel in panels), figure.legends[0].get_title().get_text()]
+
+
+NOT_THE_SAME = "not the same measure, so not to be compared"
+
+
+def test_the_figure_names_the_measure(compared: Comparison) -> None:
+    said = words(compared.plot())
+    assert said.count("flow time\nsettled by closeness") == 2
+    assert {"pitch  first", "pitch  second"} <= set(said)
+    assert NOT_THE_SAME not in said
+    assert NOT_THE_SAME not in repr(compared)
+
+
+def test_runs_of_different_measures_are_told_to_be_so(folders: list[Path], tmp_path: Path) -> None:
+    store = RunStore.open(tmp_path / "pooled", {**OPTIONS, "model": "pooled"}, prompts(3), frames=False)
+    store.append([trace(i) for i in range(3)])
+    result = compare_runs([folders[0], tmp_path / "pooled"])
+    said = words(result.plot())
+    assert {"pitch  first, by closeness", "pitch  pooled, by ratio of sums", NOT_THE_SAME} <= set(said)
+    assert not any("settled by" in each for each in said)
+    assert f"{NOT_THE_SAME}: first by closeness; pooled by ratio of sums" in repr(result)
 
 
 def test_what_cannot_be_compared_is_refused(folders: list[Path], tmp_path: Path) -> None:

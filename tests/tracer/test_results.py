@@ -1,5 +1,7 @@
 """From a run folder to its tables: planted emergence is found again."""
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -409,3 +411,24 @@ def test_wrong_names_and_empty_runs(run, tmp_path):
     planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(3))
     with pytest.raises(InputError, match="no prompt is finished"):
         Run(tmp_path / "run").progress()
+
+
+def test_a_state_without_a_value_takes_no_other_state_s_interval(tmp_path):
+    """Nothing is measured in the noise of the first state; the others have four prompts."""
+    run = finish_run(planted.write(tmp_path / "run", 4, measured=True))
+    rows = run.progress(probe="measured", measure="js")
+    rows = rows[rows["attribute"] == "pitch"].set_index("index")
+    assert rows.loc[0, "n"] == 0
+    assert np.isnan(rows.loc[0, ["low", "high"]].astype(float)).all()
+    assert np.isfinite(rows.loc[1:, ["low", "high"]].astype(float)).all().all()
+
+
+def test_curves_of_fewer_clips_than_there_are_are_computed_again(tmp_path):
+    """A batch that is finished while curves are computed is older than they are, and not in them."""
+    store = planted.open_run(tmp_path, 8)
+    store.append([planted.trace(i) for i in range(4)])
+    assert Run(tmp_path).results.prompts == 4
+    store.append([planted.trace(i) for i in range(4, 8)])
+    later = time.time() + 100
+    os.utime(tmp_path / "checksums.json", (later, later))
+    assert Run(tmp_path).results.prompts == 8

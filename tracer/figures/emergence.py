@@ -65,7 +65,7 @@ def draw_emergence(
         runs: Name and results of each run; names are shown where there are several.
         measures: Measures to draw, a row each for every view. A run without classes per frame has "l1" alone.
         axis: The x axis: "index" (state index, with flow time on top), "t" (flow time) or "logsnr". None is the state
-            index, or flow time where runs have different numbers of states.
+            index, or flow time where the states of the runs are not at the same flow times.
 
     Raises:
         InputError: No run, or an unknown axis or measure.
@@ -74,7 +74,7 @@ def draw_emergence(
         raise InputError("no run to plot: give the folder of at least one")
     results = [one for _, one in runs]
     if axis is None:
-        axis = "index" if len({one.states for one in results}) == 1 else "t"
+        axis = "index" if _same_times(results) else "t"
     if axis not in AXES:
         raise InputError(f"the x axis is one of {', '.join(AXES)}, not {axis!r}")
     if not measures:
@@ -108,7 +108,7 @@ def draw_emergence(
         _set_limits(row)
     for panel, (attribute, look) in zip(panels[0], looks(attributes).items()):
         panel.set_title(attribute, pad=6, color=look.colour, fontweight="bold")
-        if axis == "index":
+        if axis == "index" and _same_times(results):
             flow_time_on_top(panel, results[0].progress)
     for panel in panels[-1]:
         panel.set_xlabel(AXES[axis])
@@ -117,6 +117,13 @@ def draw_emergence(
     handles = _legend(results[0], measures, [name for name, _ in runs])
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3), handlelength=2.8)
     return figure
+
+
+def _same_times(results: Sequence[Results]) -> bool:
+    """Whether each state has the same flow time in all runs."""
+    tables = [one.progress.drop_duplicates("index").sort_values("index") for one in results]
+    times = [table["t"].to_numpy(dtype=np.float64) for table in tables]
+    return all(len(own) == len(times[0]) and np.allclose(own, times[0], rtol=0, atol=1e-6) for own in times)
 
 
 def _has_no_order(results: Sequence[Results], attribute: str) -> bool:
@@ -166,20 +173,39 @@ def _draw_trained(panel: Axes, one: Results, table: pd.DataFrame, axis: str, loo
 
 
 def _set_limits(row: Sequence[Axes]) -> None:
-    lines = [np.asarray(line.get_ydata(), dtype=np.float64) for panel in row for line in panel.get_lines()]
-    values = np.concatenate([line[np.isfinite(line)] for line in lines])
+    """Set the limits of a row from its lines and bands; a note in each panel says what lies outside."""
+    values = np.concatenate([each for panel in row for each in (_of_lines(panel), _of_bands(panel))])
     bottom, top = max(min(-0.08, float(values.min())), _LOWEST), min(max(1.08, float(values.max())), _HIGHEST)
     row[0].set_ylim(bottom, top)
     for panel in row:
-        own = [np.asarray(line.get_ydata(), dtype=np.float64) for line in panel.get_lines()]
-        drawn = np.concatenate([line[np.isfinite(line)] for line in own])
-        notes = [f"up to {short(drawn.max())}"] if drawn.max() > top else []
-        notes += [f"down to {short(drawn.min())}"] if drawn.min() < bottom else []
+        notes = _outside(_of_lines(panel), bottom, top)
+        notes += [f"band {note}" for note in _outside(_of_bands(panel), bottom, top)]
         if notes:
             panel.text(
                 0.98, 0.04, "outside: " + ", ".join(notes), transform=panel.transAxes, ha="right", fontsize=6.2,
                 color="#333333", zorder=9, bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.2},
             )  # fmt: skip
+
+
+def _of_lines(panel: Axes) -> np.ndarray:
+    """The heights of all points of a panel's lines."""
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=np.float64) for line in panel.get_lines()])
+    return values[np.isfinite(values)]
+
+
+def _of_bands(panel: Axes) -> np.ndarray:
+    """The heights of all corners of a panel's bands; empty where it has none."""
+    corners = [np.asarray(path.vertices)[:, 1] for band in panel.collections for path in band.get_paths()]
+    values = np.concatenate([*corners, np.zeros(0)])
+    return values[np.isfinite(values)]
+
+
+def _outside(values: np.ndarray, bottom: float, top: float) -> list[str]:
+    """How far values reach above and below the limits, in words; nothing where they stay within."""
+    if not values.size:
+        return []
+    notes = [f"up to {short(values.max())}"] if values.max() > top else []
+    return notes + ([f"down to {short(values.min())}"] if values.min() < bottom else [])
 
 
 def _label(measure: str, results: Sequence[Results]) -> str:
@@ -204,6 +230,6 @@ def _legend(one: Results, measures: Sequence[str], names: list[str]) -> list[Any
     for probe in (LINEAR_FLOW, GENERIC, SHUFFLED):
         if probe in held:
             handles.append(Line2D([], [], label=NULL_LABELS[probe], **NULL_LOOKS[probe]))
-    if GENERIC not in held:
+    if GENERIC in one.missing and any(measure.startswith(("agreement", "closeness")) for measure in measures):
         handles.append(Patch(facecolor="none", label="(no generic directions in this readout)"))
     return handles

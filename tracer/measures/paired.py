@@ -80,8 +80,8 @@ class Comparison(NamedTuple):
     low: float
     high: float
     p: float
-    """Two-sided, from the share of replicates on either side of 0. Of five prompts or fewer at least that of a sign test,
-    2 to the power of 1 - prompts: they tell nothing apart at 5 %, whatever their replicates say."""
+    """Two-sided, from the share of replicates on either side of 0. Of five prompts or fewer at least that of a sign
+    test, 2 to the power of 1 - prompts: they tell nothing apart at 5 %, whatever their replicates say."""
 
 
 def compare(first: Drawn, second: Drawn, axes: tuple[np.ndarray, np.ndarray] | None = None) -> Comparison:

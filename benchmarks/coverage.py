@@ -1,0 +1,72 @@
+"""Whether intervals of closeness hold the truth, and what is alike is told apart no more often than is said.
+
+    python benchmarks/coverage.py
+
+Songs of a known generator: they differ in level and in their frames, and a reading is its end with noise that fades, so
+that the closeness of a population of such songs is known at every state. Two attributes of equal dynamics, with songs
+of their own, differ in nothing that `trace compare` should tell. "ends fixed" is a bootstrap over the sums of the songs
+that are compared, which forgets that the ends of the others are drawn too.
+"""
+
+import argparse
+
+import numpy as np
+
+from tracer.measures.contrast import closeness_parts, drawn_parts, ratio, reading_contrasts, surplus
+from tracer.measures.progress import settled_between
+
+STATES, FRAMES = 16, 32
+FADE = 1.5 * np.linspace(1, 0, STATES) ** 1.5
+"""Standard deviation of the noise at each state."""
+KINDS = {"songs of their own level": (1.0, 0.5), "frames alone": (0.0, 1.1)}
+"""Standard deviations of songs and of their frames."""
+
+
+def songs(rng: np.random.Generator, prompts: int, kind: str) -> np.ndarray:
+    """Contrasts [prompts, 3, states] of songs of a kind."""
+    level, frame = KINDS[kind]
+    ends = level * rng.normal(size=(prompts, 1)) + frame * rng.normal(size=(prompts, FRAMES))
+    states = ends[:, None] + FADE[:, None] * rng.normal(size=(prompts, STATES, FRAMES))
+    states[:, -1] = ends
+    return reading_contrasts(list(states))
+
+
+def truth(kind: str) -> np.ndarray:
+    """Closeness of all such songs, [states]."""
+    between = 2 * sum(deviation**2 for deviation in KINDS[kind])
+    return 1 - FADE**2 / (FADE**2 + between)
+
+
+def replicates(contrasts: np.ndarray, draws: np.ndarray, fixed: bool) -> np.ndarray:
+    """Bootstrap replicates [replicates, states] of closeness for counts of prompts [replicates, prompts]."""
+    own, other, target = np.moveaxis(contrasts, 1, 0)
+    part, whole = closeness_parts(own, other) if fixed else drawn_parts("closeness", own, other, target)
+    more = 0.0 if fixed else surplus("closeness", other.sum(axis=0))
+    return ratio(draws @ part + more, draws @ whole + more)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=200, help="simulated runs of each kind")
+    runs = parser.parse_args().runs
+    print("| songs | prompts | coverage, ends fixed | coverage | told apart at 5 %, ends fixed | told apart |")
+    print("|---|---|---|---|---|---|")
+    for kind in KINDS:
+        for prompts in (8, 16, 64):
+            held, told = np.zeros(2), np.zeros(2)
+            for seed in range(runs):
+                rng = np.random.default_rng([seed, prompts])
+                both = [songs(rng, prompts, kind) for _ in range(2)]
+                draws = rng.multinomial(prompts, np.ones(prompts) / prompts, size=500)
+                for place, fixed in enumerate((True, False)):
+                    low, high = np.percentile(replicates(both[0], draws, fixed), [2.5, 97.5], axis=0)
+                    held[place] += ((low <= truth(kind)) & (truth(kind) <= high))[1 : STATES - 2].mean()
+                    points = [settled_between(replicates(one, draws, fixed)) for one in both]
+                    low, high = np.percentile(points[0] - points[1], [2.5, 97.5])
+                    told[place] += low > 0 or high < 0
+            cells = [f"{value:.2f}" for pair in (held / runs, told / runs) for value in pair]
+            print(f"| {kind} | {prompts} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
