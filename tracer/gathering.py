@@ -255,6 +255,7 @@ class Gathered:
         """Add all clips of one prompt."""
         means: dict[Row, list[np.ndarray]] = {}
         parts: dict[Row, list[tuple[np.ndarray, ...]]] = {}
+        directions: dict[tuple[Curve, str], list[np.ndarray]] = {}
         for clip in clips:
             if len(clip.t) != len(self.t):
                 raise InputError(
@@ -279,16 +280,19 @@ class Gathered:
             if found.measure == "agreement":
                 means.setdefault(row._replace(measure="own"), []).append(found.own)
                 if row.probe == GENERIC:
-                    self._add_direction(curve, "own", found.own, np.ones_like(found.own))
+                    directions.setdefault((curve, "own"), []).append(np.stack([found.own, np.ones_like(found.own)]))
             if curve.probe == TRAINED and followed[number]:
                 parts.setdefault(row._replace(probe=PAIRED), []).append((part, whole, part, whole))
             if row.probe == GENERIC:
-                self._add_direction(curve, found.measure, part, whole)
+                directions.setdefault((curve, found.measure), []).append(np.stack([part, whole]))
         if len(clips) > 1:
             for curve, measure, levels in self.contrasts.parts_of_prompt(clips):
                 for name, pair in split(measure, levels).items():
                     row = Row(curve.attribute, curve.view, TRAINED, f"{measure}:{name}")
                     parts.setdefault(row, []).append((*pair, *pair))
+        for key, of_clips in directions.items():  # as the rows are, a mean over the clips of a prompt
+            sums = self.directions.setdefault(key, np.zeros((2, len(self.t))))
+            sums += np.nan_to_num(_mean(of_clips))
         nothing = np.full(len(self.t), np.nan)
         stacked = np.stack([_mean_of_known(means.get(row, [nothing])) for row in self.means])
         both = [_mean([np.stack(own) for own in parts.get(row, [(nothing,) * 4])]) for row in self.ratios]
@@ -297,11 +301,6 @@ class Gathered:
         self.parts.add(pairs[:, 0])
         self.wholes.add(pairs[:, 1])
         self.bootstrap.add(np.concatenate([stacked, pairs[:, 2], pairs[:, 3]]))
-
-    def _add_direction(self, curve: Curve, measure: str, part: np.ndarray, whole: np.ndarray) -> None:
-        sums = self.directions.setdefault((curve, measure), np.zeros((2, len(self.t))))
-        known = np.isfinite(part) & np.isfinite(whole)
-        sums += np.where(known, np.stack([part, whole]), 0.0)
 
     def _pooled(self, clip: PromptTrace) -> Iterator[tuple[Row, np.ndarray]]:
         for curve, p in clip.pooled.items():

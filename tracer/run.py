@@ -196,7 +196,7 @@ class Run:
         return table.drop(columns=["view", "measure"]).reset_index(drop=True)
 
     def commitment(self, attribute: str, view: str = "endpoint", probe: str = TRAINED) -> np.ndarray:
-        """Share of prompts whose frame keeps its final class from a state on: float32 [states, frames].
+        """Share of clips whose frame keeps its final class from a state on: float32 [states, frames].
 
         Raises:
             InputError: The run kept no classes per frame of this attribute, view and probe.

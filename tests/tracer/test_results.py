@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tracer.measures import agreement, closeness
 from tracer.measures.progress import Bootstrap, interval, l1, paper, settled
 from tracer.record.contrasts import read_contrasts
 from tracer.record.shards import PromptTrace
+from tracer.record.store import RunStore
 from tracer.results import compute_progress
 from tracer.run import Run, finish_run
 
@@ -432,3 +434,18 @@ def test_curves_of_fewer_clips_than_there_are_are_computed_again(tmp_path):
     later = time.time() + 100
     os.utime(tmp_path / "checksums.json", (later, later))
     assert Run(tmp_path).results.prompts == 8
+
+
+def test_the_mean_of_directions_lies_in_their_range_whatever_clips_are_missing(tmp_path):
+    """Of some prompts one seed is finished, of others two: a prompt weighs as much as any other."""
+    store = RunStore.open(tmp_path, planted.OPTIONS | {"seeds": 2}, planted.prompts(4))
+    clips = []
+    for prompt in range(4):
+        for seed in range(2 if prompt % 2 else 1):
+            made = planted.add_nulls(planted.trace(10 * seed + prompt))
+            clips.append(replace(made, prompt=prompt, seed=seed))
+    store.append(clips)
+    rows = Run(tmp_path).results.progress
+    rows = rows[(rows["probe"] == "generic") & rows["measure"].isin(["agreement", "closeness"]) & rows["mean"].notna()]
+    assert len(rows)
+    assert ((rows["low"] <= rows["mean"] + 1e-9) & (rows["mean"] <= rows["high"] + 1e-9)).all()

@@ -22,7 +22,7 @@ def draw_commitment(
     """Draw commitment maps, states against song time: attributes are rows, views columns.
 
     Args:
-        maps: Share of prompts whose frame keeps its final class from a state on, [states, frames], for the trained
+        maps: Share of clips whose frame keeps its final class from a state on, [states, frames], for the trained
             probes of each attribute and view.
         attributes: Attributes to draw, one at least.
         views: Views to draw, one at least.
@@ -44,7 +44,7 @@ def draw_commitment(
     for panel in panels[-1]:
         panel.set_xlabel("time in the song (latent frames)")
     if prompt is None:
-        figure.colorbar(image, ax=panels, label="share of prompts with their final class", fraction=0.04, pad=0.02)
+        figure.colorbar(image, ax=panels, label="share of clips with their final class", fraction=0.04, pad=0.02)
     else:
         labels = {f"prompt {prompt}: final class from here on": 1.0, "not yet": 0.0}
         handles = [Patch(facecolor=image.cmap(value), label=label) for label, value in labels.items()]

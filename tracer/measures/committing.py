@@ -21,7 +21,7 @@ def commitment(classes: np.ndarray) -> np.ndarray:
 
 
 class CommitmentMap:
-    """Share of prompts whose frame f keeps its final class from state t on, gathered prompt by prompt.
+    """Share of clips whose frame f keeps its final class from state t on, gathered clip by clip.
 
     Args:
         states: Number of states of every prompt.
