@@ -135,9 +135,9 @@ def settled_points(found: Sequence[Clip], view: str, name: str, measure: str) ->
         contrasts = class_contrasts([clip.classes[view, name] for clip in found], valid)
     else:
         contrasts = reading_contrasts([clip.values[view, name] for clip in found], valid)
-    points = Song(contrasts, measure).settled(np.stack([np.arange(len(found)), *draws(len(found))]))
-    low, high = np.percentile(points[1:], [2.5, 97.5])
-    return float(points[0]), float(low), float(high)
+    song = Song(contrasts, measure)
+    low, high = np.percentile(song.settled(draws(len(found))), [2.5, 97.5])
+    return song.value, float(low), float(high)
 
 
 def rows(found: Sequence[Clip], logsnr: np.ndarray, attributes: Sequence[str]) -> list[dict[str, Any]]:

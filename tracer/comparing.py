@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.errors import InputError
-from tracer.curves import SHUFFLED, TRAINED
+from tracer.curves import SHUFFLED, TRAINED, measures_used
 from tracer.gathering import Contrasts, Endings
 from tracer.measures import paired
 from tracer.measures.progress import THRESHOLD
@@ -183,15 +183,6 @@ def settled_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return sorted(
         rows, key=lambda row: (row["view"] != "endpoint", known.index(row["attribute"]), row["probe"] != TRAINED)
     )
-
-
-MEASURE_NAMES = {"closeness": "closeness", "agreement": "agreement", "l1": "ratio of sums"}
-
-
-def measures_used(settled: pd.DataFrame) -> dict[str, str]:
-    """The name of the measure by which each run of `Comparison.settled` is settled."""
-    rows = settled.drop_duplicates("run")
-    return {run: MEASURE_NAMES[measure] for run, measure in zip(rows["run"], rows["measure"])}
 
 
 def log_snr(t: float) -> float:

@@ -1,12 +1,17 @@
 """The names of what a run holds: views, kinds of probe, and curves."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 from probes.readout.kinds import GENERIC, RAW, SHUFFLED, TRAINED, UNTRAINED
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = [
     "GENERIC", "LINEAR_FLOW", "MEASURED", "NO_CLASS", "RAW", "SHUFFLED", "TRAINED", "UNTRAINED", "VIEWS", "Curve",
-    "kind",
+    "kind", "measures_used",
 ]  # fmt: skip
 
 VIEWS = ("state", "endpoint")
@@ -29,3 +34,12 @@ class Curve(NamedTuple):
 def kind(probe: str) -> str:
     """Kind of a probe: the directions "generic-1", "generic-2", ... are all `GENERIC`."""
     return GENERIC if probe.startswith(f"{GENERIC}-") else probe
+
+
+MEASURE_NAMES = {"closeness": "closeness", "agreement": "agreement", "l1": "ratio of sums"}
+
+
+def measures_used(settled: pd.DataFrame) -> dict[str, str]:
+    """The name of the measure by which each run of `Comparison.settled` is settled."""
+    rows = settled.drop_duplicates("run")
+    return {run: MEASURE_NAMES[measure] for run, measure in zip(rows["run"], rows["measure"])}

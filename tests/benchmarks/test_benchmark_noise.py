@@ -24,23 +24,25 @@ def clips() -> list[Clip]:
     return found
 
 
-def plain_parts(found: list[Clip], measure: str, i: int) -> tuple[np.ndarray, np.ndarray]:
-    """Part and whole of a measure that a prompt brings, against all others, by the formulas, [states] each."""
+def plain_sums(found: list[Clip], measure: str) -> np.ndarray:
+    """Own, other and target of every prompt by the formulas, pair by pair, [prompts, 3, states]."""
     held = [(clip.classes if measure == "agreement" else clip.values)["after", "loudness"] for clip in found]
     known = [clip.truth["loudness"] >= 0 for clip in found]
-    others = [j for j in range(PROMPTS) if j != i]
-    frames = [f for f in np.flatnonzero(known[i]) if any(known[j][f] for j in others)]
-    own, other = np.zeros(STATES), np.zeros(STATES)
-    for f in frames:
-        ends = np.array([held[j][-1, f] for j in others if known[j][f]])
-        now = held[i][:, f, None].astype(float)
-        if measure == "agreement":
-            own += (now[:, 0] == held[i][-1, f]) / len(frames)
-            other += (now == ends).mean(1) / len(frames)
-        else:
-            own += (now[:, 0] - held[i][-1, f]) ** 2
-            other += ((now - ends) ** 2).mean(1)
-    return (own - other, 1 - other) if measure == "agreement" else (other - own, other)
+    sums = np.zeros((PROMPTS, 3, STATES))
+    for i in range(PROMPTS):
+        others = [j for j in range(PROMPTS) if j != i]
+        frames = [f for f in np.flatnonzero(known[i]) if any(known[j][f] for j in others)]
+        for f in frames:
+            ends = {j: held[j][-1, f] for j in others if known[j][f]}
+            for j, end in {i: held[i][-1, f], **ends}.items():
+                now = held[i][:, f].astype(float)
+                found_here = (now == end) / len(frames) if measure == "agreement" else (now - end) ** 2
+                if j == i:
+                    sums[i, 0] += found_here
+                else:  # a pair counts for the song whose states are compared, and for the one whose end it is
+                    sums[i, 1] += found_here / len(ends)
+                    sums[j, 2] += found_here / len(ends)
+    return sums
 
 
 @pytest.mark.parametrize("measure", ["agreement", "closeness"])
@@ -49,9 +51,11 @@ def test_the_interval_of_a_settled_point_counts_a_prompt_as_often_as_it_is_drawn
     of = agreement if measure == "agreement" else closeness
     held = [(clip.classes if measure == "agreement" else clip.values)["after", "loudness"] for clip in found]
     whole = settled_between(of(held, [clip.truth["loudness"] >= 0 for clip in found]))
-    parts = np.array([plain_parts(found, measure, i) for i in range(PROMPTS)])  # [prompts, 2, states]
-    sums = np.array([parts[chosen].sum(0) for chosen in draws(PROMPTS)])
-    assert len(sums) == 1000
-    low, high = np.percentile(settled_between(sums[:, 0] / sums[:, 1]), [2.5, 97.5])
+    sums = plain_sums(found, measure)
+    own, other, target = np.moveaxis([sums[chosen].sum(0) for chosen in draws(PROMPTS)], 1, 0)
+    other = other + target - sums[:, 1].sum(0)
+    assert len(other) == 1000
+    curves = (own - other) / (PROMPTS - other) if measure == "agreement" else 1 - own / other
+    low, high = np.percentile(settled_between(curves), [2.5, 97.5])
     assert low < high
     assert settled_points(found, "after", "loudness", measure) == pytest.approx((float(whole), low, high))

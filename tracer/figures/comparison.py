@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
 
-from tracer.comparing import measures_used
-from tracer.curves import TRAINED
+from tracer.curves import TRAINED, measures_used
 from tracer.figures.palette import CONTROL_COLOUR, CONTROL_LABEL, VIEW_TITLES, Drawing, figure_style, literal, looks
 
 if TYPE_CHECKING:
