@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.errors import InputError
-from tracer.curves import SHUFFLED, TRAINED, measures_used
+from tracer.curves import SHUFFLED, TRAINED, mixed_measures
 from tracer.gathering import Contrasts, Endings
 from tracer.measures import paired
 from tracer.measures.progress import THRESHOLD
@@ -57,10 +57,8 @@ class Comparison:
 
     def __repr__(self) -> str:
         lines = [f"  {row.view}, {row.run}: {row.order}" for row in self.orders.itertuples()]
-        used = measures_used(self.settled)
-        if len(set(used.values())) > 1:
-            told = "; ".join(f"{run} by {measure}" for run, measure in used.items())
-            lines.append(f"  not the same measure, so not to be compared: {told}")
+        if told := mixed_measures(self.settled):
+            lines.append(f"  {told}")
         runs = ", ".join(dict.fromkeys(self.settled["run"]))
         return "\n".join(
             [f"Comparison of {runs}; order in which attributes settle:", *lines, "  tables: settled, pairs, orders"]

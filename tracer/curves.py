@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "GENERIC", "LINEAR_FLOW", "MEASURED", "NO_CLASS", "RAW", "SHUFFLED", "TRAINED", "UNTRAINED", "VIEWS", "Curve",
-    "kind", "measures_used",
+    "GENERIC", "LINEAR_FLOW", "MEASURED", "MEASURE_NAMES", "NOT_THE_SAME", "NO_CLASS", "RAW", "SHUFFLED", "TRAINED",
+    "UNTRAINED", "VIEWS", "Curve", "kind", "measures_used", "mixed_measures",
 ]  # fmt: skip
 
 VIEWS = ("state", "endpoint")
@@ -36,10 +36,23 @@ def kind(probe: str) -> str:
     return GENERIC if probe.startswith(f"{GENERIC}-") else probe
 
 
-MEASURE_NAMES = {"closeness": "closeness", "agreement": "agreement", "l1": "ratio of sums"}
+MEASURE_NAMES = {"closeness": "closeness", "agreement": "agreement", "paper": "Eq. 4", "l1": "ratio of sums"}
+"""Measures by which something is settled, as tables and figures name them."""
 
 
 def measures_used(settled: pd.DataFrame) -> dict[str, str]:
     """The name of the measure by which each run of `Comparison.settled` is settled."""
     rows = settled.drop_duplicates("run")
     return {run: MEASURE_NAMES[measure] for run, measure in zip(rows["run"], rows["measure"])}
+
+
+NOT_THE_SAME = "not the same measure, so not to be compared"
+"""Stands beside runs that are settled by different measures."""
+
+
+def mixed_measures(settled: pd.DataFrame) -> str | None:
+    """Says which run of `Comparison.settled` is settled by which measure; None where all are by the same."""
+    used = measures_used(settled)
+    if len(set(used.values())) < 2:
+        return None
+    return f"{NOT_THE_SAME}: " + "; ".join(f"{run} by {measure}" for run, measure in used.items())

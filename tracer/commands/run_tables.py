@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from probes.support.files import finite
 from tracer.commands.tables import Column, print_columns
 from tracer.commands.truth_tables import print_validity
-from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED
+from tracer.curves import GENERIC, LINEAR_FLOW, MEASURE_NAMES, SHUFFLED, TRAINED, mixed_measures
 from tracer.measures.progress import THRESHOLD
 from tracer.measures.truth import against_audio
 from tracer.record.settling import stop_summary
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
     from tracer.comparing import Comparison
     from tracer.run import Run
 
-_COLUMNS = {
-    "closeness": "closeness",
-    "agreement": "agreement",
-    "paper": "Eq. 4",
-    "l1": "ratio of sums",
-}
 FEW = 8
 """Prompts below which a bootstrap over them says little."""
 _NOTE = f"settled: within {THRESHOLD:g} of its end from there on"
@@ -97,11 +91,11 @@ def print_stops(stops: dict[str, Any]) -> None:
 def settled_columns(run: Run) -> list[Column]:
     """Settled-at per attribute, views one below the other: state, interval, and flow time of the main measure."""
     rows = run.summary()
-    shown = [key for key in _COLUMNS if any(key in row for row in rows)]
+    shown = [key for key in MEASURE_NAMES if any(key in row for row in rows)]
     if len(shown) > 1:
         shown = [key for key in shown if key != "l1"]
     names, times = Column("attribute"), Column("flow time")
-    columns = {key: Column(_COLUMNS[key]) for key in shown}
+    columns = {key: Column(MEASURE_NAMES[key]) for key in shown}
     for view in run.views:
         for column in (names, times, *columns.values()):
             column.cells.append(view if column is names else "")
@@ -198,10 +192,8 @@ def print_comparison(result: Comparison, as_json: bool, figure: Sequence[Path] =
         return
     print_columns("settled from (95 % interval)", comparison_columns(result))
     print(_NOTE)
-    used = result.settled.drop_duplicates("run").set_index("run")["measure"]
-    if used.nunique() > 1:
-        told = "; ".join(f"{run} by {_COLUMNS[measure]}" for run, measure in used.items())
-        print(f"not the same measure, so not to be compared: {told}")
+    if told := mixed_measures(result.settled):
+        print(told)
     print("order: '<' told apart, '~' not (paired bootstrap over prompts, Holm)")
     for row in result.orders.itertuples():
         print(f"  {row.view}, {row.run}: {row.order}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
 
-from tracer.curves import TRAINED, measures_used
+from tracer.curves import NOT_THE_SAME, TRAINED, measures_used
 from tracer.figures.palette import CONTROL_COLOUR, CONTROL_LABEL, VIEW_TITLES, Drawing, figure_style, literal, looks
 
 if TYPE_CHECKING:
@@ -59,6 +59,6 @@ def draw_comparison(settled: pd.DataFrame) -> Drawing:
         Line2D([], [], color="black", marker="o", markersize=5, lw=1.6, label="settled, 95 % interval"),
         Line2D([], [], marker="o", label=f"hollow: {CONTROL_LABEL}", **hollow),
     ]
-    title = "not the same measure, so not to be compared" if several else None
+    title = NOT_THE_SAME if several else None
     figure.legend(handles=handles, loc="outside lower center", ncols=2, title=title, title_fontsize=8)
     return figure

@@ -13,12 +13,11 @@ from probes.attributes.songs import SILENCE
 from probes.support.audio_files import to_mono
 from tracer.clips import Tracks
 from tracer.figures.palette import Drawing, figure_style, literal, looks
+from tracer.steering.results import CODEC
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CODEC = "alpha 0"
-"""Name of the version that went through the codec and was not edited."""
 BEFORE_COLOUR = "0.6"
 TOP_HZ = 8000.0
 

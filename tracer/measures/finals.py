@@ -102,21 +102,21 @@ class Readings:
         """Add one clip."""
         if len(final) > self.sums.shape[1]:
             self.sums = np.pad(self.sums, [(0, 0), (0, len(final) - self.sums.shape[1])])
-        self.sums[:, : len(final)] += _powers(final, counted)
+        self.sums[:, : len(final)] += powers_of(final, counted)
 
     def without(self, endings: Iterable[Ending]) -> Readings:
         """The same without some clips that are in it."""
         rest = Readings()
         rest.sums = self.sums.copy()
         for final, counted in endings:
-            rest.sums[:, : len(final)] -= _powers(final, counted)
+            rest.sums[:, : len(final)] -= powers_of(final, counted)
         return rest
 
     @classmethod
     def at_other_times(cls, final: np.ndarray, counted: np.ndarray) -> Readings:
         """For each frame of one clip, its other frames."""
         rest = cls()
-        powers = _powers(final, counted)
+        powers = powers_of(final, counted)
         rest.sums = powers.sum(axis=1, keepdims=True) - powers
         return rest
 
@@ -139,10 +139,11 @@ class Readings:
         return np.asarray((np.square(r) - 2 * r * total / count + squares / count).sum(axis=1))
 
 
-def _powers(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Ones, values and squares [3, frames] where the frames count, 0 elsewhere."""
+def powers_of(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Ones, values and squares [3, ..., frames] of values [..., frames] where the frames count, 0 elsewhere."""
     values = np.where(counted, np.asarray(values, dtype=np.float64), 0.0)
-    return np.stack([np.asarray(counted, dtype=np.float64), values, np.square(values)])
+    ones = np.broadcast_to(np.asarray(counted, dtype=np.float64), values.shape)
+    return np.stack([ones, values, np.square(values)])
 
 
 def _fitted(values: np.ndarray, frames: int) -> np.ndarray:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tracer.measures.finals import powers_of
+
 Passage = tuple[np.ndarray, np.ndarray]
 """All states of a clip [states, frames], classes or readings, and the frames that count, bool [frames]."""
 
@@ -87,7 +89,7 @@ class ReadingPassages:
         if reading.shape[0] > self.sums.shape[1] or reading.shape[1] > self.sums.shape[2]:
             more = [(0, max(0, new - old)) for new, old in zip(reading.shape, self.sums.shape[1:])]
             self.sums = np.pad(self.sums, [(0, 0), *more])
-        self.sums[:, :, : reading.shape[1]] += _powers(reading, counted)
+        self.sums[:, :, : reading.shape[1]] += powers_of(reading, counted)
 
     def distance(self, end: np.ndarray, counted: np.ndarray, mine: Sequence[Passage]) -> np.ndarray:
         """Squared distance of the others' states to the end of a clip, summed over frames and over the others.
@@ -97,7 +99,7 @@ class ReadingPassages:
         frames, others = _with_others(counted, self.present, mine)
         sums = self.sums[:, :, frames].copy()
         for reading, valid in mine:
-            sums -= _powers(reading, valid)[:, :, frames]
+            sums -= powers_of(reading, valid)[:, :, frames]
         count, total, squares = sums
         last = np.asarray(end, dtype=np.float64)[frames]
         return np.asarray(((squares - 2 * last * total + count * np.square(last)) / others).sum(axis=1))
@@ -108,10 +110,3 @@ def _with_others(counted: np.ndarray, present: np.ndarray, mine: Sequence[Passag
     others = present[: len(counted)] - sum(np.asarray(valid, dtype=np.float64)[: len(counted)] for _, valid in mine)
     frames = np.flatnonzero(np.asarray(counted, dtype=bool) & (others > 0.5))
     return frames, others[frames]
-
-
-def _powers(reading: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Ones, values and squares [3, states, frames] where the frames count, 0 elsewhere."""
-    values = np.where(counted, np.asarray(reading, dtype=np.float64), 0.0)
-    ones = np.broadcast_to(np.asarray(counted, dtype=np.float64), values.shape)
-    return np.stack([ones, values, np.square(values)])

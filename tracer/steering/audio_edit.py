@@ -19,7 +19,7 @@ from tracer.options import check_pitch_tracker
 from tracer.session import open_readout
 from tracer.steering.damage import tell_damage
 from tracer.steering.edits import check_measured, displacement, identity_of
-from tracer.steering.results import EditResult
+from tracer.steering.results import CODEC, EditResult
 from tracer.steering.song_time import Song, SongDisplacement, inside_and_outside, weights_of, windows_of
 from tracer.steering.spec import EditSpec, read_doses, read_edits, refuse_two_doses
 from tracer.steering.structure import read_structure
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from probes.readout import Readout
     from probes.spaces import Space
 
-CODEC = "alpha 0"
-"""Version that went through the codec and was not edited."""
 EDITED = "edited"
 """Version in which every edit has its own dose."""
 

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+CODEC = "alpha 0"
+"""Version of a recording that went through the codec and was not edited."""
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """One of a run's tables; without columns where it has no rows."""
     import pandas as pd
