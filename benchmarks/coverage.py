@@ -12,6 +12,7 @@ import argparse
 
 import numpy as np
 
+from probes.support.intervals import LEVEL, difference, interval
 from tracer.measures.contrast import closeness_parts, drawn_parts, ratio, reading_contrasts, surplus
 from tracer.measures.progress import settled_between
 
@@ -59,11 +60,10 @@ def main() -> None:
                 both = [songs(rng, prompts, kind) for _ in range(2)]
                 draws = rng.multinomial(prompts, np.ones(prompts) / prompts, size=500)
                 for place, fixed in enumerate((True, False)):
-                    low, high = np.percentile(replicates(both[0], draws, fixed), [2.5, 97.5], axis=0)
+                    low, high = interval(replicates(both[0], draws, fixed), prompts)
                     held[place] += ((low <= truth(kind)) & (truth(kind) <= high))[1 : STATES - 2].mean()
                     points = [settled_between(replicates(one, draws, fixed)) for one in both]
-                    low, high = np.percentile(points[0] - points[1], [2.5, 97.5])
-                    told[place] += low > 0 or high < 0
+                    told[place] += difference(points[0] - points[1], prompts).p < 1 - LEVEL
             cells = [f"{value:.2f}" for pair in (held / runs, told / runs) for value in pair]
             print(f"| {kind} | {prompts} | {' | '.join(cells)} |")
 

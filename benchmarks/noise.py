@@ -23,6 +23,7 @@ from hooks import Event
 from probes.fit.probe_metrics import ratio_interval
 from probes.readout.kinds import TRAINED
 from probes.support.files import whole_file, write_whole
+from probes.support.intervals import interval
 from tracer.figures.palette import GUIDE_COLOUR, Drawing, figure_style, looks
 from tracer.measures import agreement
 from tracer.measures.contrast import class_contrasts, reading_contrasts
@@ -107,8 +108,8 @@ def shares(found: Sequence[Clip], view: str, name: str, slack: int = 0) -> tuple
 
 
 def draws(prompts: int) -> np.ndarray:
-    """Prompts of each bootstrap replicate, [DRAWS, prompts]."""
-    return np.random.default_rng(0).integers(0, prompts, (DRAWS, prompts))
+    """How often each bootstrap replicate draws each prompt, [DRAWS, prompts]."""
+    return np.random.default_rng(0).multinomial(prompts, np.full(prompts, 1 / prompts), size=DRAWS)
 
 
 def with_interval(hits: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -136,7 +137,7 @@ def settled_points(found: Sequence[Clip], view: str, name: str, measure: str) ->
     else:
         contrasts = reading_contrasts([clip.values[view, name] for clip in found], valid)
     song = Song(contrasts, measure)
-    low, high = np.percentile(song.settled(draws(len(found))), [2.5, 97.5])
+    low, high = interval(song.settled(draws(len(found))), len(found))
     return song.value, float(low), float(high)
 
 

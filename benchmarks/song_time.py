@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from probes.support.intervals import interval
 from tracer.options import SteerOptions
 from tracer.prompts import load_prompts
 from tracer.session import Session
@@ -47,7 +48,7 @@ def leaks(folder: Path) -> list[dict[str, object]]:
         inside, outside = (np.array([float(row[f"{place}_{name}"]) for row in own]) for place in ("shift", "outside"))
         draws = np.random.default_rng(0).integers(0, len(own), (2000, len(own)))
         ratios = np.abs(np.median(outside[draws], 1)) / np.abs(np.median(inside[draws], 1))
-        low, high = np.percentile(ratios, [2.5, 97.5])
+        low, high = interval(ratios, len(own))
         rows.append(
             {
                 "edit": edit, "alpha": float(alpha), "prompts": len(own), "inside": float(np.median(inside)),

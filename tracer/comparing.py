@@ -267,7 +267,7 @@ def attribute_pairs(runs: Sequence[Run], songs: Sequence[Songs]) -> list[dict[st
             both = [songs[k][view, attribute] for attribute in (first, second)]
             shared = sorted(both[0].keys() & both[1].keys())
             own = [_song(prompts, shared, runs[k]) for prompts in both]
-            found.append((paired.draw(own, paired=True, pairs=len(places)), (axes[k], axes[k])))
+            found.append((paired.draw(own, paired=True), (axes[k], axes[k])))
             keys.append(("attributes", view, names[k], first, second, True, len(shared)))
         rows += pair_rows(keys, found)
     return sorted(rows, key=lambda row: names.index(row["of"]))
@@ -300,7 +300,7 @@ def run_pairs(runs: Sequence[Run], songs: Sequence[Songs]) -> Iterator[dict[str,
             orders = [shared, shared] if together else [sorted(prompts) for prompts in mine]
             both = [_song(prompts, order, runs[k]) for prompts, order, k in zip(mine, orders, (one, two))]
             keys.append(("runs", view, attribute, names[one], names[two], together, min(map(len, orders))))
-            found.append((paired.draw(both, paired=together, pairs=len(places)), (axes[one], axes[two])))
+            found.append((paired.draw(both, paired=together), (axes[one], axes[two])))
         yield from pair_rows(keys, found)
 
 

@@ -39,13 +39,13 @@ import numpy as np
 
 from probes.errors import InputError
 from probes.support.files import write_json, write_whole
+from probes.support.intervals import interval
 from tracer.clip_pairs import ClipPairs
 from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED, VIEWS, Curve
 from tracer.gathering import PAIRED, PARTS, Endings, Gathered, Row, drawn_surplus, ratio_curves
 from tracer.measures.contrast import parts_of, ratio
-from tracer.measures.progress import THRESHOLDS, interval, settled, settled_between
+from tracer.measures.progress import THRESHOLDS, settled, settled_between, settled_interval
 from tracer.measures.verdicts import (
-    UNKNOWN,
     Difference,
     at_index,
     generic_difference,
@@ -93,7 +93,7 @@ def with_interval(index: float, low: float, high: float) -> str:
 
 
 CHECKSUMS = "checksums.json"
-VERSION = 2
+VERSION = 3
 """Of the computation: what an earlier one left in a folder is computed again."""
 
 
@@ -233,7 +233,7 @@ class _Curves:
         directions = self.directions(row)
         if directions:
             return np.stack([np.min(directions, axis=0), np.max(directions, axis=0)])
-        return quantiles(self.replicates[row], self.n[row])
+        return interval(self.replicates[row], self.n[row])
 
     def directions(self, row: Row) -> list[np.ndarray]:
         """The curves of the generic directions behind a row."""
@@ -244,14 +244,6 @@ class _Curves:
             for (curve, measure), sums in self.gathered.directions.items()
             if (curve.view, curve.attribute, measure) == (row.view, row.attribute, row.measure)
         ]
-
-
-def quantiles(replicates: np.ndarray, prompts: np.ndarray) -> np.ndarray:
-    """95 % interval [2, states] of bootstrap replicates [replicates, states]; NaN at states of under two prompts."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # states without a value
-        bounds = np.asarray(np.nanpercentile(replicates, [2.5, 97.5], axis=0))
-    return np.where(prompts < 2, np.nan, bounds)
 
 
 def _compared_rows(gathered: Gathered) -> list[Row]:
@@ -298,7 +290,7 @@ def _settled_rows(curves: _Curves) -> Iterator[tuple[Any, ...]]:
         for threshold in THRESHOLDS:
             at = int(settled(mean, threshold))
             n = int(curves.n[row].min())
-            ends = interval(drawn, threshold) if n > 1 else (np.nan, np.nan)
+            ends = settled_interval(drawn, n, threshold) if n > 1 else (np.nan, np.nan)
             yield *row, threshold, at, *ends, *(np.nan if np.isnan(i) else float(t[int(i)]) for i in (at, *ends)), n
 
 
@@ -321,12 +313,11 @@ def _verdict_rows(curves: _Curves) -> Iterator[tuple[Any, ...]]:
 
 
 def _difference(curves: _Curves, own: Row, other: Row) -> Difference:
-    if curves.n[other].min() < 2:
-        return UNKNOWN
+    prompts = int(curves.n[other].min())
     replicates = curves.replicates[own], curves.replicates[other]
     if other.probe == GENERIC:
-        return generic_difference(curves.mean[own], curves.directions(other), replicates)
-    return paired_difference(curves.mean[own], curves.mean[other], replicates)
+        return generic_difference(curves.mean[own], curves.directions(other), replicates, prompts)
+    return paired_difference(curves.mean[own], curves.mean[other], replicates, prompts)
 
 
 def _part_rows(curves: _Curves) -> Iterator[tuple[Any, ...]]:
@@ -334,7 +325,7 @@ def _part_rows(curves: _Curves) -> Iterator[tuple[Any, ...]]:
     rows = [row for row in gathered.ratios if ":" in row.measure]
     for row in sorted(rows, key=lambda row: (*row.place, PARTS.index(row.measure.split(":")[1]))):
         measure, part = row.measure.split(":")
-        low, high = quantiles(curves.replicates[row], curves.n[row])
+        low, high = interval(curves.replicates[row], curves.n[row])
         for i, t in enumerate(gathered.t):
             found = (float(curves.mean[row][i]), float(low[i]), float(high[i]), int(curves.n[row][i]))
             yield row.attribute, row.view, measure, part, i, float(t), float(gathered.logsnr[i]), *found

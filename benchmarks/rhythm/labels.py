@@ -17,6 +17,7 @@ from probes.attributes import get_attribute
 from probes.attributes.key import key_of_notes
 from probes.attributes.onset import onset_times, score_onsets
 from probes.attributes.tempo import near
+from probes.fit.probe_metrics import ratio_interval
 from probes.rendering import render_example
 from probes.rendering.scoring import score_example
 
@@ -85,13 +86,6 @@ def of_piece(seed: int) -> dict[str, tuple[float, int]]:
     }
 
 
-def interval(parts: np.ndarray, wholes: np.ndarray, draws: int = 1000) -> tuple[float, float]:
-    """95 % interval of the ratio of two sums, resampling pieces."""
-    chosen = np.random.default_rng(0).integers(0, len(parts), (draws, len(parts)))
-    low, high = np.nanpercentile(parts[chosen].sum(1) / np.maximum(wholes[chosen].sum(1), 1e-9), [2.5, 97.5])
-    return float(low), float(high)
-
-
 def main() -> None:
     """Measure and print the table, as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -104,7 +98,7 @@ def main() -> None:
     print(f"| {options.pieces} rendered pieces of {SECONDS:g} s | | 95 % interval |\n|---|---|---|")
     for name, pairs in figures.items():
         parts, wholes = np.array(pairs, dtype=float).T
-        low, high = interval(parts, wholes)
+        low, high = ratio_interval(parts, wholes)
         print(f"| {TITLES[name]} | {parts.sum() / wholes.sum():.3f} | {low:.3f} to {high:.3f} |")
 
 

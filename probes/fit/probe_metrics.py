@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from probes.support.intervals import interval
+
 Classes = NDArray[np.int64]
 
 
@@ -81,7 +83,7 @@ def ratio_interval(parts: NDArray[Any], wholes: NDArray[Any], draws: int = 1000,
     """95 % interval [2, ...] of sum of parts [n, ...] over sum of wholes [n, ...], drawing n of the n rows anew."""
     chosen = np.random.default_rng(seed).integers(0, len(parts), (draws, len(parts)))
     ratios = parts[chosen].sum(1) / wholes[chosen].sum(1)
-    return np.asarray(np.percentile(ratios, [2.5, 97.5], axis=0))
+    return interval(ratios, len(parts))
 
 
 def score(found: Predictions, notes: NDArray[np.float64] | None = None, ordered: bool = True) -> dict[str, Any]:

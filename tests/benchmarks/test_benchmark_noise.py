@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.noise import Clip, draws, settled_points
+from probes.support.intervals import tail
 from tracer.measures import agreement, closeness
 from tracer.measures.progress import settled_between
 
@@ -52,10 +53,11 @@ def test_the_interval_of_a_settled_point_counts_a_prompt_as_often_as_it_is_drawn
     held = [(clip.classes if measure == "agreement" else clip.values)["after", "loudness"] for clip in found]
     whole = settled_between(of(held, [clip.truth["loudness"] >= 0 for clip in found]))
     sums = plain_sums(found, measure)
-    own, other, target = np.moveaxis([sums[chosen].sum(0) for chosen in draws(PROMPTS)], 1, 0)
+    own, other, target = np.moveaxis(np.tensordot(draws(PROMPTS), sums, 1), 1, 0)
     other = other + target - sums[:, 1].sum(0)
     assert len(other) == 1000
     curves = (own - other) / (PROMPTS - other) if measure == "agreement" else 1 - own / other
-    low, high = np.percentile(settled_between(curves), [2.5, 97.5])
+    out = 100 * tail(PROMPTS)
+    low, high = np.percentile(settled_between(curves), [out, 100 - out])
     assert low < high
     assert settled_points(found, "after", "loudness", measure) == pytest.approx((float(whole), low, high))

@@ -14,7 +14,7 @@ from probes.errors import InputError
 from tracer.commands.run_tables import print_run
 from tracer.curves import VIEWS, Curve
 from tracer.measures import agreement, closeness
-from tracer.measures.progress import Bootstrap, interval, l1, paper, settled
+from tracer.measures.progress import Bootstrap, l1, paper, settled, settled_interval
 from tracer.record.contrasts import read_contrasts
 from tracer.record.shards import PromptTrace
 from tracer.record.store import RunStore
@@ -94,7 +94,7 @@ def test_means_are_those_of_the_measures(run):
         for value in values:
             bootstrap.add(value[None])
         assert at["index"] == settled(np.mean(values, axis=0))
-        assert (at["low"], at["high"]) == interval(bootstrap.means()[:, 0])
+        assert (at["low"], at["high"]) == settled_interval(bootstrap.means()[:, 0], PROMPTS)
     classes, values = ([getattr(trace, kept)[curve] for trace in traces] for kept in ("classes", "values"))
     contrasts = {
         "agreement": agreement(classes),

@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from probes.support.intervals import LEVEL, difference
 from tracer.measures.contrast import drawn_parts, parts_of, pooled, ratio, surplus
 from tracer.measures.progress import THRESHOLD, settled_between
-from tracer.measures.verdicts import LEVEL, holm
+from tracer.measures.verdicts import holm
 
 REPLICATES = 2000
-PER_PAIR = 100
-"""Replicates for each pair that is corrected for, at least: the smallest p that they can give is to survive that."""
 WORDS = ("earlier", "later", "not told apart")
 
 
@@ -31,11 +30,9 @@ class Song(NamedTuple):
         part, whole = parts_of(self.measure, self.contrasts[:, 0], self.contrasts[:, 1])
         return float(settled_between(pooled(part, whole), THRESHOLD))
 
-    def settled(self, draws: np.ndarray) -> np.ndarray:
-        """Settled point of each draw of prompts [replicates, prompts]."""
+    def settled(self, times: np.ndarray) -> np.ndarray:
+        """Settled point of each replicate, given how often it draws each prompt [replicates, prompts]."""
         own, other, target = np.moveaxis(self.contrasts, 1, 0)
-        times = np.zeros((len(draws), len(own)))
-        np.add.at(times, (np.arange(len(draws))[:, None], draws), 1)
         sums = [times @ np.nan_to_num(each) for each in drawn_parts(self.measure, own, other, target)]
         more = surplus(self.measure, np.nansum(other, axis=0))
         return settled_between(ratio(sums[0] + more, sums[1] + more), THRESHOLD)
@@ -54,22 +51,20 @@ class Drawn(NamedTuple):
     prompts: int
 
 
-def draw(songs: Sequence[Song], paired: bool, seed: int = 0, pairs: int = 1) -> list[Drawn]:
+def draw(songs: Sequence[Song], paired: bool, seed: int = 0) -> list[Drawn]:
     """Settled points of several curves in bootstrap replicates over prompts.
 
     Args:
         songs: The curves.
         paired: All have the same prompts in the same order, which are drawn together; else each draws its own.
         seed: Seed of the draws.
-        pairs: Number of pairs that will be corrected for.
     """
-    replicates = max(REPLICATES, PER_PAIR * pairs)
     random = np.random.default_rng(seed)
-    drawn, shared = [], None
+    drawn, times = [], None
     for song in songs:
-        if shared is None or not paired:
-            shared = random.integers(0, song.prompts, (replicates, song.prompts))
-        drawn.append(Drawn(song.value, song.settled(shared), song.prompts))
+        if times is None or not paired:
+            times = random.multinomial(song.prompts, np.full(song.prompts, 1 / song.prompts), size=REPLICATES)
+        drawn.append(Drawn(song.value, song.settled(times), song.prompts))
     return drawn
 
 
@@ -80,8 +75,7 @@ class Comparison(NamedTuple):
     low: float
     high: float
     p: float
-    """Two-sided, from the share of replicates on either side of 0. Of five prompts or fewer at least that of a sign
-    test, 2 to the power of 1 - prompts: they tell nothing apart at 5 %, whatever their replicates say."""
+    """As in `probes.support.intervals.Bounds`."""
 
 
 def compare(first: Drawn, second: Drawn, axes: tuple[np.ndarray, np.ndarray] | None = None) -> Comparison:
@@ -100,16 +94,10 @@ def compare(first: Drawn, second: Drawn, axes: tuple[np.ndarray, np.ndarray] | N
             np.where(np.isnan(each), np.nan, np.interp(each, np.arange(len(axis)), axis))
             for each, axis in zip(drawn, axes)
         ]
-    moved = drawn[0] - drawn[1]
-    moved = moved[np.isfinite(moved)]
-    if len(moved) < 0.9 * len(drawn[0]) or not np.isfinite(values).all():
-        return Comparison(values[0] - values[1], np.nan, np.nan, np.nan)
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = (float(q) for q in np.percentile(moved, [tail, 100 - tail]))
-    sides = 1 + min(int((moved <= 0).sum()), int((moved >= 0).sum()))
-    all_on_one_side = 2.0 ** (1 - min(first.prompts, second.prompts))
-    least = all_on_one_side if all_on_one_side > 1 - LEVEL else 0.0
-    return Comparison(values[0] - values[1], low, high, min(1.0, max(2 * sides / (len(moved) + 1), least)))
+    value = values[0] - values[1]
+    if not np.isfinite(value):
+        return Comparison(value, np.nan, np.nan, np.nan)
+    return Comparison(value, *difference(drawn[0] - drawn[1], min(first.prompts, second.prompts)))
 
 
 def verdicts(found: Sequence[Comparison]) -> list[tuple[float, str]]:

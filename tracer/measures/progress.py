@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import rel_entr
 
+from probes.support.intervals import tail
+
 EPSILON = 1e-6
 """Change of a class below which Eq. 4 leaves it out."""
 THRESHOLD = 0.1
@@ -128,21 +130,21 @@ def settled_between(curves: np.ndarray, threshold: float = THRESHOLD) -> np.ndar
     return np.where(np.isnan(curves).any(axis=-1), np.nan, np.where(at == 0, 0.0, crossing))
 
 
-def interval(means: np.ndarray, threshold: float = THRESHOLD, level: float = 0.95) -> tuple[int, int]:
+def settled_interval(means: np.ndarray, prompts: int, threshold: float = THRESHOLD) -> tuple[int, int]:
     """Bootstrap interval of `settled`.
 
     Args:
         means: Bootstrap means [replicates, states], as from `Bootstrap.means`; replicates with a NaN are left out.
+        prompts: Number of prompts that they drew.
         threshold: As in `settled`.
-        level: Share of replicates inside the interval.
 
     Returns:
         First and last state of the interval.
     """
     at = settled(means[~np.isnan(means).any(axis=1)], threshold)
-    tail = (1 - level) / 2
-    low = np.quantile(at, tail, method="lower")
-    high = np.quantile(at, 1 - tail, method="higher")
+    out = tail(prompts)
+    low = np.quantile(at, out, method="lower")
+    high = np.quantile(at, 1 - out, method="higher")
     return int(low), int(high)
 
 

@@ -6,11 +6,11 @@ any two curves that rise correlate.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probes.support.intervals import interval
 from tracer.curves import MEASURED, NO_CLASS, SHUFFLED, TRAINED
 from tracer.measures.contrast import ratio
 from tracer.measures.progress import Bootstrap
@@ -128,10 +128,7 @@ class Validity:
         """
         drawn = self._bootstrap.means()
         replicates = ratio(drawn[:, 1:], np.broadcast_to(drawn[:, :1], drawn[:, 1:].shape))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # states without a frame
-            bounds = np.nanpercentile(replicates, [2.5, 97.5], axis=0)
-        bounds[:, :, self.n < 2] = np.nan
+        bounds = interval(replicates, self.n)
         values = ratio(self._sums[1:], np.broadcast_to(self._sums[:1], self._sums[1:].shape))
         return {score: np.stack([values[k], *bounds[:, k]]) for k, score in enumerate(SCORES)}
 

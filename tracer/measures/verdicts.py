@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from probes.support.intervals import LEVEL, difference
 from tracer.measures.progress import THRESHOLD, settled_between
-
-LEVEL = 0.95
 
 
 class Difference(NamedTuple):
@@ -32,7 +31,11 @@ UNKNOWN = Difference(np.nan, np.nan, np.nan)
 
 
 def paired_difference(
-    first: np.ndarray, second: np.ndarray, replicates: tuple[np.ndarray, np.ndarray], threshold: float = THRESHOLD
+    first: np.ndarray,
+    second: np.ndarray,
+    replicates: tuple[np.ndarray, np.ndarray],
+    prompts: int,
+    threshold: float = THRESHOLD,
 ) -> Difference:
     """Difference of the settled points of two curves over the same prompts, with its bootstrap interval.
 
@@ -40,21 +43,20 @@ def paired_difference(
         first: Curve, float64 [states].
         second: Curve, float64 [states].
         replicates: Bootstrap replicates of both, [replicates, states], that drew the same prompts.
+        prompts: Number of these prompts.
         threshold: Distance to its end within which a curve is settled.
     """
     value = float(settled_between(first, threshold) - settled_between(second, threshold))
     drawn = settled_between(replicates[0], threshold) - settled_between(replicates[1], threshold)
-    drawn = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or len(drawn) < 0.9 * len(replicates[0]):
-        return UNKNOWN
-    tail = 100 * (1 - LEVEL) / 2
-    return Difference(value, *(float(q) for q in np.percentile(drawn, [tail, 100 - tail])))
+    found = difference(drawn, prompts)
+    return Difference(value, found.low, found.high) if np.isfinite(value) else UNKNOWN
 
 
 def generic_difference(
     curve: np.ndarray,
     directions: Sequence[np.ndarray],
     replicates: tuple[np.ndarray, np.ndarray],
+    prompts: int,
     threshold: float = THRESHOLD,
 ) -> Difference:
     """Difference of a curve's settled point and those of generic directions.
@@ -67,6 +69,7 @@ def generic_difference(
         curve: Curve of the attribute, float64 [states].
         directions: Curves of the directions.
         replicates: Bootstrap replicates of the attribute and of the directions together, [replicates, states].
+        prompts: Number of prompts that they drew.
         threshold: Distance to its end within which a curve is settled.
     """
     points = settled_between(np.stack(directions), threshold) if len(directions) > 1 else np.array([np.nan])
@@ -76,11 +79,13 @@ def generic_difference(
     if not (np.isfinite(own) and np.isfinite(points).all()) or len(drawn) < 0.9 * len(replicates[0]):
         return UNKNOWN
     value = own - float(points.mean())
-    between, within = float(points.var(ddof=1)) * (1 + 1 / len(points)), float(drawn.var())
-    if between == 0:
-        half = stats.norm.ppf(0.5 + LEVEL / 2) * np.sqrt(within)
-    else:
-        freedom = (between + within) ** 2 / (between**2 / (len(points) - 1))
+    if prompts < 3:
+        return UNKNOWN._replace(value=value)
+    between = float(points.var(ddof=1)) * (1 + 1 / len(points))
+    within = float(drawn.var()) * prompts / (prompts - 1)
+    half = 0.0
+    if between + within > 0:
+        freedom = (between + within) ** 2 / (between**2 / (len(points) - 1) + within**2 / (prompts - 1))
         half = stats.t.ppf(0.5 + LEVEL / 2, freedom) * np.sqrt(between + within)
     return Difference(value, value - float(half), value + float(half))
 

@@ -13,6 +13,7 @@ from probes.attributes.songs import UNITS, song_value
 from probes.errors import InputError
 from probes.readout import Readout
 from probes.support.files import plain_errors
+from probes.support.intervals import interval
 from probes.support.paths import result_folder
 from tracer.curves import TRAINED, Curve
 from tracer.picking.takes import At
@@ -124,14 +125,14 @@ def correlations(run: RunReader, readout: Readout) -> tuple[list[float], dict[st
             f"{run.path} has {fewest} prompts with {FEWEST_SEEDS} seeds or more: trace at least {FEWEST_PROMPTS} with "
             f"--seeds 8"
         )
-    return times, {name: interval(np.stack(rows)) for name, rows in by_prompt.items()}
+    return times, {name: mean_with_interval(np.stack(rows)) for name, rows in by_prompt.items()}
 
 
-def interval(rho: np.ndarray) -> dict[str, list[float]]:
+def mean_with_interval(rho: np.ndarray) -> dict[str, list[float]]:
     """Mean of correlations [prompts, states] and its 95 % interval, bootstrap over prompts."""
     rng = np.random.default_rng(0)
     drawn = rho[rng.integers(len(rho), size=(RESAMPLES, len(rho)))].mean(1)
-    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+    low, high = interval(drawn, len(rho))
     return {
         name: [round(float(value), 4) for value in values]
         for name, values in (("rho", rho.mean(0)), ("low", low), ("high", high))

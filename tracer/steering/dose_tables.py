@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from probes.support.intervals import interval
 from tracer.clips import MEASURED
 from tracer.steering.spec import EditSpec
 from tracer.steering.tables import Row, held_changes, held_column
@@ -105,12 +106,15 @@ def band(random: Sequence[Row], attribute: str) -> float:
     return float(np.percentile(shifts, BAND)) if shifts.size else float("nan")
 
 
-def interval(drawn: np.ndarray) -> tuple[float, float]:
-    """95 % interval of bootstrap replicates [n]; NaN where fewer than nine of ten have a value."""
+def drawn_interval(drawn: np.ndarray, prompts: int) -> tuple[float, float]:
+    """95 % interval of replicates [n] of a bootstrap over prompts.
+
+    NaN over fewer than two prompts, and where fewer than nine of ten replicates have a value.
+    """
     known = drawn[np.isfinite(drawn)]
     if not len(known) or len(known) < 0.9 * len(drawn):
         return np.nan, np.nan
-    low, high = (float(q) for q in np.percentile(known, [2.5, 97.5]))
+    low, high = (float(end) for end in interval(known, prompts))
     return low, high
 
 
@@ -134,7 +138,7 @@ def over_band(members: Sequence[Row], pushes: Sequence[Row], attribute: str, nam
 
     found = float(shares(np.arange(len(both))[None])[0])
     drawn = shares(np.random.default_rng(0).integers(0, len(both), (RESAMPLES, len(both))))
-    low, high = interval(drawn) if len(both) > 1 else (np.nan, np.nan)
+    low, high = drawn_interval(drawn, len(both))
     return {name: found, f"{name}_low": low, f"{name}_high": high}
 
 
@@ -257,7 +261,9 @@ def with_intervals(matrix: Sequence[Row], clips: Sequence[Row], specs: Sequence[
     for row in matrix:
         ends: Row = {}
         for name in MEASURED:
-            ends[f"low_{name}"], ends[f"high_{name}"] = interval(np.array(drawn[row["target"], name]))
+            ends[f"low_{name}"], ends[f"high_{name}"] = drawn_interval(
+                np.array(drawn[row["target"], name]), len(prompts)
+            )
         rows.append(row | ends)
     return rows
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from probes.errors import InputError
 from tracer.measures import agreement
-from tracer.steering.dose_tables import interval
+from tracer.steering.dose_tables import drawn_interval
 from tracer.steering.spec import EditSpec
 from tracer.steering.tables import Row
 
@@ -74,7 +74,7 @@ def share_row(name: str, prefix: str, part: np.ndarray, whole: np.ndarray, draws
         warnings.simplefilter("ignore", RuntimeWarning)  # resamples without a value
         resampled = ratio(np.nanmedian(part[draws], 1), np.nanmedian(whole[draws], 1))
     lost = 1 - np.isfinite(resampled).sum() / len(resampled)
-    low, high = interval(resampled) if len(part) > 1 else (np.nan, np.nan)
+    low, high = drawn_interval(resampled, len(part))
     found = float(ratio(np.array(np.nanmedian(part)), np.array(np.nanmedian(whole))))
     return {name: found, f"{prefix}_low": low, f"{prefix}_high": high, f"{prefix}_lost": float(lost)}
 

@@ -40,7 +40,7 @@ def test_a_planted_order_is_told_with_its_distance():
 
 def test_what_is_plain_is_told_among_many_pairs():
     pairs = 60
-    found = compare(*draw([song(1, 8, 20, prompts=8), song(2, 11, 20, prompts=8)], paired=True, pairs=pairs))
+    found = compare(*draw([song(1, 8, 20, prompts=8), song(2, 11, 20, prompts=8)], paired=True))
     assert verdicts([found] * pairs)[0][1] == "earlier"
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tracer.measures.progress import Accumulator, Bootstrap, interval, js, l1, paper, settled
+from tracer.measures.progress import Accumulator, Bootstrap, js, l1, paper, settled, settled_interval
 
 PATH = np.array([[0.5, 0.3, 0.2], [0.4, 0.5, 0.1], [0.1, 0.5, 0.4]])
 
@@ -121,7 +121,7 @@ def interval_of(curves, seed=0):
     bootstrap = Bootstrap(len(curves), seed=seed)
     for curve in curves:
         bootstrap.add(curve[None])
-    return interval(bootstrap.means()[:, 0])
+    return settled_interval(bootstrap.means()[:, 0], len(curves))
 
 
 def test_the_interval_holds_the_settled_point_and_widens_with_spread():
@@ -188,7 +188,7 @@ def test_bootstrap_draws_as_many_prompts_as_there_are():
 
 def test_interval_leaves_out_replicates_without_a_value():
     means = np.array([[0.0, 1.0, 1.0], [np.nan, np.nan, np.nan], [0.0, 0.0, 1.0]])
-    assert interval(means) == (1, 2)
+    assert settled_interval(means, 2) == (1, 2)
 
 
 @given(arrays.arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(1, 3)), elements=st.floats(-1e6, 1e6)))

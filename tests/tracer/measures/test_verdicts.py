@@ -52,6 +52,7 @@ def simulate(seed: int, lead: float) -> str:
         ratio(own[0].sum(0), own[1].sum(0)),
         [ratio(other[0].sum(0), other[1].sum(0)) for other in others],
         (replicates(own, draws), replicates(together, draws)),
+        songs,
     )
     return found.word
 
@@ -93,7 +94,7 @@ def test_a_linear_gaussian_generator_lies_on_its_linear_flow():
         own, other = (parts_of(np.stack(readings, axis=1)) for readings in (seen, along))
         curves = [ratio(parts[0].sum(0), parts[1].sum(0)) for parts in (own, other)]
         assert curves[0] == pytest.approx(curves[1], abs=0.06)
-        found = paired_difference(*curves, (replicates(own, draws), replicates(other, draws)))
+        found = paired_difference(*curves, (replicates(own, draws), replicates(other, draws)), songs)
         assert abs(found.value) < 1
         assert found.low - 0.5 <= 0 <= found.high + 0.5
 
