@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from probes.readout import Readout
     from tracer.clips import Tracks
     from tracer.steering.song_time import Song
+    from tracer.steering.spec import EditSpec
 
 
 @dataclass(frozen=True)
@@ -90,17 +91,15 @@ class Session:
             None if covariance is None else LinearFlow(mean.cpu().double().numpy(), covariance.cpu().double().numpy())
         )
 
-    def song(self, structure: "str | Path | None" = None) -> "Song":
-        """The time axis of a clip, with the sections that a structure file names.
+    def song(self, specs: "Sequence[EditSpec]" = (), structure: "str | Path | None" = None) -> "Song":
+        """The time axis of a clip, with the sections that a structure file names for the edits.
 
         Raises:
-            InputError: the file cannot be read, or names no section.
+            InputError: as in `tracer.steering.song_time.song_of`.
         """
-        from tracer.steering.song_time import Song
-        from tracer.steering.structure import read_structure
+        from tracer.steering.song_time import song_of
 
-        sections = {} if structure is None else read_structure(structure, self.seconds)
-        return Song(self.generator.frame_rate, self.seconds, sections)
+        return song_of(specs, self.generator.frame_rate, self.seconds, structure)
 
     def identity(self, decoded: bool = True) -> dict[str, Any]:
         """Everything that clips and readings depend on, without the prompts; compared when a run is continued.

@@ -124,7 +124,8 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
     if options.stop_when_settled is not None:
         watched(options.stop_when_settled, session.readout)
         require_resting(session)
-    specs, song = [parse_edit(text) for text in options.steer], session.song(options.structure)
+    specs = [parse_edit(text) for text in options.steer]
+    song = session.song(specs, options.structure)
     edits = make_edits(specs, session.readout, session.guided, song)
     folder = run_folder(options, session.generator.name)
     about = {

@@ -20,9 +20,8 @@ from tracer.session import open_readout
 from tracer.steering.damage import tell_damage
 from tracer.steering.edits import check_measured, displacement, identity_of
 from tracer.steering.results import CODEC, EditResult
-from tracer.steering.song_time import Song, SongDisplacement, inside_and_outside, weights_of, windows_of
+from tracer.steering.song_time import Song, SongDisplacement, inside_and_outside, song_of, weights_of, windows_of
 from tracer.steering.spec import EditSpec, read_doses, read_edits, refuse_two_doses
-from tracer.steering.structure import read_structure
 from tracer.steering.tables import open_run, write_csv
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def edit_audio(
     place = pick_device(device)
     codec = open_space(space, weights, place, options)
     reader = open_readout(readout, codec.spaces, "the recording is encoded in", place)
-    song = Song(codec.frame_rate, seconds, {} if structure is None else read_structure(structure, seconds))
+    song = song_of(specs, codec.frame_rate, seconds, structure)
     for spec in specs:
         check_measured(spec, reader, song=song)
     if not any(begin < last and end > first for spec in specs for begin, end in windows_of(spec, song)):

@@ -109,7 +109,7 @@ def run_dose(
         raise InputError(f"--random must be one of {', '.join(RANDOM)}, not {random!r}")
     folder = result_folder(out)
     session = Session.open(given, pick_device(device), pitch_tracker)
-    song = session.song(structure)
+    song = session.song(specs, structure)
     for spec in specs:
         check_measured(spec, session.readout, session.guided, song)
     about = run_identity(session) | {

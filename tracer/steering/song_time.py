@@ -17,7 +17,7 @@ from torch import Tensor
 from probes.attributes.base import middles
 from probes.errors import InputError
 from tracer.steering.spec import EditSpec
-from tracer.steering.structure import Window
+from tracer.steering.structure import Window, read_structure
 from tracer.targets import class_position, target_value
 
 if TYPE_CHECKING:
@@ -38,6 +38,21 @@ class Song:
     """Length of the clip or recording."""
     sections: Mapping[str, Sequence[Window]] = field(default_factory=dict)
     """Windows of each named section, which may come back."""
+
+
+def song_of(specs: Sequence[EditSpec], frame_rate: float, seconds: float, structure: str | Path | None = None) -> Song:
+    """The time axis of a clip or recording, with the sections that a structure file names.
+
+    Raises:
+        InputError: the file cannot be read or names no section, or no edit is to act in one.
+    """
+    if structure is None:
+        return Song(frame_rate, seconds)
+    if not any(spec.during and not SECONDS.fullmatch(spec.during) for spec in specs):
+        raise InputError(
+            f"{structure} names sections and no edit has one: write during=NAME in one, or leave it out"
+        )
+    return Song(frame_rate, seconds, read_structure(structure, seconds))
 
 
 def song_for(spec: EditSpec, song: Song | None) -> Song:

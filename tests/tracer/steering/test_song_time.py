@@ -15,7 +15,7 @@ from probes.errors import InputError
 from probes.readout import Readout
 from tracer.steering.edits import displacement, edits_from_specs, identity_of
 from tracer.steering.hold import SOLVER
-from tracer.steering.song_time import Song, goal_of, weights_of
+from tracer.steering.song_time import Song, goal_of, song_of, weights_of
 from tracer.steering.spec import parse_edit
 from tracer.steering.structure import read_structure
 from tracer.targets import class_position
@@ -216,6 +216,16 @@ def test_a_csv_of_sections_is_read_with_its_quotes(tmp_path: Path) -> None:
     assert read_structure(tmp_path / "song.csv", 30.0) == {
         "verse, soft": [(0.0, 10.0)], 'a "big" chorus': [(10.0, 20.0)], "verse": [(20.0, 30.0)],
     }  # fmt: skip
+
+
+def test_sections_that_no_edit_names_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "song.lab").write_text("0 2 verse\n2 6 chorus\n")
+    named = parse_edit("loudness=+,during=chorus")
+    assert song_of([named], 10.0, 6.0, tmp_path / "song.lab").sections["chorus"] == [(2.0, 6.0)]
+    assert song_of([], 10.0, 6.0).sections == {}
+    for specs in ([], [parse_edit("loudness=+")], [parse_edit("loudness=+,during=1s-2s")]):
+        with pytest.raises(InputError, match="no edit has one"):
+            song_of(specs, 10.0, 6.0, tmp_path / "song.lab")
 
 
 @pytest.mark.parametrize(
