@@ -25,7 +25,6 @@ from tracer.measures.contrast import (
     parts_of,
     ratio,
     reading_contrast,
-    surplus,
 )
 from tracer.measures.finals import Classes, Readings
 from tracer.measures.matching import matched_groups
@@ -204,8 +203,11 @@ class Contrasts:
                     target = passages.distance(reading[-1], counted, mine) if own_end else np.full_like(own, np.nan)
                     yield number, Contrast(curve, measure, own, other, target)
 
-    def parts_of_prompt(self, clips: Sequence[PromptTrace]) -> Iterator[tuple[Curve, str, np.ndarray]]:
-        """Own, then other prompts, other seeds and other times, [4, states], of each clip of a prompt of several."""
+    def parts_of_prompt(self, clips: Sequence[PromptTrace]) -> Iterator[tuple[int, Curve, str, np.ndarray]]:
+        """Own, then other prompts, other seeds and other times, [4, states], of each clip of a prompt of several.
+
+        Each with the place of its clip among them.
+        """
         for curve, has_readings in self.endings.curves.items():
             if curve.probe != TRAINED:
                 continue
@@ -216,12 +218,12 @@ class Contrasts:
             for number, clip in enumerate(clips):
                 mates = Classes(end for k, end in enumerate(class_ends) if k != number)
                 levels = [classes, mates, Classes.at_other_times(*class_ends[number])]
-                yield curve, "agreement", class_contrast(clip.classes[curve], clip.valid[curve], levels)
+                yield number, curve, "agreement", class_contrast(clip.classes[curve], clip.valid[curve], levels)
                 if has_readings:
                     others = self.endings.readings[curve, "all"].without(reading_ends)
                     near = Readings(end for k, end in enumerate(reading_ends) if k != number)
                     times = Readings.at_other_times(*reading_ends[number])
-                    yield curve, "closeness", reading_contrast(*scaled[number], [others, near, times])
+                    yield number, curve, "closeness", reading_contrast(*scaled[number], [others, near, times])
 
 
 def _scaled(clip: PromptTrace, curve: Curve, scale: Scale) -> tuple[np.ndarray, np.ndarray]:
@@ -243,6 +245,8 @@ class Gathered:
         shape = (len(self.t),)
         self.mean_sums = Accumulator((len(self.means), *shape))
         self.parts, self.wholes = (Accumulator((len(self.ratios), *shape)) for _ in range(2))
+        self.surplus = Accumulator((2, len(self.ratios), *shape))
+        """What part and whole of a prompt have less than what the bootstrap draws for it."""
         self.bootstrap = Bootstrap(reader.finished)
         self.directions: dict[tuple[Curve, str], np.ndarray] = {}
         """Sums over prompts of part and whole [2, states] of each generic direction."""
@@ -286,10 +290,15 @@ class Gathered:
             if row.probe == GENERIC:
                 directions.setdefault((curve, found.measure), []).append(np.stack([part, whole]))
         if len(clips) > 1:
-            for curve, measure, levels in self.contrasts.parts_of_prompt(clips):
+            for number, curve, measure, levels in self.contrasts.parts_of_prompt(clips):
+                own, other, *near = levels
+                target = next(
+                    found.target for found in self.seen[number] if (found.curve, found.measure) == (curve, measure)
+                )
+                drawn_split = split(measure, np.stack([own, other + target, *near]))
                 for name, pair in split(measure, levels).items():
                     row = Row(curve.attribute, curve.view, TRAINED, f"{measure}:{name}")
-                    parts.setdefault(row, []).append((*pair, *pair))
+                    parts.setdefault(row, []).append((*pair, *drawn_split[name]))
         for key, of_clips in directions.items():  # as the rows are, a mean over the clips of a prompt
             sums = self.directions.setdefault(key, np.zeros((2, len(self.t))))
             sums += np.nan_to_num(_mean(of_clips))
@@ -300,6 +309,7 @@ class Gathered:
         self.mean_sums.add(stacked)
         self.parts.add(pairs[:, 0])
         self.wholes.add(pairs[:, 1])
+        self.surplus.add(np.moveaxis(pairs[:, :2] - pairs[:, 2:], 1, 0))
         self.bootstrap.add(np.concatenate([stacked, pairs[:, 2], pairs[:, 3]]))
 
     def _pooled(self, clip: PromptTrace) -> Iterator[tuple[Row, np.ndarray]]:
@@ -366,17 +376,6 @@ def _mean(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Mean over clips; those with NaN do not count."""
     present = [values for values in arrays if not np.isnan(values).any()]
     return np.mean(present, axis=0) if present else np.full_like(arrays[0], np.nan, dtype=np.float64)
-
-
-def drawn_surplus(gathered: Gathered) -> np.ndarray:
-    """What is to be added to the bootstrap means of part and whole of every ratio row, [rows, states]."""
-    found = np.zeros((len(gathered.ratios), len(gathered.t)))
-    for place, row in enumerate(gathered.ratios):
-        # Against the trained ends, and where a curve is taken apart, the endings are held fixed.
-        if row.probe not in (LINEAR_FLOW, PAIRED) and ":" not in row.measure:
-            whole = gathered.wholes.mean[place]
-            found[place] = surplus(row.measure, 1 - whole if row.measure.startswith("agreement") else whole)
-    return found
 
 
 def ratio_curves(gathered: Gathered) -> tuple[np.ndarray, np.ndarray]:

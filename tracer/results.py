@@ -42,7 +42,7 @@ from probes.support.files import write_json, write_whole
 from probes.support.intervals import interval
 from tracer.clip_pairs import ClipPairs
 from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED, VIEWS, Curve
-from tracer.gathering import PAIRED, PARTS, Endings, Gathered, Row, drawn_surplus, ratio_curves
+from tracer.gathering import PAIRED, PARTS, Endings, Gathered, Row, ratio_curves
 from tracer.measures.contrast import parts_of, ratio
 from tracer.measures.progress import THRESHOLDS, settled, settled_between, settled_interval
 from tracer.measures.verdicts import (
@@ -218,8 +218,8 @@ class _Curves:
         self.mean = dict(zip(self.rows, [*gathered.mean_sums.mean, *mean]))
         self.std = dict(zip(self.rows, [*gathered.mean_sums.std, *std]))
         self.n = dict(zip(self.rows, [*gathered.mean_sums.n, *gathered.parts.n]))
-        more = drawn_surplus(gathered)
-        drawn_ratios = ratio(part + more, whole + more)
+        more = gathered.surplus.mean
+        drawn_ratios = ratio(part + more[0], whole + more[1])
         self.replicates = {row: drawn[:, k] for k, row in enumerate(gathered.means)}
         self.replicates |= {row: drawn_ratios[:, k] for k, row in enumerate(gathered.ratios)}
 

@@ -11,6 +11,7 @@ import pytest
 from support import planted
 
 from probes.errors import InputError
+from probes.support.intervals import interval
 from tracer.commands.run_tables import print_run
 from tracer.curves import VIEWS, Curve
 from tracer.measures import agreement, closeness
@@ -387,6 +388,42 @@ def test_what_prompt_song_and_frame_say_is_split_as_planted(tmp_path):
     for knows, parts in expected.items():
         for part, value in zip(("prompt", "song", "frame"), parts, strict=True):
             assert found[knows][part] == pytest.approx(value, abs=0.1)
+
+
+def drawn_parts_by_hand(traces: list[PromptTrace], prompts: int) -> np.ndarray:
+    """Bootstrap replicates of the parts of closeness at state 0, [replicates, 3], from all pairs of clips."""
+    curve = Curve("endpoint", "trained", "pitch")
+    own, other, mates, times, target = np.zeros((5, prompts))
+    for clip in traces:
+        now, end = clip.values[curve].astype(np.float64)
+        others = [made.values[curve] for made in traces if made.prompt != clip.prompt]
+        near = [made.values[curve][1] for made in traces if made.prompt == clip.prompt and made.seed != clip.seed]
+        shifted = [np.roll(end, shift) for shift in range(1, len(end))]
+        at = clip.prompt
+        own[at] += np.square(now - end).sum() / 2
+        other[at] += np.mean([np.square(now - last).sum() for _, last in others]) / 2
+        mates[at] += np.mean([np.square(now - last).sum() for last in near]) / 2
+        times[at] += np.mean([np.square(now - last).sum() for last in shifted]) / 2
+        target[at] += np.mean([np.square(first - end).sum() for first, _ in others]) / 2
+    counts = Bootstrap(prompts)
+    for one in np.eye(prompts):
+        counts.add(prompts * one[None])
+    draws = counts.means()[:, 0]
+    chance = draws @ (other + target) - target.sum()
+    return np.stack([chance - draws @ mates, draws @ (mates - times), draws @ (times - own)], axis=1) / chance[:, None]
+
+
+def test_intervals_of_parts_draw_both_sides_of_every_pair(tmp_path):
+    """With the ends of the others held fixed, the part of the frame was in its interval in seven of ten runs."""
+    prompts = 7
+    traces = list(seeded(prompts, 2, "song"))
+    store = planted.RunStore.open(tmp_path, {**planted.OPTIONS, "seeds": 2}, planted.prompts(prompts), frames=True)
+    store.append(traces)
+    table = Run(tmp_path).parts("endpoint", "closeness")
+    at_first = table[table["index"] == 0].set_index("part").loc[["prompt", "song", "frame"]]
+    expected = interval(drawn_parts_by_hand(traces, prompts), prompts)
+    np.testing.assert_allclose(at_first[["low", "high"]].T, expected, atol=1e-5)
+    assert (at_first["high"] - at_first["low"])["prompt"] > 0.1
 
 
 def test_a_run_of_one_seed_cannot_be_taken_apart(run):

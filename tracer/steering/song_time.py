@@ -49,9 +49,7 @@ def song_of(specs: Sequence[EditSpec], frame_rate: float, seconds: float, struct
     if structure is None:
         return Song(frame_rate, seconds)
     if not any(spec.during and not SECONDS.fullmatch(spec.during) for spec in specs):
-        raise InputError(
-            f"{structure} names sections and no edit has one: write during=NAME in one, or leave it out"
-        )
+        raise InputError(f"{structure} names sections and no edit has one: write during=NAME in one, or leave it out")
     return Song(frame_rate, seconds, read_structure(structure, seconds))
 
 
