@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 
 from probes.support.intervals import LEVEL, difference, interval
-from tracer.measures.contrast import closeness_parts, drawn_parts, ratio, reading_contrasts, surplus
+from tracer.measures.contrast import closeness_parts, drawn_parts, ratio, reading_contrasts
 from tracer.measures.progress import settled_between
 
 STATES, FRAMES = 16, 32
@@ -24,7 +24,7 @@ KINDS = {"songs of their own level": (1.0, 0.5), "frames alone": (0.0, 1.1)}
 
 
 def songs(rng: np.random.Generator, prompts: int, kind: str) -> np.ndarray:
-    """Contrasts [prompts, 3, states] of songs of a kind."""
+    """Contrasts [prompts, 4, states] of songs of a kind."""
     level, frame = KINDS[kind]
     ends = level * rng.normal(size=(prompts, 1)) + frame * rng.normal(size=(prompts, FRAMES))
     states = ends[:, None] + FADE[:, None] * rng.normal(size=(prompts, STATES, FRAMES))
@@ -40,10 +40,9 @@ def truth(kind: str) -> np.ndarray:
 
 def replicates(contrasts: np.ndarray, draws: np.ndarray, fixed: bool) -> np.ndarray:
     """Bootstrap replicates [replicates, states] of closeness for counts of prompts [replicates, prompts]."""
-    own, other, target = np.moveaxis(contrasts, 1, 0)
-    part, whole = closeness_parts(own, other) if fixed else drawn_parts("closeness", own, other, target)
-    more = 0.0 if fixed else surplus("closeness", other.sum(axis=0))
-    return ratio(draws @ part + more, draws @ whole + more)
+    own, other = contrasts[:, 0], contrasts[:, 1]
+    part, whole = closeness_parts(own, other) if fixed else drawn_parts("closeness", contrasts)
+    return ratio(draws @ part, draws @ whole)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from tracer.gathering import Contrast, Row
 
 
 class ClipPairs:
-    """Own and other of every clip of the prompts that have all their seeds, kept while a run's curves are computed.
+    """Own, other and frames of every clip of the prompts that have all seeds, kept while a run's curves are computed.
 
     Args:
         file: Where they are kept: empty, for reading and writing.
@@ -23,7 +23,7 @@ class ClipPairs:
     def __init__(self, file: BinaryIO, rows: Sequence[Row], seeds: int, states: int) -> None:
         self.rows = list(rows)
         self._places = {row: place for place, row in enumerate(self.rows)}
-        self._shape = (seeds, len(self.rows), 2, states)
+        self._shape = (seeds, len(self.rows), 3, states)
         self._prompts = 0
         self._file = file
 
@@ -36,12 +36,12 @@ class ClipPairs:
             for one in found:
                 row = Row(one.curve.attribute, one.curve.view, one.curve.probe, one.measure)
                 if row in self._places:
-                    pairs[seed, self._places[row]] = one.own, one.other
+                    pairs[seed, self._places[row]] = one.own, one.other, np.full_like(one.own, one.frames)
         self._file.write(pairs.tobytes())
         self._prompts += 1
 
     def of(self, row: Row) -> np.ndarray:
-        """[prompts, seeds, 2, states] of a row."""
+        """Own, other and frames [prompts, seeds, 3, states] of a row."""
         if not self._prompts:
             return np.empty((0, self._shape[0], *self._shape[2:]))
         self._file.flush()

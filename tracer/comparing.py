@@ -197,7 +197,7 @@ PAIR_COLUMNS = (
 
 
 Songs = dict[tuple[str, str], dict[int, np.ndarray]]
-"""For each view and attribute of a run, own, other and target [3, states] of every prompt, mean over its seeds."""
+"""For each view and attribute of a run, own, other, target and frames [4, states] of every prompt, mean over seeds."""
 
 
 def songs_of(run: Run) -> Songs:
@@ -231,7 +231,8 @@ def songs_among(run: Run, clips: Sequence[int], of_all: Songs) -> Songs:
         for place, one in contrasts.of_prompt(mine):
             if one.measure == measure:
                 # To the digits of contrast.parquet, so that equal clips of two runs are equal here.
-                pair = np.stack([one.own, one.other, one.target]).astype(np.float32).astype(np.float64)
+                lists = one.own, one.other, one.target, np.full_like(one.own, one.frames)
+                pair = np.stack(lists).astype(np.float32).astype(np.float64)
                 found.setdefault((one.curve.view, one.curve.attribute), {})[prompt, mine[place].seed] = pair
     return _by_prompt(found)
 

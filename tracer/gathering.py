@@ -21,7 +21,7 @@ from tracer.measures.contrast import (
     Scale,
     at_scale,
     class_contrast,
-    drawn_parts,
+    frames_of,
     parts_of,
     ratio,
     reading_contrast,
@@ -70,6 +70,8 @@ class Contrast(NamedTuple):
     other: np.ndarray
     target: np.ndarray
     """The other prompts' states against the end of this clip; NaN along a linear flow, which has the trained ends."""
+    frames: int
+    """Number of frames that count."""
 
 
 class Endings:
@@ -179,7 +181,7 @@ class Contrasts:
                 classes, valid = read(clip, curve)
                 own, other = self._shares(classes, valid, rest)
                 target = passages.share(classes[-1], valid, mine) if curve == home else np.full_like(own, np.nan)
-                yield number, Contrast(curve, measure, own, other, target)
+                yield number, Contrast(curve, measure, own, other, target, frames_of(valid, [rest]))
 
     def _shares(self, classes: np.ndarray, valid: np.ndarray, rest: Classes) -> np.ndarray:
         """Share of a clip's frames that have their own final class, and those of the others [2, states]."""
@@ -201,13 +203,10 @@ class Contrasts:
                     own, other = reading_contrast(reading, counted, [rest])
                     own_end = curve == home
                     target = passages.distance(reading[-1], counted, mine) if own_end else np.full_like(own, np.nan)
-                    yield number, Contrast(curve, measure, own, other, target)
+                    yield number, Contrast(curve, measure, own, other, target, frames_of(counted, [rest]))
 
     def parts_of_prompt(self, clips: Sequence[PromptTrace]) -> Iterator[tuple[int, Curve, str, np.ndarray]]:
-        """Own, then other prompts, other seeds and other times, [4, states], of each clip of a prompt of several.
-
-        Each with the place of its clip among them.
-        """
+        """What `split` takes apart, [5, states], of each clip of a prompt of several, with its place among them."""
         for curve, has_readings in self.endings.curves.items():
             if curve.probe != TRAINED:
                 continue
@@ -217,13 +216,15 @@ class Contrasts:
             reading_ends = [(reading[-1], counted) for reading, counted in scaled]
             for number, clip in enumerate(clips):
                 mates = Classes(end for k, end in enumerate(class_ends) if k != number)
-                levels = [classes, mates, Classes.at_other_times(*class_ends[number])]
+                times = Classes([class_ends[number]]).at_other_times()
+                levels = [classes, mates, times, mates.at_other_times()]
                 yield number, curve, "agreement", class_contrast(clip.classes[curve], clip.valid[curve], levels)
                 if has_readings:
                     others = self.endings.readings[curve, "all"].without(reading_ends)
                     near = Readings(end for k, end in enumerate(reading_ends) if k != number)
-                    times = Readings.at_other_times(*reading_ends[number])
-                    yield number, curve, "closeness", reading_contrast(*scaled[number], [others, near, times])
+                    then = Readings([reading_ends[number]]).at_other_times()
+                    apart = [others, near, then, near.at_other_times()]
+                    yield number, curve, "closeness", reading_contrast(*scaled[number], apart)
 
 
 def _scaled(clip: PromptTrace, curve: Curve, scale: Scale) -> tuple[np.ndarray, np.ndarray]:
@@ -247,6 +248,9 @@ class Gathered:
         self.parts, self.wholes = (Accumulator((len(self.ratios), *shape)) for _ in range(2))
         self.surplus = Accumulator((2, len(self.ratios), *shape))
         """What part and whole of a prompt have less than what the bootstrap draws for it."""
+        self.framed = sorted({(row.attribute, row.view) for row in self.ratios})
+        self.frames = Accumulator((len(self.framed), *shape))
+        """Number of frames that count of a prompt, of each attribute and view, the same at every state."""
         self.bootstrap = Bootstrap(reader.finished)
         self.directions: dict[tuple[Curve, str], np.ndarray] = {}
         """Sums over prompts of part and whole [2, states] of each generic direction."""
@@ -260,6 +264,7 @@ class Gathered:
         means: dict[Row, list[np.ndarray]] = {}
         parts: dict[Row, list[tuple[np.ndarray, ...]]] = {}
         directions: dict[tuple[Curve, str], list[np.ndarray]] = {}
+        frames: dict[tuple[str, str], list[int]] = {}
         for clip in clips:
             if len(clip.t) != len(self.t):
                 raise InputError(
@@ -279,12 +284,14 @@ class Gathered:
             row = Row(curve.attribute, curve.view, kind(curve.probe), found.measure)
             drawn = part, whole
             if curve.probe != LINEAR_FLOW:
-                drawn = drawn_parts(found.measure, found.own, found.other, found.target)
+                drawn = parts_of(found.measure, found.own, found.other + found.target)
             parts.setdefault(row, []).append((part, whole, *drawn))
             if found.measure == "agreement":
                 means.setdefault(row._replace(measure="own"), []).append(found.own)
                 if row.probe == GENERIC:
                     directions.setdefault((curve, "own"), []).append(np.stack([found.own, np.ones_like(found.own)]))
+            if curve.probe == TRAINED and found.measure == "agreement" and found.frames:
+                frames.setdefault((curve.attribute, curve.view), []).append(found.frames)
             if curve.probe == TRAINED and followed[number]:
                 parts.setdefault(row._replace(probe=PAIRED), []).append((part, whole, part, whole))
             if row.probe == GENERIC:
@@ -292,13 +299,11 @@ class Gathered:
         if len(clips) > 1:
             for number, curve, measure, levels in self.contrasts.parts_of_prompt(clips):
                 own, other, *near = levels
-                target = next(
-                    found.target for found in self.seen[number] if (found.curve, found.measure) == (curve, measure)
-                )
-                drawn_split = split(measure, np.stack([own, other + target, *near]))
-                for name, pair in split(measure, levels).items():
+                pair = next(one for one in self.seen[number] if (one.curve, one.measure) == (curve, measure))
+                drawn_split = split(measure, np.stack([own, other + pair.target, *near]))
+                for name, plain in split(measure, levels).items():
                     row = Row(curve.attribute, curve.view, TRAINED, f"{measure}:{name}")
-                    parts.setdefault(row, []).append((*pair, *drawn_split[name]))
+                    parts.setdefault(row, []).append((*plain, *drawn_split[name]))
         for key, of_clips in directions.items():  # as the rows are, a mean over the clips of a prompt
             sums = self.directions.setdefault(key, np.zeros((2, len(self.t))))
             sums += np.nan_to_num(_mean(of_clips))
@@ -310,7 +315,11 @@ class Gathered:
         self.parts.add(pairs[:, 0])
         self.wholes.add(pairs[:, 1])
         self.surplus.add(np.moveaxis(pairs[:, :2] - pairs[:, 2:], 1, 0))
-        self.bootstrap.add(np.concatenate([stacked, pairs[:, 2], pairs[:, 3]]))
+        counted = np.zeros((len(self.framed), len(self.t)))
+        for place, framed in enumerate(self.framed):
+            counted[place] = np.mean(frames[framed]) if framed in frames else np.nan
+        self.frames.add(counted)
+        self.bootstrap.add(np.concatenate([stacked, pairs[:, 2], pairs[:, 3], counted]))
 
     def _pooled(self, clip: PromptTrace) -> Iterator[tuple[Row, np.ndarray]]:
         for curve, p in clip.pooled.items():
@@ -350,19 +359,23 @@ def _ratio_rows(endings: Endings, several_seeds: bool) -> Iterator[Row]:
 def split(measure: str, levels: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Take agreement or closeness apart into what the prompt says, what the song, and what the frame.
 
+    The prompt says by how much the other seeds of this prompt are nearer than other prompts are; its course over time
+    is in that. The song, by how much this clip is nearer than the other seeds, both at other times. The frame, what is
+    left: by how much the frame is nearer than other times of the same clip, beyond what it is for the other seeds.
+
     Args:
         measure: "agreement" or "closeness".
-        levels: float64 [4, states]: shares or distances of the own end, of other prompts, of other seeds of this
-            prompt, and of the own end at other times.
+        levels: float64 [5, states]: shares or distances of the own end, of other prompts, of other seeds of this
+            prompt, of the own end at other times, and of the other seeds at other times.
 
     Returns:
         Numerator and denominator of each of `PARTS`; over one denominator, the three add up to the measure.
     """
-    own, other, mates, times = levels
-    steps = (other, mates, times, own)
+    own, other, mates, times, mates_then = levels
     sign = 1 if measure == "agreement" else -1
     whole = parts_of(measure, own, other)[1]
-    return {part: (sign * (after - before), whole) for part, (before, after) in zip(PARTS, itertools.pairwise(steps))}
+    found = {"prompt": mates - other, "song": times - mates_then, "frame": (own - times) - (mates - mates_then)}
+    return {part: (sign * found[part], whole) for part in PARTS}
 
 
 def _mean_of_known(arrays: Sequence[np.ndarray]) -> np.ndarray:

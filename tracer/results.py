@@ -42,8 +42,8 @@ from probes.support.files import write_json, write_whole
 from probes.support.intervals import interval
 from tracer.clip_pairs import ClipPairs
 from tracer.curves import GENERIC, LINEAR_FLOW, SHUFFLED, TRAINED, VIEWS, Curve
-from tracer.gathering import PAIRED, PARTS, Endings, Gathered, Row, ratio_curves
-from tracer.measures.contrast import parts_of, ratio
+from tracer.gathering import CLOSENESS, PAIRED, PARTS, Endings, Gathered, Row, ratio_curves
+from tracer.measures.contrast import clip_curves, ratio
 from tracer.measures.progress import THRESHOLDS, settled, settled_between, settled_interval
 from tracer.measures.verdicts import (
     Difference,
@@ -212,16 +212,20 @@ class _Curves:
         self.gathered = gathered
         means, ratios = len(gathered.means), len(gathered.ratios)
         drawn = gathered.bootstrap.means()
-        part, whole = drawn[:, means : means + ratios], drawn[:, means + ratios :]
+        part, whole, frames = np.split(drawn[:, means:], [ratios, 2 * ratios], axis=1)
         mean, std = ratio_curves(gathered)
         self.rows = [*gathered.means, *gathered.ratios]
         self.mean = dict(zip(self.rows, [*gathered.mean_sums.mean, *mean]))
         self.std = dict(zip(self.rows, [*gathered.mean_sums.std, *std]))
         self.n = dict(zip(self.rows, [*gathered.mean_sums.n, *gathered.parts.n]))
-        more = gathered.surplus.mean
-        drawn_ratios = ratio(part + more[0], whole + more[1])
         self.replicates = {row: drawn[:, k] for k, row in enumerate(gathered.means)}
-        self.replicates |= {row: drawn_ratios[:, k] for k, row in enumerate(gathered.ratios)}
+        # Chance is drawn twice, by the states of a prompt and by its end: `tracer.measures.contrast.drawn_parts`.
+        usual, surplus = frames / gathered.frames.mean, gathered.surplus.mean
+        for k, row in enumerate(gathered.ratios):
+            many = (
+                1.0 if row.measure == CLOSENESS["song"] else usual[:, gathered.framed.index((row.attribute, row.view))]
+            )
+            self.replicates[row] = ratio(part[:, k] + many * surplus[0, k], whole[:, k] + many * surplus[1, k])
 
     def shown(self) -> list[Row]:
         """The rows of `progress.csv`, sorted."""
@@ -336,10 +340,7 @@ def _variance_rows(pairs: ClipPairs) -> Iterator[tuple[Any, ...]]:
         clips = pairs.of(row)
         if not len(clips):
             continue
-        part, whole = parts_of(row.measure, clips[:, :, 0], clips[:, :, 1])
-        # Over the mean whole: a clip of its own would be divided by next to nothing where it is like the others.
-        mean = ratio(np.nansum(whole, axis=(0, 1)), (~np.isnan(whole)).sum(axis=(0, 1)))
-        points = settled_between(ratio(part, np.broadcast_to(mean, part.shape)))
+        points = settled_between(clip_curves(row.measure, *np.moveaxis(clips, 2, 0)))
         known = points[np.isfinite(points).all(axis=1)]
         yield row.attribute, row.view, row.measure, *split_variance(known), len(known), clips.shape[1]
 

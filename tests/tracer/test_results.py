@@ -348,8 +348,11 @@ def test_a_linear_flow_of_some_prompts_is_compared_over_these(tmp_path):
     assert alone[-1] == 1
 
 
-def seeded(prompts, seeds, knows):
-    """A run of several seeds whose state 0 knows the prompt's part of a song, its own constant part, or its frames."""
+def seeded(prompts, seeds, knows, course=0.0):
+    """A run of several seeds whose state 0 knows the prompt's part of a song, its own constant part, or its frames.
+
+    All states and songs have a course over time in common besides.
+    """
     rng = np.random.default_rng(5)
     for prompt in range(prompts):
         common = rng.normal(0, 3)
@@ -357,24 +360,27 @@ def seeded(prompts, seeds, knows):
             constant, shape = rng.normal(0, 3), rng.normal(0, 3, planted.FRAMES)
             shape -= shape.mean()
             parts = {"prompt": common, "song": common + constant, "frame": common + constant + shape}
-            first = parts[knows] + np.zeros(planted.FRAMES)
+            shared = course * np.linspace(-1, 1, planted.FRAMES)
+            first, last = parts[knows] + shared, parts["frame"] + shared
             made = PromptTrace(prompt, np.array([0.0, 1.0]), np.array([-np.inf, np.inf]), seed=seed)
             made.fvu["endpoint"] = made.l0["endpoint"] = np.zeros(2, np.float32)
             curve = Curve("endpoint", "trained", "pitch")
-            made.values[curve] = np.stack([first, parts["frame"]]).astype(np.float32)
+            made.values[curve] = np.stack([first, last]).astype(np.float32)
             made.classes[curve] = np.clip(np.round(made.values[curve] + 30), 0, 65).astype(np.uint8)
             made.valid[curve] = np.ones(planted.FRAMES, dtype=bool)
             made.pooled[curve] = np.full((2, 66), 1 / 66, np.float32)
             yield made
 
 
-def test_what_prompt_song_and_frame_say_is_split_as_planted(tmp_path):
+@pytest.mark.parametrize("course", [0.0, 8.0])
+def test_what_prompt_song_and_frame_say_is_split_as_planted(course, tmp_path):
+    """A course over time that all songs have, such as a fade, is no part of any."""
     found = {}
     for knows in ("prompt", "song", "frame"):
         store = planted.RunStore.open(
             tmp_path / knows, {**planted.OPTIONS, "seeds": 3}, planted.prompts(150), frames=True
         )
-        store.append(list(seeded(150, 3, knows)))
+        store.append(list(seeded(150, 3, knows, course)))
         run = Run(tmp_path / knows)
         table = run.parts("endpoint", "closeness")
         found[knows] = table[table["index"] == 0].set_index("part")["mean"]
@@ -393,24 +399,26 @@ def test_what_prompt_song_and_frame_say_is_split_as_planted(tmp_path):
 def drawn_parts_by_hand(traces: list[PromptTrace], prompts: int) -> np.ndarray:
     """Bootstrap replicates of the parts of closeness at state 0, [replicates, 3], from all pairs of clips."""
     curve = Curve("endpoint", "trained", "pitch")
-    own, other, mates, times, target = np.zeros((5, prompts))
+    own, other, mates, times, then, target = np.zeros((6, prompts))
     for clip in traces:
         now, end = clip.values[curve].astype(np.float64)
         others = [made.values[curve] for made in traces if made.prompt != clip.prompt]
         near = [made.values[curve][1] for made in traces if made.prompt == clip.prompt and made.seed != clip.seed]
-        shifted = [np.roll(end, shift) for shift in range(1, len(end))]
+        shifts = range(1, len(end))
         at = clip.prompt
         own[at] += np.square(now - end).sum() / 2
         other[at] += np.mean([np.square(now - last).sum() for _, last in others]) / 2
         mates[at] += np.mean([np.square(now - last).sum() for last in near]) / 2
-        times[at] += np.mean([np.square(now - last).sum() for last in shifted]) / 2
+        times[at] += np.mean([np.square(now - np.roll(end, shift)).sum() for shift in shifts]) / 2
+        then[at] += np.mean([np.square(now - np.roll(last, shift)).sum() for last in near for shift in shifts]) / 2
         target[at] += np.mean([np.square(first - end).sum() for first, _ in others]) / 2
     counts = Bootstrap(prompts)
     for one in np.eye(prompts):
         counts.add(prompts * one[None])
     draws = counts.means()[:, 0]
     chance = draws @ (other + target) - target.sum()
-    return np.stack([chance - draws @ mates, draws @ (mates - times), draws @ (times - own)], axis=1) / chance[:, None]
+    parts = chance - draws @ mates, draws @ (then - times), draws @ (times - own - then + mates)
+    return np.stack(parts, axis=1) / chance[:, None]
 
 
 def test_intervals_of_parts_draw_both_sides_of_every_pair(tmp_path):

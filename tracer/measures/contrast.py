@@ -75,10 +75,11 @@ def closeness(
 
 
 def class_contrasts(classes: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] | None = None) -> np.ndarray:
-    """What agreement is made of: the shares own, other and target of every prompt, float64 [prompts, 3, states].
+    """What agreement is made of: own, other, target and frames of every prompt, float64 [prompts, 4, states].
 
-    target is the share of the other prompts' frames that have the class in which this one ends: what its end is to
-    their `other`. Arguments and errors are those of `agreement`.
+    own and other are shares. target is the share of the other prompts' frames that have the class in which this one
+    ends: what its end is to their `other`. frames is the number of frames that count, the same at every state.
+    Arguments and errors are those of `agreement`.
     """
     arrays, masks = _classes(classes, valid)
     endings = [(read[-1], mask) for read, mask in zip(arrays, masks)]
@@ -87,17 +88,19 @@ def class_contrasts(classes: Sequence[np.ndarray], valid: Sequence[np.ndarray | 
         passages.add(read, mask)
     found = []
     for read, end in zip(arrays, endings):
-        pair = class_contrast(read, end[1], [finals.without([end])])
-        found.append(np.stack([*pair, passages.share(*end, [(read, end[1])])]))
+        rest = [finals.without([end])]
+        pair, target = class_contrast(read, end[1], rest), passages.share(*end, [(read, end[1])])
+        found.append(np.stack([*pair, target, np.full(len(read), frames_of(end[1], rest))]))
     return np.stack(found)
 
 
 def reading_contrasts(
     readings: Sequence[np.ndarray], valid: Sequence[np.ndarray | None] | None = None, scale: Scale = "all"
 ) -> np.ndarray:
-    """What closeness is made of: the squared distances own, other and target of every prompt, [prompts, 3, states].
+    """What closeness is made of: own, other, target and frames of every prompt, float64 [prompts, 4, states].
 
-    target is the distance of the other prompts' states to the end of this one: what its end is to their `other`.
+    own and other are squared distances, summed over frames. target is that of the other prompts' states to the end of
+    this one: what its end is to their `other`. frames is the number of frames that count, the same at every state.
     Arguments and errors are those of `closeness`.
     """
     if scale not in SCALES:
@@ -118,8 +121,12 @@ def reading_contrasts(
         passages.add(reading, counted)
     found = []
     for reading, counted in scaled:
-        pair = reading_contrast(reading, counted, [finals.without([(reading[-1], counted)])])
-        found.append(np.stack([*pair, passages.distance(reading[-1], counted, [(reading, counted)])]))
+        rest = [finals.without([(reading[-1], counted)])]
+        pair, target = (
+            reading_contrast(reading, counted, rest),
+            passages.distance(reading[-1], counted, [(reading, counted)]),
+        )
+        found.append(np.stack([*pair, target, np.full(len(reading), frames_of(counted, rest))]))
     return np.stack(found)
 
 
@@ -160,6 +167,11 @@ def reading_contrast(reading: np.ndarray, counted: np.ndarray, levels: Sequence[
     return np.stack([own, *(level.distance(reading, frames) for level in levels)])
 
 
+def frames_of(counted: np.ndarray, levels: Sequence[Classes | Readings]) -> int:
+    """Number of frames that count and in which each level has a song."""
+    return len(_shared(counted, [level.present(len(counted)) for level in levels]))
+
+
 def agreement_parts(own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Numerator and denominator of agreement from shares of any shape."""
     return own - other, 1 - other
@@ -175,18 +187,44 @@ def parts_of(measure: str, own: np.ndarray, other: np.ndarray) -> tuple[np.ndarr
     return (agreement_parts if measure.startswith("agreement") else closeness_parts)(own, other)
 
 
-def drawn_parts(measure: str, own: np.ndarray, other: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numerator and denominator of a measure for a bootstrap over prompts, from what `reading_contrasts` gives.
+def drawn_parts(measure: str, contrasts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numerator and denominator of a measure for a bootstrap over prompts, each [prompts, states].
 
-    A prompt that is drawn counts by its states and by its end. The sums over a replicate are too large by one mean of
-    `other` for each prompt: add `surplus` of that mean to both.
+    A prompt that is drawn counts by its states and by its end. Its end is worth what it is to the others beyond what an
+    end of as many frames is to them on average: without that the number of its frames would count twice.
+
+    Args:
+        measure: As in `parts_of`.
+        contrasts: What `class_contrasts` or `reading_contrasts` gives; NaN for a prompt that counts nowhere.
     """
-    return parts_of(measure, own, other + target)
+    own, other, target, frames = np.moveaxis(contrasts, 1, 0)
+    frames = np.where(np.isnan(target), np.nan, frames)
+    usual = np.nanmean(target, axis=0) * frames / np.nanmean(frames, axis=0)
+    return parts_of(measure, own, other + target - usual)
 
 
-def surplus(measure: str, other: np.ndarray) -> np.ndarray:
-    """What `drawn_parts` leave too much, to be added to numerator and denominator, from the mean of `other`."""
-    return other if measure.startswith("agreement") else -other
+def clip_curves(measure: str, own: np.ndarray, other: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Curve of each clip: what is left between it and its own end, of what is between all songs on average.
+
+    It is 1 at the end for every clip. Agreement or closeness of one clip against its own chance would not do: a song
+    that is like the others would be divided by next to nothing, and one that is unlike them would settle early.
+
+    Args:
+        measure: As in `parts_of`.
+        own: Shares or squared distances [clips, ..., states], NaN for a clip that counts nowhere; other likewise.
+        other: The same against the ends of other prompts.
+        frames: Number of frames that count, of the same shape.
+
+    Returns:
+        float64 of the same shape.
+    """
+    if measure.startswith("agreement"):
+        away, weights = (1 - own, 1 - other), np.ones_like(own)
+    else:
+        away, weights = (own, other), frames
+    places = tuple(range(own.ndim - 1))
+    chance = ratio(np.nansum(away[1], axis=places), np.nansum(np.where(np.isnan(away[1]), 0, weights), axis=places))
+    return 1 - ratio(away[0] / weights, np.broadcast_to(chance, own.shape))
 
 
 def pooled(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -42,12 +42,10 @@ class Classes:
         rest.counts[:height, :width] -= part.counts
         return rest
 
-    @classmethod
-    def at_other_times(cls, final: np.ndarray, counted: np.ndarray) -> Classes:
-        """For each frame of one clip, its other frames."""
-        own = cls([(final, counted)])
-        rest = cls()
-        rest.counts = own.counts.sum(axis=0)[None] - own.counts
+    def at_other_times(self) -> Classes:
+        """For each frame, the other frames of the same clips."""
+        rest = Classes()
+        rest.counts = self.counts.sum(axis=0)[None] - self.counts
         return rest
 
     def merged(self, groups: np.ndarray) -> Classes:
@@ -112,12 +110,10 @@ class Readings:
             rest.sums[:, : len(final)] -= powers_of(final, counted)
         return rest
 
-    @classmethod
-    def at_other_times(cls, final: np.ndarray, counted: np.ndarray) -> Readings:
-        """For each frame of one clip, its other frames."""
-        rest = cls()
-        powers = powers_of(final, counted)
-        rest.sums = powers.sum(axis=1, keepdims=True) - powers
+    def at_other_times(self) -> Readings:
+        """For each frame, the other frames of the same clips."""
+        rest = Readings()
+        rest.sums = self.sums.sum(axis=1, keepdims=True) - self.sums
         return rest
 
     def present(self, frames: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from probes.support.intervals import LEVEL, difference
-from tracer.measures.contrast import drawn_parts, parts_of, pooled, ratio, surplus
+from tracer.measures.contrast import drawn_parts, parts_of, pooled, ratio
 from tracer.measures.progress import THRESHOLD, settled_between
 from tracer.measures.verdicts import holm
 
@@ -20,7 +20,7 @@ class Song(NamedTuple):
     """One curve's prompts."""
 
     contrasts: np.ndarray
-    """float64 [prompts, 3, states]: own, other and target of every prompt, as `contrast.parquet` has them."""
+    """float64 [prompts, 4, states]: own, other, target and frames of every prompt, as `contrast.parquet` has them."""
     measure: str
     """"agreement" or "closeness"."""
 
@@ -32,10 +32,8 @@ class Song(NamedTuple):
 
     def settled(self, times: np.ndarray) -> np.ndarray:
         """Settled point of each replicate, given how often it draws each prompt [replicates, prompts]."""
-        own, other, target = np.moveaxis(self.contrasts, 1, 0)
-        sums = [times @ np.nan_to_num(each) for each in drawn_parts(self.measure, own, other, target)]
-        more = surplus(self.measure, np.nansum(other, axis=0))
-        return settled_between(ratio(sums[0] + more, sums[1] + more), THRESHOLD)
+        part, whole = (times @ np.nan_to_num(each) for each in drawn_parts(self.measure, self.contrasts))
+        return settled_between(ratio(part, whole), THRESHOLD)
 
     @property
     def prompts(self) -> int:

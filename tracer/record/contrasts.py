@@ -12,6 +12,7 @@ own        list<float>  agreement: share of frames that have their final class a
 other      list<float>  the same against the ends of the other prompts, mean over these
 target     list<float>  the same for the states of the other prompts against this clip's end, each by one over the
                         number of clips that it is compared with, for intervals; NaN along a linear flow
+frames     int32        number of frames that count; 1 of ``closeness_song``, which compares means
 ========== ============ =========================================================================================
 
 Agreement is the sum of (own - other) over the sum of (1 - other), closeness 1 minus the sum of own over that of other.
@@ -41,6 +42,7 @@ SCHEMA = pa.schema(
         pa.field("seed", pa.int32()),
         *(pa.field(name, pa.string()) for name in ("view", "probe", "attribute", "measure")),
         *(pa.field(name, pa.list_(pa.float32())) for name in ("own", "other", "target")),
+        pa.field("frames", pa.int32()),
     ]
 )
 
@@ -63,6 +65,7 @@ class ContrastWriter:
             "own": [found.own.astype(np.float32) for found in contrasts],
             "other": [found.other.astype(np.float32) for found in contrasts],
             "target": [found.target.astype(np.float32) for found in contrasts],
+            "frames": [found.frames for found in contrasts],
         }
         self._file.write_table(pa.Table.from_pydict(rows, schema=SCHEMA))
 
@@ -78,7 +81,7 @@ def read_contrasts(folder: Path, probe: str, measure: str) -> dict[tuple[str, st
     """Read one probe and measure of a run folder.
 
     Returns:
-        For each view and attribute, by prompt and seed, float64 [3, states]: own, other and target.
+        For each view and attribute, by prompt and seed, float64 [4, states]: own, other, target and frames.
 
     Raises:
         InputError: The file is not there or damaged.
@@ -90,6 +93,7 @@ def read_contrasts(folder: Path, probe: str, measure: str) -> dict[tuple[str, st
         raise InputError(f"{folder / FILE} cannot be read: run the same trace command again") from error
     found: dict[tuple[str, str], dict[tuple[int, int], np.ndarray]] = {}
     for row in table.to_pylist():
-        pair = np.array([row["own"], row["other"], row["target"]], dtype=np.float64)
-        found.setdefault((row["view"], row["attribute"]), {})[row["prompt"], row["seed"]] = pair
+        lists = row["own"], row["other"], row["target"], [row["frames"]] * len(row["own"])
+        clips = found.setdefault((row["view"], row["attribute"]), {})
+        clips[row["prompt"], row["seed"]] = np.array(lists, dtype=np.float64)
     return found

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from tracer.measures import agreement, closeness
 from tracer.measures.contrast import (
     class_contrasts,
+    clip_curves,
     closeness_parts,
     drawn_parts,
     pooled,
     reading_contrasts,
-    surplus,
 )
+from tracer.measures.progress import settled_between
 
 
 def static_songs(alike: int, songs: int = 16, frames: int = 10) -> list[np.ndarray]:
@@ -186,14 +187,15 @@ def test_what_ends_are_to_the_others_adds_up_to_what_the_others_are_to_them(of):
     rng = np.random.default_rng(3)
     if of == "classes":
         songs = [rng.integers(0, 5, (6, 9)) for _ in range(5)]
-        own, other, target = np.moveaxis(class_contrasts(songs), 1, 0)
+        own, other, target, frames = np.moveaxis(class_contrasts(songs), 1, 0)
         pair = lambda states, end: (states == end).mean(axis=1)  # noqa: E731
     else:
         songs = [rng.normal(size=(6, 9)) for _ in range(5)]
         spread = np.concatenate([song[-1] for song in songs]).std()
-        own, other, target = np.moveaxis(reading_contrasts(songs), 1, 0)
+        own, other, target, frames = np.moveaxis(reading_contrasts(songs), 1, 0)
         pair = lambda states, end: np.square((states - end) / spread).sum(axis=1)  # noqa: E731
     np.testing.assert_allclose(other.sum(axis=0), target.sum(axis=0), rtol=1e-5)
+    assert (frames == 9).all()
     for number, song in enumerate(songs):
         rest = [each for k, each in enumerate(songs) if k != number]
         np.testing.assert_allclose(target[number], np.mean([pair(each, song[-1]) for each in rest], axis=0), rtol=1e-5)
@@ -204,7 +206,8 @@ def test_ends_and_others_of_masked_songs_of_several_lengths_add_up():
     rng = np.random.default_rng(4)
     songs = [rng.normal(size=(4, length)) for length in (8, 8, 5, 8)]
     masks = [np.ones(8, bool), rng.random(8) < 0.7, np.ones(5, bool), np.zeros(8, bool)]
-    _, other, target = np.moveaxis(reading_contrasts(songs, masks)[:3], 1, 0)
+    _, other, target, frames = np.moveaxis(reading_contrasts(songs, masks)[:3], 1, 0)
+    assert frames[:, 0].tolist() == [mask.sum() for mask in masks[:3]]
     np.testing.assert_allclose(other.sum(axis=0), target.sum(axis=0), rtol=1e-6)
 
 
@@ -213,12 +216,55 @@ def test_intervals_hold_the_truth_and_vanish_where_there_is_nothing_to_know():
     rng = np.random.default_rng(5)
     ends = rng.normal(size=(12, 1)) + 0.3 * rng.normal(size=(12, 20))
     songs = [np.stack([np.full(20, 0.7), 0.5 * end + 0.5 * rng.normal(size=20), end]) for end in ends]
-    own, other, target = np.moveaxis(reading_contrasts(songs), 1, 0)
+    contrasts = reading_contrasts(songs)
+    own, other = contrasts[:, 0], contrasts[:, 1]
     draws = rng.multinomial(12, np.ones(12) / 12, size=500)
-    part, whole = (draws @ each for each in drawn_parts("closeness", own, other, target))
-    more = surplus("closeness", other.sum(axis=0))
-    replicates = (part + more) / (whole + more)
+    part, whole = (draws @ each for each in drawn_parts("closeness", contrasts))
+    replicates = part / whole
     assert pooled(*closeness_parts(own, other))[0] == pytest.approx(0, abs=1e-12)
     fixed = (draws @ (other - own))[:, 0] / (draws @ other)[:, 0]  # with the endings held fixed
     assert replicates[:, 0].std() < 0.15 * fixed.std()
     assert fixed.std() > 0.1
+
+
+def masked_songs(rng: np.random.Generator, prompts: int) -> np.ndarray:
+    """Contrasts of songs that differ in their frames, of which a tenth to all count, at two states."""
+    ends = 1.1 * rng.normal(size=(prompts, 32))
+    songs = [np.stack([end + 1.5 * rng.normal(size=32), end]) for end in ends]
+    masks = [rng.random(32) < share for share in rng.uniform(0.1, 1, prompts)]
+    for mask in masks:
+        mask[0] = True
+    return reading_contrasts(songs, masks)
+
+
+@pytest.mark.parametrize("prompts", [8, 32])
+def test_songs_with_few_frames_do_not_widen_the_interval(prompts):
+    """The deviation of the bootstrap is that of the measure; where frames counted twice it was up to six times that."""
+    values, spreads = [], []
+    for seed in range(150):
+        rng = np.random.default_rng([seed, prompts])
+        contrasts = masked_songs(rng, prompts)
+        values.append(pooled(*closeness_parts(contrasts[:, 0], contrasts[:, 1]))[0])
+        draws = rng.multinomial(prompts, np.ones(prompts) / prompts, size=300)
+        part, whole = (draws @ each for each in drawn_parts("closeness", contrasts))
+        low, high = np.percentile((part / whole)[:, 0], [2.5, 97.5])
+        spreads.append((high - low) / 2 / 1.96)
+    assert np.mean(spreads) == pytest.approx(np.std(values), rel=0.25)
+
+
+def test_clips_settle_where_they_were_planted_whatever_their_level_and_their_frames():
+    """A clip that is far from the others ends where one that is near them does: at 1."""
+    rng = np.random.default_rng(6)
+    for deviation in (0.3, 3.0):  # of the songs' levels, beside frames of 1
+        ends = deviation * rng.normal(size=(30, 1)) + rng.normal(size=(30, 60))
+        noise = 1.5 * np.sqrt(deviation**2 + 1) * np.linspace(1, 0, 20)
+        songs = [end + noise[:, None] * rng.normal(size=(20, 60)) for end in ends]
+        for song, end in zip(songs, ends, strict=True):
+            song[-1] = end
+        masks = [rng.random(60) < share for share in rng.uniform(0.3, 1, 30)]
+        own, other, _, frames = np.moveaxis(reading_contrasts(songs, masks), 1, 0)
+        curves = clip_curves("closeness", own, other, frames)
+        assert (curves[:, -1] == 1).all()
+        expected = 1 - noise**2 / (noise**2 + 2 * (deviation**2 + 1))
+        np.testing.assert_allclose(np.mean(curves, axis=0), expected, atol=0.1)
+        assert np.std(settled_between(curves)) < 1

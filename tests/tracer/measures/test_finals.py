@@ -73,9 +73,9 @@ def test_order_of_classes_does_not_matter():
 def test_a_frame_is_compared_with_the_other_frames_of_its_clip():
     final, counted = np.array([2, 2, 5, 7], dtype=np.uint8), np.array([True, True, True, False])
     state = np.array([[2, 5, 5, 0], [2, 2, 5, 7]], dtype=np.uint8)
-    shares = class_contrast(state, counted, [Classes.at_other_times(final, counted)])[1]
+    shares = class_contrast(state, counted, [Classes([(final, counted)]).at_other_times()])[1]
     assert shares.tolist() == pytest.approx([(1 / 2 + 1 / 2 + 0) / 3, (1 / 2 + 1 / 2 + 0) / 3])
-    distances = reading_contrast(state.astype(float), counted, [Readings.at_other_times(final, counted)])[1]
+    distances = reading_contrast(state.astype(float), counted, [Readings([(final, counted)]).at_other_times()])[1]
     by_hand = [(0 + 9) / 2, (9 + 0) / 2, (9 + 9) / 2]
     assert distances[0] == pytest.approx(sum(by_hand))
 
