@@ -376,15 +376,25 @@ def _csv(table: pd.DataFrame) -> bytes:
 
 
 def load_results(reader: RunReader) -> Results:
-    """Read a run's curves; compute them, and write them if possible, where a shard is newer or a file was changed."""
+    """Read a run's curves; compute them where a shard is newer or a file was changed.
+
+    What is computed is written if possible, but not into a run that is being written or has other clips by now.
+    """
     if is_computed(reader):
         # Damaged files are computed again.
         with contextlib.suppress(ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
             return _read(reader.path)
     try:
-        return compute_progress(reader)
+        return compute_progress(reader, write=not reader.is_being_written and _is_current(reader))
     except InputError:  # in a folder that cannot be written, what is computed is as good
         return compute_progress(reader, write=False)
+
+
+def _is_current(reader: RunReader) -> bool:
+    """Whether the run folder still has the clips that it had when it was opened."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is left out was told when it was opened
+        return np.array_equal(RunReader(reader.path).indices, reader.indices)
 
 
 def _read(folder: Path) -> Results:

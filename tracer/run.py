@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -224,9 +225,8 @@ class Run:
         from probes.support.audio_files import read_audio
 
         seeds = self.reader.seeds
-        for name, value, count in (("prompt", prompt, self.reader.planned // seeds), ("seed", seed, seeds)):
-            if not 0 <= value < count:
-                raise InputError(f"{self.path} has no {name} {value}: it has {count}, counted from 0")
+        prompt = self._number("prompt", prompt, self.reader.planned // seeds)
+        seed = self._number("seed", seed, seeds)
         stem = Prompt(prompt, "", "", seed).stem
         path = self.path / "audio" / f"{stem}.wav"
         if not path.exists():
@@ -367,8 +367,23 @@ class Run:
                 rows.append(row)
         return rows
 
+    def _number(self, name: str, value: int, count: int) -> int:
+        """The number of one of the run's prompts or seeds, of which there are `count`.
+
+        Raises:
+            InputError: It is no whole number, or the run has none of that number.
+        """
+        try:
+            number = operator.index(value)
+        except TypeError as error:
+            raise InputError(f"{name} must be a whole number, got {repr(value)[:40]}") from error
+        if not 0 <= number < count:
+            raise InputError(f"{self.path} has no {name} {number}: it has {count}, counted from 0")
+        return number
+
     def _maps_of(self, prompt: int) -> dict[Curve, np.ndarray]:
         """Commitment maps of one prompt alone."""
+        prompt = self._number("prompt", prompt, self.reader.planned // self.reader.seeds)
         trace = self.reader.trace(prompt * self.reader.seeds, pooled=False)
         maps = {}
         for curve, classes in trace.classes.items():

@@ -202,6 +202,20 @@ def lock_file(file: IO[Any], told: str) -> None:
         pass
 
 
+def is_locked(path: Path) -> bool:
+    """Whether somebody keeps a file by `lock_file`; False where that cannot be told."""
+    if fcntl is None:
+        return False
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 _OURS = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.tmp")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -479,6 +480,28 @@ def test_curves_of_fewer_clips_than_there_are_are_computed_again(tmp_path):
     later = time.time() + 100
     os.utime(tmp_path / "checksums.json", (later, later))
     assert Run(tmp_path).results.prompts == 8
+
+
+def test_curves_of_clips_that_were_all_are_not_written_over_those_of_more(tmp_path):
+    """A notebook opened the run halfway, and asks when it is finished."""
+    store = planted.open_run(tmp_path, 4)
+    store.append([planted.trace(i) for i in range(2)])
+    halfway = Run(tmp_path)
+    store.append([planted.trace(i) for i in range(2, 4)])
+    finish_run(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert (halfway.progress()["n"] == 2).all()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    assert (Run(tmp_path).progress()["n"] == 4).all()
+
+
+def test_a_run_that_is_being_written_gets_its_tables_from_who_writes_it(tmp_path):
+    with closing(planted.open_run(tmp_path, 4, lock=True)) as store:
+        store.append([planted.trace(i) for i in range(2)])
+        assert (Run(tmp_path).progress()["n"] == 2).all()
+        assert not (tmp_path / "progress.csv").exists()
+    assert (Run(tmp_path).progress()["n"] == 2).all()
+    assert (tmp_path / "progress.csv").exists()
 
 
 def test_the_mean_of_directions_lies_in_their_range_whatever_clips_are_missing(tmp_path):

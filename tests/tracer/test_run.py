@@ -1,5 +1,7 @@
 """A run as the user meets it: what it says of itself, its figures and its clips."""
 
+import copy
+import pickle
 import shutil
 
 import numpy as np
@@ -93,6 +95,15 @@ def test_a_clip_that_is_not_the_run_s_own_is_refused(tmp_path):
         Run(tmp_path / "run").audio(0)
 
 
+def test_a_run_that_was_read_is_copied_and_pickled(folder):
+    run = Run(folder)
+    found = run.reader.trace(3)
+    for made in (copy.deepcopy(run), pickle.loads(pickle.dumps(run))):
+        planted.same_trace(made.reader.trace(3), found)
+        pd.testing.assert_frame_equal(made.progress(), run.progress())
+    planted.same_trace(run.reader.trace(3), found)
+
+
 def test_a_clip_comes_with_its_sample_rate(tmp_path):
     run = Run(planted.write(tmp_path / "run", 2))
     with pytest.raises(InputError, match="no clip of prompt 1"):
@@ -101,12 +112,17 @@ def test_a_clip_comes_with_its_sample_rate(tmp_path):
         ((2,), "no prompt 2: it has 2, counted"),
         ((-1,), "no prompt -1"),
         ((0, 1), "no seed 1: it has 1"),
+        ((1.0,), "prompt must be a whole number, got 1.0"),
+        (("0",), "prompt must be a whole number, got '0'"),
+        ((0, None), "seed must be a whole number"),
     ):
         with pytest.raises(InputError, match=says):
             run.audio(*wrong)
     (run.path / "audio").mkdir()
     clip = np.linspace(-0.5, 0.5, 200, dtype=np.float32).reshape(100, 2)
     soundfile.write(run.path / "audio" / "00001.wav", clip, 22050, subtype="FLOAT")
-    samples, sample_rate = run.audio(1)
+    with pytest.raises(InputError, match="prompt must be a whole number"):
+        run.plot_commitment("pitch", prompt="0")
+    samples, sample_rate = run.audio(np.int64(1))
     assert sample_rate == 22050
     np.testing.assert_array_equal(samples, clip.T)

@@ -37,6 +37,7 @@ from probes.support.files import (
     Fields,
     Missing,
     file_checksum,
+    is_locked,
     lock_file,
     parse_json,
     plain_errors,
@@ -199,7 +200,9 @@ class RunReader:
         self._file = np.full(self.planned, -1, dtype=np.int32)
         self._group = np.zeros(self.planned, dtype=np.int32)
         shards = _names(self.path, "shards")
-        for name in sorted(shards ^ _names(self.path, "frames")) if self.frames else ():
+        halves = shards ^ _names(self.path, "frames") if self.frames else set()
+        # The two files of a pair are written one after the other.
+        for name in () if halves and self.is_being_written else sorted(halves):
             there, missing = ("shard", "frames") if name in shards else ("frames file", "shard")
             told = f"{there} {name} of {self.path} has no {missing} beside it: its clips are left out"
             warnings.warn(f"{told}; run the same trace command again to redo them", stacklevel=2)
@@ -215,6 +218,15 @@ class RunReader:
                     self._file[clip], self._group[clip] = len(self._names), group
             self._names.append(name)
             pair.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of: all but the open files."""
+        return self.__dict__ | {"_open_pairs": {}}
+
+    @property
+    def is_being_written(self) -> bool:
+        """Whether a trace command is writing the run."""
+        return is_locked(self.path / "run.json")
 
     @property
     def indices(self) -> np.ndarray:

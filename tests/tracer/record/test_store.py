@@ -403,3 +403,15 @@ def test_half_of_a_pair_is_told(tmp_path, gone, told):
     next(iter(sorted((folder / gone).glob("*.parquet")))).unlink()
     with pytest.warns(UserWarning, match=f"{told}: its clips are left out"):
         assert RunReader(folder).indices.tolist() == [2, 3]
+
+
+def test_half_of_a_pair_is_no_news_while_it_is_written(tmp_path):
+    store = open_run(tmp_path, 4, lock=True)
+    store.append([planted.trace(0)])
+    (tmp_path / "frames" / "0000001-0000001.parquet").write_bytes(b"")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert RunReader(tmp_path).indices.tolist() == [0]
+    store.close()
+    with pytest.warns(UserWarning, match="has no shard beside it"):
+        RunReader(tmp_path)
