@@ -25,7 +25,7 @@ from probes.readout.pooling import clip_peaks
 from probes.readout.tempo import ONSET, TempoReader
 from probes.sae import SparseAutoencoder
 from probes.sae.streaming import LinearReader, Streamed
-from probes.support.devices import in_float32
+from probes.support.devices import in_float32, without_autocast
 from probes.support.hub import fetch_files
 
 if TYPE_CHECKING:
@@ -180,12 +180,14 @@ class Readout(
         return self.read(latents, keep=tuple(self.bins), only_trained=True).distributions[TRAINED]
 
     @torch.no_grad()
+    @without_autocast()
     def logits(self, frames: Tensor) -> Tensor:
         """Latents [N, C] -> stacked logits [N, sum of K] of the trained probes, of every frame by itself."""
         x, _ = self._inputs(frames[None], None)
         return torch.cat([self._logits(chunk, len(self.probes.bias)) for _, chunk in self._chunks(x)])
 
     @torch.no_grad()
+    @without_autocast()
     def clip_logits(self, latents: Tensor) -> Tensor:
         """Latents [F, C] of one clip -> stacked logits [F, sum of K] of the trained probes.
 
@@ -196,6 +198,7 @@ class Readout(
         return self._with_peaks(logits, self._on_peaks(x, valid), torch.zeros_like(logits[:, 0]).long())
 
     @torch.no_grad()
+    @without_autocast()
     def read(
         self,
         latents: Tensor,

@@ -1,6 +1,7 @@
 """Devices to compute on, and how exactly they compute."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -33,8 +34,23 @@ def pick_device(name: str = "auto") -> str:
     return name
 
 
+@contextmanager
+def without_autocast() -> Iterator[None]:
+    """Compute with the types that tensors have, although the caller may be in `torch.autocast`."""
+    import torch
+
+    with ExitStack() as stack:
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
 def in_float32(function: Callable[P, R]) -> Callable[P, R]:
-    """Make new tensors float32 in a function, whatever default the caller has set: weights and noise name no type."""
+    """Make new tensors float32 in a function, and leave out autocast, whatever the caller has set.
+
+    Weights and noise name no type, and the same options shall give the same numbers.
+    """
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -43,7 +59,8 @@ def in_float32(function: Callable[P, R]) -> Callable[P, R]:
         before = torch.get_default_dtype()
         torch.set_default_dtype(torch.float32)
         try:
-            return function(*args, **kwargs)
+            with without_autocast():
+                return function(*args, **kwargs)
         finally:
             torch.set_default_dtype(before)
 

@@ -1,4 +1,4 @@
-"""A caller whose default dtype is float64 gets the run, the reading and the fit of everybody else."""
+"""A caller whose default dtype is float64, or who is in autocast, gets the run, reading and fit of everybody else."""
 
 import warnings
 from collections.abc import Iterator
@@ -51,6 +51,30 @@ def test_a_run_is_the_same_to_the_byte(tmp_path: Path) -> None:
     usual, other = contents(tmp_path / "usual"), contents(tmp_path / "float64")
     assert {"audio/00000.wav", "latents/00000.safetensors", "progress.csv"} <= usual.keys()
     assert [name for name in usual.keys() | other.keys() if usual.get(name) != other.get(name)] == []
+
+
+def test_autocast_changes_no_byte_of_a_run(tmp_path: Path) -> None:
+    common = {"steps": 3, "seconds": 0.5, "steer": "timbre=+,alpha=2", "save_latents": True, "progress_bar": False}
+    trace("mini", ["slow piano"], out=tmp_path / "usual", **common)
+    with torch.autocast("cpu", torch.bfloat16):
+        trace("mini", ["slow piano"], out=tmp_path / "autocast", **common)
+        assert torch.is_autocast_enabled("cpu")
+    usual, other = contents(tmp_path / "usual"), contents(tmp_path / "autocast")
+    assert {"audio/00000.wav", "latents/00000.safetensors", "progress.csv"} <= usual.keys()
+    assert [name for name in usual.keys() | other.keys() if usual.get(name) != other.get(name)] == []
+
+
+def test_a_readout_reads_the_same_in_autocast() -> None:
+    readout, latents = Readout.from_pretrained("mini-music"), torch.randn(2, 40, 64)
+    reads = (
+        readout, readout.frames, lambda x: {"": readout.logits(x[0])}, lambda x: {"": readout.clip_logits(x[0])},
+        lambda x: readout.read(x, noise=(0.6, 0.8)).pooled["trained"],
+    )  # fmt: skip
+    for read in reads:
+        usual = read(latents)
+        with torch.autocast("cpu", torch.bfloat16):
+            for name, found in read(latents).items():
+                assert torch.equal(found, usual[name])
 
 
 def test_a_readout_reads_the_same(tmp_path: Path) -> None:
