@@ -6,7 +6,8 @@ records them.
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from probes.errors import InputError
 from tracer.batching import AUTO
 from tracer.curves import RAW, TRAINED, UNTRAINED, VIEWS
+from tracer.prompts import captions_of
 
 if TYPE_CHECKING:
     from probes.readout import Readout
@@ -89,17 +91,27 @@ def plain_sequence(entry: "Field[Any]", value: Any) -> Any:
     """The value of a field; of one of several texts a single text as the command line takes it.
 
     One flag holds all names, separated by commas; a flag that is repeatable holds one thing, such as an edit.
+
+    Raises:
+        InputError: the field is one of several texts, and the value is something else.
     """
-    if not (isinstance(value, str) and isinstance(entry.default, tuple)):
+    if not isinstance(entry.default, tuple):
         return value
-    return names_of(value) if entry.metadata["typed"] is str else (value,)
+    if isinstance(value, str):
+        return names_of(value) if entry.metadata["typed"] is str else (value,)
+    several = tuple(value) if isinstance(value, Iterable) else (value,)
+    other = [one for one in several if not isinstance(one, str)]
+    if other:
+        flag = flags_of(entry)[0]
+        raise InputError(f"{flag} takes text, as on the command line, or a list of texts, not {repr(other[0])[:80]}")
+    return several
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
     """Options that choose prompts and a device."""
 
-    prompts: str | Sequence[str] = option(
+    prompts: str | Path | Sequence[str] = option(
         "demo", "[b]demo[/b] (shipped), [b]musiccaps[/b] (from the hub), or a .txt, .csv or .jsonl file."
     )
     n: int | None = option(None, "Number of prompts.", typed=int, shown="16 of demo, otherwise all")
@@ -111,6 +123,8 @@ class PromptOptions:
         for entry in fields(self):
             value = plain_sequence(entry, plain_number(entry, getattr(self, entry.name)))
             object.__setattr__(self, entry.name, value)
+        if isinstance(self.prompts, os.PathLike):
+            object.__setattr__(self, "prompts", os.fspath(self.prompts))
         if self.n is not None and self.n < 1:
             raise InputError(f"--n must be at least 1, got {self.n}")
         if self.seed < 0:
@@ -183,6 +197,10 @@ class SessionOptions(PromptOptions):
             raise InputError(f"--batch-size must be at least 1, or auto, got {self.batch_size}")
         if self.dtype not in DTYPES:
             raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        if not isinstance(self.generator, str):
+            idle = {"--weights": self.weights, "--set": self.options, "--dtype": self.dtype != "auto"}
+            for flag in (flag for flag, given in idle.items() if given):
+                raise InputError(f"{flag} is for a generator that is loaded by name: give it to `load_generator`")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,7 +364,7 @@ class SteerOptions(SongOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.n is not None and not isinstance(self.prompts, str):  # 32 is nothing that was asked for of a list
-            object.__setattr__(self, "n", max(1, min(self.n, len(self.prompts))))
+            object.__setattr__(self, "n", min(self.n, len(captions_of(self.prompts))))
         check_pitch_tracker(self.pitch_tracker)
 
 

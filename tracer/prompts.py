@@ -91,22 +91,28 @@ def load_prompts(source: str, n: int | None = None, seed: int = 0, balanced: boo
 
 
 def choose_prompts(
-    prompts: str | Sequence[str], n: int | None = None, seed: int = 0, balanced: bool = False
+    prompts: str | Path | Sequence[str], n: int | None = None, seed: int = 0, balanced: bool = False
 ) -> list[Prompt]:
     """The prompts of a source (16 of demo when `n` is None), or of a list of captions.
 
     Raises:
         InputError: as `load_prompts`; or a list without captions, with an empty one, or with fewer than `n`.
     """
-    if isinstance(prompts, str):
-        return load_prompts(prompts, 16 if prompts == "demo" and n is None else n, seed, balanced)
-    captions = list(prompts)
-    if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
-        raise InputError("--prompts must be a source name, a file, or a list of captions that are not empty")
+    if isinstance(prompts, str | Path):
+        return load_prompts(str(prompts), 16 if prompts == "demo" and n is None else n, seed, balanced)
+    captions = captions_of(prompts)
     for index, caption in enumerate(captions):
         _check_text("--prompts", str(index), caption)
     _require_enough("the list of captions", len(captions), n)
     return [Prompt(index, f"caption-{index:03d}", caption) for index, caption in enumerate(captions[:n])]
+
+
+def captions_of(prompts: Sequence[str]) -> list[str]:
+    """The captions of a list. Raises InputError where it is none, holds none, or holds an empty one."""
+    captions = list(prompts) if isinstance(prompts, Iterable) else []
+    if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
+        raise InputError("--prompts must be a source name, a file, or a list of captions that are not empty")
+    return captions
 
 
 def prompts_hash(prompts: Iterable[Prompt]) -> str:

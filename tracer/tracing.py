@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @in_float32
 def trace(
     generator: "str | Generator" = "mini",
-    prompts: str | Sequence[str] = "demo",
+    prompts: str | Path | Sequence[str] = "demo",
     n: int | None = None,
     *,
     weights: str | None = None,
@@ -137,7 +137,7 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
         "bins": {name: bins.to_dict() for name, bins in session.readout.bins.items()},
         "structure": None if options.structure is None else str(options.structure),
         "set": {name: str(value) for name, value in sorted((options.options or {}).items())},
-        "dtype": options.dtype,
+        "dtype": options.dtype if isinstance(options.generator, str) else number_type(session.generator),
         "batch_size": options.batch_size,
         "device": str(place),
         "processes": workers.num_processes,
@@ -163,6 +163,11 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
 def run_folder(options: TraceOptions, model: str) -> Path:
     """Folder of the run: `out`, or one named after model and prompts."""
     return Path(options.out) if options.out is not None else Path("runs") / f"{model}-{Path(options.source).stem}"
+
+
+def number_type(generator: "Generator") -> str:
+    """The number type of a generator that is loaded already; "auto" where its sampler does not say."""
+    return str(getattr(generator.sampler, "dtype", "auto")).removeprefix("torch.")
 
 
 def versions() -> dict[str, str]:

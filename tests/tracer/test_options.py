@@ -12,8 +12,9 @@ import torch
 from support.command_line import parsed
 
 from probes.errors import InputError
-from tracer import trace
+from tracer import load_generator, trace
 from tracer.options import PickOptions, SessionOptions, SteerOptions, TraceOptions
+from tracer.prompts import choose_prompts
 from tracer.steering import run_dose, run_lockin
 
 
@@ -55,6 +56,50 @@ def test_flags_fill_the_options() -> None:
 def test_what_no_generator_could_take_is_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         TraceOptions(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"weights": "somewhere/else"}, "^weights is for a generator that is loaded by name"),
+        ({"dtype": "bfloat16"}, "^dtype is for"),
+        ({"options": {"style_cache": "x"}}, "^options is for"),
+    ],
+)
+def test_what_a_loaded_generator_cannot_take_is_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        TraceOptions(generator=load_generator("mini"), **changes)
+
+
+def test_the_number_type_of_a_loaded_generator_is_recorded(tmp_path: Path) -> None:
+    loaded = load_generator("mini", dtype="bfloat16")
+    common = {"steps": 2, "seconds": 0.5, "save_audio": False, "progress_bar": False}
+    for generator, dtype in ((loaded, "bfloat16"), ("mini", "auto")):
+        trace(generator, ["slow piano"], out=tmp_path / dtype, **common)
+        assert json.loads((tmp_path / dtype / "run.json").read_text())["about"]["dtype"] == dtype
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"steer": [object()]}, "^steer takes text, as on the command line, or a list of texts, not <object"),
+        ({"steer": None}, "^steer takes text"),
+        ({"views": [1]}, "^views takes text"),
+        ({"prompts": None}, "^prompts must be a source name, a file, or a list of captions"),
+        ({"prompts": 5}, "^prompts must be a source name"),
+    ],
+)
+def test_what_is_no_text_is_refused_before_a_folder_exists(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        trace(out=tmp_path / "run", progress_bar=False, **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_path_of_a_prompt_file_is_taken_as_its_text(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("slow piano\nfast drums\n")
+    assert TraceOptions(prompts=tmp_path / "p.txt") == TraceOptions(prompts=str(tmp_path / "p.txt"))
+    assert SteerOptions(prompts=tmp_path / "p.txt").n == 32
+    assert choose_prompts(tmp_path / "p.txt") == choose_prompts(str(tmp_path / "p.txt"))
 
 
 def test_a_text_is_taken_as_the_command_line_takes_it() -> None:
@@ -111,3 +156,6 @@ def test_a_run_of_numpy_s_numbers_is_read_and_continued(tmp_path: Path) -> None:
 def test_steering_takes_all_of_a_short_list_of_captions() -> None:
     assert SteerOptions(prompts=["a", "b"]).n == 2
     assert SteerOptions(prompts="demo").n == 32
+    for wrong in (None, []):
+        with pytest.raises(InputError, match="a list of captions that are not empty"):
+            SteerOptions(prompts=wrong)

@@ -62,7 +62,7 @@ class PickResult:
 @in_float32
 def run_pick(
     generator: str | Generator = "mini",
-    prompts: str | Sequence[str] = "demo",
+    prompts: str | Path | Sequence[str] = "demo",
     n: int | None = None,
     *,
     wants: Sequence[str] = (),

@@ -52,7 +52,7 @@ EDITS = (
 @in_float32
 def run_dose(
     generator: "str | Generator" = "mini",
-    prompts: str | Sequence[str] = "demo",
+    prompts: str | Path | Sequence[str] = "demo",
     n: int | None = 32,
     *,
     edits: str | EditSpec | Sequence[str | EditSpec] = EDITS,

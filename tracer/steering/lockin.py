@@ -66,7 +66,7 @@ class Watched(NamedTuple):
 @in_float32
 def run_lockin(
     generator: "str | Generator" = "mini",
-    prompts: str | Sequence[str] = "demo",
+    prompts: str | Path | Sequence[str] = "demo",
     n: int | None = 32,
     *,
     edits: str | EditSpec | Sequence[str | EditSpec] = EDITS,

@@ -209,9 +209,13 @@ def parse_edit(text: str) -> EditSpec:
 
 
 def read_edits(edits: "str | EditSpec | Sequence[str | EditSpec]") -> list[EditSpec]:
-    """Edits from one or several, each a spec or a text that `parse_edit` reads."""
-    several = [edits] if isinstance(edits, str | EditSpec) else edits
-    return [parse_edit(edit) if isinstance(edit, str) else edit for edit in several]
+    """Edits from one or several, each a spec or a text that `parse_edit` reads. Raises InputError for what is none."""
+    several = edits if isinstance(edits, Iterable) and not isinstance(edits, str) else [edits]
+    read = [parse_edit(edit) if isinstance(edit, str) else edit for edit in several]
+    for edit in read:
+        if not isinstance(edit, EditSpec):
+            raise InputError(f"an edit is a text, as in {EXAMPLE}, or an EditSpec, not {repr(edit)[:80]}")
+    return read
 
 
 def refuse_two_doses(specs: Sequence[EditSpec]) -> None:

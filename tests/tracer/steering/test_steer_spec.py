@@ -41,6 +41,12 @@ def test_one_edit_is_one_edit():
         assert repr(edits_from_specs(one, readout)) == repr([edit])
 
 
+@pytest.mark.parametrize("edits", [None, [1], [object()]])
+def test_what_is_no_edit_is_told(edits):
+    with pytest.raises(InputError, match="^an edit is a text, as in pitch=C5.* or an EditSpec, not "):
+        edits_from_specs(edits, tiny_readout())
+
+
 def test_spaces_do_not_matter_and_defaults_are_filled_in():
     assert parse_edit(" timbre = + , alpha = 3 ") == EditSpec("timbre", "+", 3.0)
 
