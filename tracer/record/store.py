@@ -361,8 +361,11 @@ def _write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:
 
 def _prompt_table(text: io.StringIO, prompts: Sequence[Prompt]) -> None:
     writer = csv.writer(text, lineterminator="\n")
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # the other leaves a lone "\r" bare
     writer.writerow(["index", "id", "caption"])
-    writer.writerows([prompt.index, prompt.id, prompt.caption] for prompt in prompts)
+    for prompt in prompts:
+        row = [prompt.index, prompt.id, prompt.caption]
+        (quoting if "\r" in prompt.id + prompt.caption else writer).writerow(row)
 
 
 def _holds(path: Path, prompts: Sequence[Prompt]) -> bool:

@@ -20,6 +20,7 @@ from support.planted import open_run, same_trace
 
 from probes.errors import InputError
 from tracer.curves import Curve
+from tracer.prompts import Prompt
 from tracer.record.store import RunReader, RunStore
 from tracer.results import compute_progress
 
@@ -354,6 +355,15 @@ def test_what_no_generation_leaves_is_put_aside(spoil, tmp_path):
     store.append([trace])
     with pytest.warns(UserWarning, match="damaged"):
         assert RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(1)).done == 0
+
+
+def test_captions_are_kept_to_the_letter(tmp_path):
+    captions = ["a\rb", "\r", "c\r\nd", 'quoted "e", f', "g\nh", "plain"]
+    prompts = [Prompt(i, f"id\r{i}", caption) for i, caption in enumerate(captions)]
+    for _ in range(2):
+        RunStore.open(tmp_path / "run", planted.OPTIONS, prompts)
+        assert RunReader(tmp_path / "run").prompts() == prompts
+    assert pd.read_csv(tmp_path / "run" / "prompts.csv")["caption"].tolist() == captions
 
 
 def test_a_prompt_list_that_was_changed_is_not_served(tmp_path):
