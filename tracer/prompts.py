@@ -107,7 +107,7 @@ def choose_prompts(
     return [Prompt(index, f"caption-{index:03d}", caption) for index, caption in enumerate(captions[:n])]
 
 
-def captions_of(prompts: Sequence[str]) -> list[str]:
+def captions_of(prompts: object) -> list[str]:
     """The captions of a list. Raises InputError where it is none, holds none, or holds an empty one."""
     captions = list(prompts) if isinstance(prompts, Iterable) else []
     if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):

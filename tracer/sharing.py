@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from probes.errors import InputError
-from probes.support.files import plain_errors
+from probes.support.files import expanded, plain_errors
 from probes.support.hub import pinned
 from probes.support.identity import require_same
 from probes.support.remote import refuse_remote
@@ -80,7 +80,7 @@ def pull_run(repo: str, out: str | os.PathLike[str]) -> Run:
     from huggingface_hub import HfApi
 
     refuse_remote(out)
-    folder = Path(out)
+    folder = expanded(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--out {folder} is there already: choose a new folder")
     name, revision = pinned(repo, None)

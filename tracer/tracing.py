@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from probes.errors import InputError
 from probes.support.devices import in_float32
+from probes.support.files import expanded
 from tracer.curves import TRAINED, VIEWS
 from tracer.options import TraceOptions
 
@@ -162,7 +163,8 @@ def run_trace(options: TraceOptions, progress_bar: bool = True) -> "Run | None":
 
 def run_folder(options: TraceOptions, model: str) -> Path:
     """Folder of the run: `out`, or one named after model and prompts."""
-    return Path(options.out) if options.out is not None else Path("runs") / f"{model}-{Path(options.source).stem}"
+    out = options.out if options.out is not None else Path("runs") / f"{model}-{Path(options.source).stem}"
+    return expanded(out)
 
 
 def number_type(generator: "Generator") -> str:

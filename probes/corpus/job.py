@@ -75,7 +75,7 @@ def encode_corpus(
     if (options.audio is None) == (options.latents is None):
         raise InputError("give either --audio or --latents")
     refuse_idle(options)
-    result_folder(options.out)
+    options = replace(options, out=result_folder(options.out))
     if options.labels not in LABELS:
         raise InputError(f"--labels is {' or '.join(LABELS)}, not {options.labels!r}")
     check_labels(options)

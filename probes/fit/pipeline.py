@@ -26,7 +26,7 @@ from probes.sae import SparseAutoencoder, load_config
 from probes.sae.config import SAEConfig
 from probes.sae.metrics import dead_shares, evaluate
 from probes.support.devices import in_float32
-from probes.support.files import plain_errors, read_json
+from probes.support.files import expanded, plain_errors, read_json
 from probes.support.hub import fetch_files
 from probes.support.identity import require_same
 from probes.support.tensors import checksum
@@ -90,7 +90,7 @@ def fit_sae(
 
     Raises InputError when the folder holds another configuration.
     """
-    out = Path(out)
+    out = expanded(out)
     statistics = corpus.statistics("train")
     corpus.check("latents")
     sampler = FrameSampler.of_corpus(corpus, "train", options.batch, options.seed)
@@ -281,7 +281,8 @@ def fit_probes(
     from probes.fit.probe_fit import fit_linear_probes
     from probes.fit.tempo import score_tempo
 
-    require_place(Path(out), corpus, bins, options, levels, sae)
+    out = expanded(out)
+    require_place(out, corpus, bins, options, levels, sae)
     spaces = tuple(corpus.space_info.get("spaces") or (corpus.space,))
     if sae.config.space not in spaces or sae.config.channels != corpus.channels:
         raise InputError(
@@ -385,7 +386,7 @@ def fit_readout(
     levels: Sequence[float] = (),
 ) -> Readout:
     """An autoencoder (kept in `out`/sae) and probes on it, of noise too at `levels`: the readout in `out`."""
-    out = Path(out)
+    out = expanded(out)
     corpus.check(*bins)
     require_place(out, corpus, bins, options, levels)
     check_labels(corpus, {name: own for name, own in bins.items() if own.grid != "window"})

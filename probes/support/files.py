@@ -32,6 +32,11 @@ Fields = Mapping[str, type | tuple[type, ...]]
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with the home folder in the place of ~; where no user has that name, as it is."""
+    return Path(os.path.expanduser(path))
+
+
 @contextlib.contextmanager
 def plain_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn an OSError raised inside into an InputError: one line on why `path` cannot be written, and what to do."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from probes.errors import InputError
+from probes.support.files import expanded
 
 
 def from_hub(repo: str, filename: str, revision: str | None = None, **download: Any) -> Path:
@@ -36,7 +37,7 @@ def fetch_files(source: str, names: Sequence[str], revision: str | None = None, 
 
     Raises InputError when the folder lacks a file, or the Hub cannot give one.
     """
-    folder = Path(source)
+    folder = expanded(source)
     if folder.is_dir():
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from probes.errors import InputError
-from probes.support.files import sweep_temporary
+from probes.support.files import expanded, sweep_temporary
 from probes.support.remote import refuse_remote
 
 
@@ -12,14 +12,14 @@ def result_folder(path: str | os.PathLike[str], option: str = "--out") -> Path:
     """The folder, which need not exist yet. Nothing is created; what killed processes left in it is removed.
 
     Args:
-        path: Where results are to lie.
+        path: Where results are to lie; ~ is the home folder.
         option: How the user named it.
 
     Raises:
         InputError: it is a URL or a file, its name is not UTF-8 or too long, or it cannot be written.
     """
     refuse_remote(path, option)
-    folder = Path(path)
+    folder = expanded(path)
     try:
         os.fspath(folder).encode()
     except UnicodeEncodeError as error:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from probes.errors import InputError
-from probes.support.files import read_json, write_json
+from probes.support.files import expanded, read_json, write_json
 
 # Path("s3://bucket/run") spells itself with one slash.
 _URL = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]+):(?P<slashes>/+)(?P<rest>.*)", re.DOTALL)
@@ -53,13 +53,13 @@ def local_folder(place: str | os.PathLike[str]) -> Path:
     """The folder of a place: itself, or for a URL a copy on this machine, made or brought up to date.
 
     Args:
-        place: A path, or a URL of a protocol that fsspec knows.
+        place: A path, in which ~ is the home folder, or a URL of a protocol that fsspec knows.
 
     Raises:
         InputError: There is no driver for the protocol, nothing lies there, or it cannot be read; one line.
     """
     url = url_of(place)
-    return Path(place) if url is None else fetch(url)
+    return expanded(place) if url is None else fetch(url)
 
 
 def fetch(url: str, names: Sequence[str] | None = None) -> Path:

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,12 @@ import soundfile
 from matplotlib.figure import Figure
 from support import planted
 
+from probes import Readout
 from probes.errors import InputError
 from probes.support.files import file_checksum
-from tracer import results
+from probes.support.paths import result_folder
+from tracer import results, trace
+from tracer.page.viewing import write_view
 from tracer.run import Run, finish_run
 
 
@@ -74,6 +78,22 @@ def test_plot_returns_the_figure_and_writes_where_it_is_told(folder, tmp_path):
     assert labels == [axes.get_ylabel() for axes in run.plot(measures=["agreement", "l1"]).axes]
     run.plot(tmp_path / "curves.svg")
     assert [path.name for path in tmp_path.iterdir()] == ["curves.svg"]
+
+
+def test_the_home_folder_is_taken_for_its_sign(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    run = trace("mini", ["slow piano"], steps=2, seconds=0.5, save_latents=True, out="~/runs/x", progress_bar=False)
+    assert run.path == Run("~/runs/x").path == tmp_path / "home" / "runs" / "x"
+    assert (run.path / "audio" / "00000.wav").exists()
+    run.plot("~/figure.png")
+    write_view(["~/runs/x"], "~/page")
+    assert result_folder("~/new") == tmp_path / "home" / "new"
+    Readout.from_pretrained("mini").save_pretrained(tmp_path / "home" / "readout")
+    assert Readout.from_pretrained("~/readout").spaces == ("mini",)
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["figure.png", "page", "readout", "runs"]
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert result_folder("~no-such-user/x") == Path("~no-such-user/x")
 
 
 def test_a_clip_that_is_not_the_run_s_own_is_refused(tmp_path):

@@ -24,7 +24,8 @@ def export_command(
     from probes.support.paths import result_folder
     from tracer.commands.tables import print_rows
 
-    written = export_sae(sae, to, result_folder(out))
+    out = result_folder(out)
+    written = export_sae(sae, to, out)
     library, config = LIBRARIES[to], written.config
     load = library.load.replace("FOLDER", str(out))
     if as_json:
@@ -61,7 +62,8 @@ def import_command(
     from probes.support.paths import result_folder
     from tracer.commands.tables import print_rows
 
-    config = import_sae(source, space, result_folder(out)).config
+    out = result_folder(out)
+    config = import_sae(source, space, out).config
     if as_json:
         print(json.dumps({"out": str(out)} | config.to_dict()))
         return

@@ -74,7 +74,7 @@ def sae_command(
     from tracer.commands.fit_tables import print_sae
     from tracer.long_work import reporting
 
-    result_folder(out)
+    out = result_folder(out)
     opened, place = Corpus.open(corpus), pick_device(device)
     own = own_fields(architecture, {"--lambda": ("lam", lam), "--k": ("k", k), "--penalty": ("penalty", penalty)})
     config = make_config(
@@ -158,7 +158,7 @@ def probes_command(
     from tracer.commands.fit_tables import print_probes
     from tracer.long_work import reporting
 
-    result_folder(out)
+    out = result_folder(out)
     opened, place = Corpus.open(corpus), pick_device(device)
     bins = fit_bins(opened, given.names(attributes), given.counts(classes), given.pairs(scale, "--scale"))
     options = ProbeOptions(
@@ -226,7 +226,7 @@ def readout_command(
     # What the options cannot be is told before an hour of encoding.
     levels = given.noise_levels(noise, noise_levels)
     named, counts, scales = given.names(attributes), given.counts(classes), given.pairs(scale, "--scale")
-    result_folder(out)
+    out = result_folder(out)
     place = pick_device(device)
     config = ReluConfig(channels=1, hidden=hidden, lam=lam, penalty=penalty)
     training = TrainingOptions(steps=steps, learning_rate=lr, precision=pick_precision(precision, place), seed=seed)
@@ -237,7 +237,7 @@ def readout_command(
         raise InputError("--space, --weights, --hours and --workers belong to --audio: leave them out with --corpus")
     if corpus is None:
         check_choices(named or EncodeOptions.attributes, counts, scales)
-        require_free(Path(out))
+        require_free(out)
     agree([*of_space(space, weights), *of_collection(audio, None, None, hours)] if audio else [], yes)
     with reporting(not as_json) as report:
         opened = open_or_encode(corpus, audio, out, space, weights, hours, workers, device, named, report)
@@ -326,7 +326,7 @@ def sweep_command(
     from tracer.figures.sweep import draw_sweeps
     from tracer.long_work import reporting
 
-    result_folder(out)
+    out = result_folder(out)
     place = pick_device(device)
     grid = Grid(
         given.whole_numbers(hidden, "--hidden"),

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from probes.support.files import write_whole
+from probes.support.files import expanded, write_whole
 from probes.support.remote import refuse_remote
 
 CONTROL_COLOUR = "#8C8C8C"
@@ -171,7 +171,7 @@ class Drawing(Figure):
             InputError: The files cannot be written.
         """
         refuse_remote(path)
-        stem = Path(path)
+        stem = expanded(path)
         paths = [stem] if stem.suffix in FORMATS else [stem.with_name(stem.name + kind) for kind in FORMATS[:2]]
         dates = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}, ".pdf": {"CreationDate": None}}
         with figure_style():

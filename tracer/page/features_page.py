@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.fit.atlas import EDGES, Atlas, clip_name, make_atlas, votes, write_clips
+from probes.support.files import expanded
 from tracer.figures.palette import looks
 from tracer.page.folder import bring, page_folder, write_data, write_page
 from tracer.page.run_page import rounded
@@ -44,6 +45,7 @@ def write_features(readout: Readout, corpus: Corpus, space: Space, out: Path, re
     Raises:
         InputError: The corpus is of another space, or `out` holds something else.
     """
+    out = expanded(out)
     with page_folder(out) as folder:
         atlas = make_atlas(readout, corpus, report)
         clips = out.with_name(f".{out.name}.{corpus.fingerprint}-{space.fingerprint()}.clips")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.errors import InputError
+from probes.support.files import expanded
 from probes.support.remote import local_folder
 from tracer.page.comparison_page import compare_data
 from tracer.page.folder import page_folder, write_data, write_page
@@ -52,7 +53,7 @@ def write_view(
     if steering and prompts is not None:
         raise InputError("--prompts goes with runs of `trace`: leave it out for steering")
     opened = [] if steering else [Run(folder) for folder in here]
-    target = Path(out) if out is not None else here[0] / "page"
+    target = expanded(out) if out is not None else here[0] / "page"
     with page_folder(target) as folder:
         if steering:
             write_steering(here[0], steering, folder, lambda done, total: report("prompts", done, total))
