@@ -75,6 +75,8 @@ class SAEConfig:
             raise InputError(f"channels and hidden must be 1 to {MOST}, not {told}")
         if self.source is not None and not self.source.keys() >= {"library", "origin", "revision"}:
             raise InputError(f"source must have library, origin and revision, not {sorted(self.source)}")
+        for name, value in (self.source or {}).items():
+            check_type(f"{name} of source", value, "str | None")
 
     @property
     def owner(self) -> str:

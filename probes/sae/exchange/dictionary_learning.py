@@ -15,7 +15,15 @@ from torch import Tensor
 
 from probes.errors import InputError
 from probes.sae.exchange.fold import Folded, plain_bias
-from probes.sae.exchange.library import Library, checked_tensors, no_rmsnorm, single, whole_number
+from probes.sae.exchange.library import (
+    Library,
+    checked_tensors,
+    no_rmsnorm,
+    single,
+    space_read,
+    space_written,
+    whole_number,
+)
 from probes.support.files import read_json, require_fields
 from probes.support.tensors import read_torch
 
@@ -58,8 +66,7 @@ def write(sae: Folded) -> dict[str, bytes]:
         held["k"] = torch.tensor(sae.k, dtype=torch.int)
     buffer = io.BytesIO()
     torch.save(held, buffer)
-    about = {"made_by": "generation-tracer", "space": sae.space, "space_revision": sae.revision}
-    config = json.dumps({"trainer": trainer, "source": about}, indent=2) + "\n"
+    config = json.dumps({"trainer": trainer, "source": space_written(sae)}, indent=2) + "\n"
     return {CONFIG: config.encode(), WEIGHTS: buffer.getvalue()}
 
 
@@ -80,6 +87,7 @@ def read(config_path: Path, weights_path: Path) -> Folded:
         )
     architecture = named[trainer["dict_class"]]
     channels, hidden = (whole_number(config_path, trainer, name) for name in ("activation_dim", "dict_size"))
+    space = space_read(config_path, config.get("source"))
     found = read_torch(weights_path)
     if architecture == "jumprelu":
         wanted: dict[str, tuple[int, ...]] = {
@@ -94,6 +102,7 @@ def read(config_path: Path, weights_path: Path) -> Folded:
             tensors["W_dec"],
             tensors["b_dec"],
             threshold=tensors["threshold"].clamp_min(0),
+            **space,
         )
     wanted = {
         "encoder.weight": (hidden, channels), "encoder.bias": (hidden,), "decoder.weight": (channels, hidden),
@@ -111,6 +120,7 @@ def read(config_path: Path, weights_path: Path) -> Folded:
         decoder_bias,
         k=active(config_path, trainer, found),
         threshold=tensors["threshold"].clamp_min(0).expand(hidden) if architecture == "batchtopk" else None,
+        **space,
     )
 
 

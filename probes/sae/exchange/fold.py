@@ -39,7 +39,9 @@ class Folded:
     threshold: Tensor | None = None
     """[H] what a pre-activation has to exceed, at least 0; the same for all features of a batchtopk. None for topk."""
     space: str = ""
+    """Latent space, where the files say it."""
     revision: str | None = None
+    """Revision of that space's weights."""
 
     @property
     def channels(self) -> int:
@@ -97,6 +99,7 @@ def unfold(folded: Folded, space: str, source: Mapping[str, str | None]) -> Spar
         channels=folded.channels,
         hidden=folded.hidden,
         space=space,
+        revision=folded.revision if folded.space == space else None,
         decoder="free",
         standardise=False,
         source=dict(source),

@@ -11,7 +11,10 @@ from torch import Tensor
 
 from probes.errors import InputError
 from probes.sae.exchange.fold import Folded
+from probes.support.files import require_fields
 from probes.support.tensors import require_finite_weights
+
+MADE_BY = "generation-tracer"
 
 
 class Library(NamedTuple):
@@ -29,6 +32,23 @@ class Library(NamedTuple):
     """What config and weights hold. Raises InputError for what has no counterpart here, or is damaged."""
     load: str
     """Python that loads FOLDER with the library."""
+
+
+def space_written(sae: Folded) -> dict[str, str | None]:
+    """What our own files say of the latent space, in a place where the library leaves it alone."""
+    return {"made_by": MADE_BY, "space": sae.space, "space_revision": sae.revision}
+
+
+def space_read(path: Path, about: object) -> dict[str, Any]:
+    """The fields of `Folded` that `space_written` wrote; none of a file that somebody else made.
+
+    Raises:
+        InputError: They are of another type.
+    """
+    if not isinstance(about, Mapping) or about.get("made_by") != MADE_BY:
+        return {}
+    require_fields(path, about, {"space": str, "space_revision": (str, type(None))})
+    return {"space": about["space"], "revision": about["space_revision"]}
 
 
 def no_rmsnorm(title: str, instead: str) -> InputError:

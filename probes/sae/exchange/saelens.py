@@ -17,7 +17,15 @@ from torch import Tensor
 
 from probes.errors import InputError
 from probes.sae.exchange.fold import Folded, plain_bias
-from probes.sae.exchange.library import Library, checked_tensors, no_rmsnorm, single, whole_number
+from probes.sae.exchange.library import (
+    Library,
+    checked_tensors,
+    no_rmsnorm,
+    single,
+    space_read,
+    space_written,
+    whole_number,
+)
 from probes.support.files import read_json, require_fields
 from probes.support.tensors import read_safetensors
 
@@ -38,9 +46,7 @@ def write(sae: Folded) -> dict[str, bytes]:
         "sae_lens_version": LAYOUT_VERSION,
         "model_name": sae.space,
         "hook_name": "latents",
-        "made_by": "generation-tracer",
-        "space": sae.space,
-        "space_revision": sae.revision,
+        **space_written(sae),
     }
     if sae.architecture == "batchtopk":
         metadata |= {"training_architecture": "batchtopk", "training_architecture_details": {"k": sae.k}}
@@ -101,6 +107,7 @@ def read(config_path: Path, weights_path: Path) -> Folded:
     kind: dict[str, Any] = {"k": whole_number(config_path, config, "k")} if architecture == "topk" else {}
     if architecture == "jumprelu":
         architecture, kind = thresholds(config.get("metadata"), tensors["threshold"].clamp_min(0))
+    kind |= space_read(config_path, config.get("metadata"))
     return Folded(architecture, encoder, bias, dictionary, tensors["b_dec"], **kind)
 
 

@@ -13,8 +13,16 @@ from safetensors.torch import save
 
 from probes.errors import InputError
 from probes.sae.exchange.fold import Folded, plain_bias
-from probes.sae.exchange.library import Library, checked_tensors, no_rmsnorm, single, whole_number
-from probes.support.files import read_json
+from probes.sae.exchange.library import (
+    Library,
+    checked_tensors,
+    no_rmsnorm,
+    single,
+    space_read,
+    space_written,
+    whole_number,
+)
+from probes.support.files import parse_json, read_json
 from probes.support.tensors import read_safetensors
 
 TITLE, CONFIG, WEIGHTS = "sparsify", "cfg.json", "sae.safetensors"
@@ -55,8 +63,7 @@ def write(sae: Folded) -> dict[str, bytes]:
         "b_dec": sae.decoder_bias,
     }  # fmt: skip
     # Its config class complains of keys that it does not know.
-    about = {"made_by": "generation-tracer", "space": sae.space, "space_revision": sae.revision}
-    weights = save(single(tensors), {"source": json.dumps(about)})
+    weights = save(single(tensors), {"source": json.dumps(space_written(sae))})
     return {CONFIG: (json.dumps(config, indent=2) + "\n").encode(), WEIGHTS: weights}
 
 
@@ -81,9 +88,23 @@ def read(config_path: Path, weights_path: Path) -> Folded:
         "b_dec": (channels,),
     }  # fmt: skip
     tensors = checked_tensors(weights_path, read_safetensors(weights_path), wanted)
+    about = written_about(weights_path)
     encoder, decoder_bias = tensors["encoder.weight"], tensors["b_dec"]
     bias = plain_bias(encoder, tensors["encoder.bias"], decoder_bias)
-    return Folded("topk", encoder, bias, tensors["W_dec"], decoder_bias, k=whole_number(config_path, config, "k"))
+    k = whole_number(config_path, config, "k")
+    return Folded("topk", encoder, bias, tensors["W_dec"], decoder_bias, k, **space_read(weights_path, about))
+
+
+def written_about(path: Path) -> object:
+    """What a weights file says under `source`; None where it holds no JSON there."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        found = (file.metadata() or {}).get("source", "null")
+    try:
+        return parse_json(found)
+    except (ValueError, RecursionError):
+        return None
 
 
 def width(path: Path, config: dict[str, Any], channels: int) -> int:

@@ -14,7 +14,7 @@ from probes.sae.exchange.fold import fold_statistics, unfold
 from probes.sae.exchange.library import Library
 from probes.spaces import space_class
 from probes.spaces.weights import commit_of
-from probes.support.files import plain_errors, write_whole
+from probes.support.files import expanded, plain_errors, write_whole
 from probes.support.hub import from_hub, pinned
 from probes.support.tensors import checksum
 
@@ -38,7 +38,7 @@ class Found(NamedTuple):
     """Commit of the hub repository."""
 
 
-def export_sae(source: str, library: str, out: Path) -> SparseAutoencoder:
+def export_sae(source: str | Path, library: str, out: str | Path) -> SparseAutoencoder:
     """Write an autoencoder of ours, from a folder or a hub id, into the folder `out` as a library keeps it.
 
     Returns:
@@ -50,7 +50,7 @@ def export_sae(source: str, library: str, out: Path) -> SparseAutoencoder:
     """
     if library not in LIBRARIES:
         raise InputError(f"unknown library {library!r}: choose one of {', '.join(LIBRARIES)}")
-    sae = SparseAutoencoder.from_pretrained(source)
+    out, sae = expanded(out), SparseAutoencoder.from_pretrained(source)
     files = LIBRARIES[library].write(fold_statistics(sae))
     for name, content in files.items():
         if (out / name).exists() and not ((out / name).is_file() and (out / name).read_bytes() == content):
@@ -60,12 +60,13 @@ def export_sae(source: str, library: str, out: Path) -> SparseAutoencoder:
     return sae
 
 
-def import_sae(source: str, space: str, out: Path) -> SparseAutoencoder:
+def import_sae(source: str | Path, space: str, out: str | Path) -> SparseAutoencoder:
     """Write somebody's autoencoder into the folder `out` as one of ours, on latents of a space.
 
     Args:
         source: A folder, or a hub id with the folder in it where there is one: owner/name/folder@revision.
-        space: Name of the latent space that it was trained on.
+        space: Name of the latent space that it was trained on. What our own export wrote brings its space, which must
+            be this one or have the same latents, and the revision.
         out: Where config.json and model.safetensors go; config.json says whose it is under `source`.
 
     Returns:
@@ -73,10 +74,11 @@ def import_sae(source: str, space: str, out: Path) -> SparseAutoencoder:
 
     Raises:
         InputError: No such space or files, an architecture without a counterpart, another number of channels than
-            the space's, or a folder that holds another autoencoder.
+            the space's, an export from another space, or a folder that holds another autoencoder.
     """
+    source, out, codec = str(source), expanded(out), space_class(space)
     # Only the weights of some codecs say how many channels they have; training probes compares with the corpus.
-    channels = getattr(space_class(space), "channels", None)
+    channels = getattr(codec, "channels", None)
     found = locate(source)
     folded = LIBRARIES[found.library].read(found.config, found.weights)
     if channels is not None and folded.channels != channels:
@@ -84,6 +86,8 @@ def import_sae(source: str, space: str, out: Path) -> SparseAutoencoder:
             f"{source} takes {folded.channels} numbers a frame, and latents of {space} have {channels}: give the "
             "--space that it was trained on"
         )
+    if folded.space not in ("", space, *codec.compatible):
+        raise InputError(f"{source} was exported from the latent space {folded.space}: give that one as --space")
     owner = {"library": found.library, "origin": found.origin, "revision": found.revision}
     sae = unfold(folded, space, owner)
     if (out / "config.json").exists() and not holds(out, sae):

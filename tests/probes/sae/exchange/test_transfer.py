@@ -1,5 +1,7 @@
 """Out to another library's folder and back in: the same features."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -7,7 +9,7 @@ from support.exchange import exported, set_config
 from support.sae import random_sae
 
 from probes.errors import InputError
-from probes.sae import SparseAutoencoder
+from probes.sae import SparseAutoencoder, make_config
 from probes.sae.exchange import LIBRARIES, export_sae, import_sae
 
 PAIRS = [
@@ -32,6 +34,7 @@ def test_round_trip(library, architecture, standardise, tmp_path):
     assert (again.config.architecture, again.config.space) == (architecture, "mini")
     assert getattr(again.config, "k", None) == getattr(sae.config, "k", None)
     assert again.config.source == {"library": library, "origin": str(theirs), "revision": None}
+    assert again.config.revision == sae.config.revision == "v1"
 
 
 @pytest.mark.parametrize(("library", "architecture"), PAIRS)
@@ -59,8 +62,41 @@ def test_nothing_of_another_autoencoder_is_written_over(library, tmp_path):
         export_sae(str(tmp_path / "other"), "dictionary_learning", tmp_path / "other")
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_was_exported_from_another_space_is_refused(library, tmp_path):
+    _, theirs = exported(tmp_path, library, "topk")
+    with pytest.raises(InputError, match=r"exported from the latent space mini: give that one as space$"):
+        import_sae(theirs, "diffrhythm", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_space_with_the_same_latents_is_as_good(tmp_path):
+    random_sae("topk", channels=64, space="stable-audio", revision="v1").save_pretrained(tmp_path / "ours")
+    export_sae(tmp_path / "ours", "saelens", tmp_path / "theirs")
+    config = import_sae(tmp_path / "theirs", "diffrhythm", tmp_path / "again").config
+    assert (config.space, config.revision) == ("diffrhythm", None)  # the revision is of the other codec's weights
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_folders_are_texts_or_paths(kind, tmp_path):
+    sae, _ = exported(tmp_path, "saelens", "topk")
+    export_sae(kind(tmp_path / "ours"), "sparsify", kind(tmp_path / "new"))
+    import_sae(kind(tmp_path / "new"), "mini", kind(tmp_path / "again"))
+    again = SparseAutoencoder.from_pretrained(tmp_path / "again")
+    assert again.config.source["origin"] == str(tmp_path / "new")
+    x = torch.randn(20, 64)
+    torch.testing.assert_close(again.encode(x), sae.encode(x), rtol=0, atol=1e-5)
+
+
+def test_a_source_that_json_does_not_hold_is_told_before_weights_are_written():
+    source = {"library": "saelens", "origin": Path("x"), "revision": None}
+    with pytest.raises(InputError, match="origin of source must be of type"):
+        make_config("topk", channels=64, hidden=90, k=9, source=source)
+
+
 def test_a_space_whose_weights_say_its_channels_is_compared_later(tmp_path):
     _, theirs = exported(tmp_path, "saelens", "topk")
+    set_config(theirs, "saelens", {"metadata": None})
     assert import_sae(str(theirs), "rave", tmp_path / "again").config.space == "rave"
 
 
