@@ -103,7 +103,8 @@ class Gathering:
         curves = torch.cat([own[ONSET] for own in self.values.values()])
         found = tempo(curves, valid.repeat(len(self.values), 1))
         shares = {}
-        for probe, part, classes, values in zip(self.values, *(own.split(len(valid)) for own in found)):
+        parts = (own.unflatten(0, (len(self.values), len(valid))) for own in found)
+        for probe, part, classes, values in zip(self.values, *parts):
             self.classes[probe]["tempo"], self.values[probe]["tempo"] = classes, values
             if probe in self.distributions:
                 shares[probe] = part

@@ -200,6 +200,16 @@ def test_no_clip_is_no_reading(named):
     assert {len(own) for own in reading.pooled["trained"].values()} == {0}
 
 
+def test_no_clip_is_no_reading_of_tempo_either():
+    readout = Readout.from_pretrained("mini-music")
+    reading = readout.read(torch.randn(0, 5, 64), keep=tuple(readout.bins))
+    for probe in reading.values:
+        assert {own.shape for own in reading.classes[probe].values()} == {(0, 5)}
+        assert "tempo" in reading.values[probe]
+    assert {len(own) for own in reading.pooled["shuffled"].values()} == {0}
+    assert reading.distributions["trained"].keys() == readout.bins.keys()
+
+
 def test_the_fingerprint_knows_weights_bins_and_spaces():
     prints = {
         tiny_readout().fingerprint(),

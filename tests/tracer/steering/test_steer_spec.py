@@ -43,7 +43,7 @@ def test_one_edit_is_one_edit():
 
 @pytest.mark.parametrize("edits", [None, [1], [object()]])
 def test_what_is_no_edit_is_told(edits):
-    with pytest.raises(InputError, match="^an edit is a text, as in pitch=C5.* or an EditSpec, not "):
+    with pytest.raises(InputError, match=r"^an edit is a text, as in pitch=C5.* or an EditSpec, not "):
         edits_from_specs(edits, tiny_readout())
 
 
