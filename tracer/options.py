@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, get_args
 from probes.errors import InputError
 from tracer.batching import AUTO
 from tracer.curves import RAW, TRAINED, UNTRAINED, VIEWS
-from tracer.prompts import captions_of
 
 if TYPE_CHECKING:
     from probes.readout import Readout
@@ -362,6 +361,8 @@ class SteerOptions(SongOptions):
     )
 
     def __post_init__(self) -> None:
+        from tracer.prompts import captions_of
+
         super().__post_init__()
         if self.n is not None and not isinstance(self.prompts, str):  # 32 is nothing that was asked for of a list
             object.__setattr__(self, "n", min(self.n, len(captions_of(self.prompts))))

@@ -153,7 +153,8 @@ def test_the_command_repeats_every_option_of_a_run(
     generator.name = used["generator"]
     monkeypatch.setattr("tracer.record.batches.trace_batches", lambda *arguments: None)
     monkeypatch.setattr("tracer.run.finish_run", Run)
-    run = run_trace(TraceOptions(**used | {"generator": generator, "out": tmp_path / "run"}))
+    monkeypatch.setattr("tracer.session.load_generator", lambda *arguments, **options: generator)
+    run = run_trace(TraceOptions(**used, out=tmp_path / "run"))
     assert run is not None
     words = shlex.split(command(run))
     given = parsed(words[1:])
