@@ -19,7 +19,7 @@ from hooks.guidance import SKIPPED, UNGUIDED, Gains, around_null, refused
 from hooks.samplers.pipeline_kinds import Kind, Layout
 from hooks.samplers.pipelines import Sampling
 from hooks.samplers.schedules import last, position
-from hooks.samplers.wrapping import replaced
+from hooks.samplers.wrapping import replaced, uncopied
 
 
 def to_frames(latent: Tensor) -> Tensor:
@@ -143,5 +143,5 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
             stack.enter_context(replaced(model, "flowedit_diffusion_process", edit))
         stack.enter_context(replaced(schedulers, "set_timesteps", set_timesteps))
         stack.enter_context(replaced(schedulers, "step", step))
-        stack.callback(model.ace_step_transformer.final_layer.register_forward_hook(on_network).remove)
+        stack.callback(model.ace_step_transformer.final_layer.register_forward_hook(uncopied(on_network)).remove)
         yield

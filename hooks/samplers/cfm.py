@@ -16,7 +16,7 @@ from torch import Tensor
 from hooks.callbacks import Callbacks
 from hooks.events import SLACK, Moment, flow_logsnr
 from hooks.guidance import around_cond
-from hooks.samplers.wrapping import replaced
+from hooks.samplers.wrapping import replaced, uncopied
 
 
 def fits(model: Any) -> bool:
@@ -127,5 +127,5 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(replaced(model, "sample", sample))
-        stack.callback(model.transformer.register_forward_hook(on_network, with_kwargs=True).remove)
+        stack.callback(model.transformer.register_forward_hook(uncopied(on_network), with_kwargs=True).remove)
         yield

@@ -1,5 +1,6 @@
 """ACE-Step 1.0 as an object that a user already holds."""
 
+import copy
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -73,6 +74,15 @@ def test_other_pipelines_of_the_class_are_not_watched(pipeline: ACEStepPipeline)
         generate(pipeline)
         generate(pipeline)
     assert [event.index for event in events] == 2 * list(range(9))
+
+
+def test_a_copy_that_is_made_in_the_block_has_no_hooks(pipeline: ACEStepPipeline) -> None:
+    plain, events = generate(pipeline), list[Event]()
+    with steer(pipeline, Edit(torch.ones_like)), capture(pipeline, events.append):
+        copied = copy.deepcopy(pipeline)
+        assert torch.equal(generate(copied), plain)
+    assert torch.equal(generate(copied), plain)
+    assert events == []
 
 
 def test_two_threads_with_a_pipeline_each_do_not_meet(pipeline: ACEStepPipeline) -> None:

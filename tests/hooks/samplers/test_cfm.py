@@ -1,5 +1,7 @@
 """The adapter for an upstream DiffRhythm CFM that a user already holds, on a look-alike."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -268,6 +270,21 @@ def test_nothing_is_left_on_the_object(tiny_diffrhythm: BuildTiny) -> None:
     with capture(cfm, lambda event: None):
         assert vars(cfm)["sample"] is not theirs
     assert vars(cfm)["sample"] is theirs
+
+
+def test_a_copy_that_is_made_in_the_block_runs_its_own_weights_without_hooks() -> None:
+    cfm, noise, kept = CFM(Strict()), torch.randn(2, 6, 4), Kept()
+    with steer(cfm, [Edit(displaced)]), capture(cfm, kept):
+        copied = copy.deepcopy(cfm)
+        with pytest.raises(pickle.PicklingError, match="pickle or save it after the `with` block"):
+            pickle.dumps(cfm)
+    for other in (copied, copy.deepcopy(copied)):
+        torch.nn.init.normal_(other.transformer.proj.weight)
+        fresh = CFM(Strict())
+        fresh.load_state_dict(other.state_dict())
+        with capture(cfm, kept):
+            assert torch.equal(run_cfm(other, noise, steps=4), run_cfm(fresh, noise, steps=4))
+    assert kept.events == []
 
 
 def test_other_objects_are_refused_in_one_line() -> None:

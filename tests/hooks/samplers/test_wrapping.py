@@ -1,7 +1,9 @@
 """Wrappers on objects: signature kept, exactly removed, other objects untouched."""
 
+import copy
 import inspect
 import itertools
+import pickle
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -120,6 +122,50 @@ def test_a_class_that_somebody_gives_an_object_meanwhile_stays() -> None:
         sampler.__class__ = theirs
     assert type(sampler) is theirs
     assert sampler("a") == "a 3.0"
+
+
+class Counting(Sampler):
+    """Counts its own steps."""
+
+    steps = 0
+
+    def step(self, x: int, generator: object = None) -> int:
+        self.steps += 1
+        return x + 1
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_deep_copy_has_the_methods_of_its_own_class(blocks: int) -> None:
+    sampler = Counting()
+    with ExitStack() as stack:
+        for _ in range(blocks):
+            stack.enter_context(replaced(sampler, "step", doubled))
+            stack.enter_context(call_replaced(sampler, louder))
+        copies = [copy.deepcopy(sampler), copy.deepcopy(copy.deepcopy(sampler)), copy.deepcopy([sampler, sampler])[1]]
+        for copied in copies:
+            assert (type(copied), copied("a"), copied.step(1)) == (Counting, "a 3.0", 2)
+    assert (sampler.steps, [copied.steps for copied in copies]) == (0, [1, 1, 1])
+    with replaced(copies[0], "step", doubled):
+        assert copies[0].step(1) == 4
+    assert (type(sampler), vars(sampler)) == (Counting, {})
+
+
+def test_a_deep_copy_keeps_what_somebody_else_put_on_the_object() -> None:
+    sampler = Sampler()
+    sampler.step = lambda x: -x  # type: ignore[method-assign,misc]
+    with replaced(sampler, "step", doubled):
+        assert copy.deepcopy(sampler).step(1) == -1
+
+
+def test_a_pickle_of_what_is_replaced_says_when_to_pickle() -> None:
+    sampler = Sampler()
+    with replaced(sampler, "step", doubled):
+        with pytest.raises(pickle.PicklingError, match="after the `with` block") as raised:
+            pickle.dumps(sampler)
+        assert "\n" not in str(raised.value)
+    with call_replaced(sampler, louder):
+        restored = pickle.loads(pickle.dumps(sampler))
+    assert (type(restored), restored("a")) == (Sampler, "a 3.0")
 
 
 @pytest.mark.parametrize(
