@@ -4,9 +4,13 @@ The wrapper around `step` keeps the signature, because pipelines read it to deci
 generator: behind a bare wrapper Stable Audio's noise would be unseeded. An edit of one guidance branch changes the
 guided output too, by the gain that the pipeline's own guidance gives to that branch. A forward hook on the network
 notes at which states the null branch is evaluated.
+
+Several pipelines may share one scheduler and one network. So all this acts only from the moment at which the attached
+pipeline draws its noise, in `prepare_latents`, until its last state or the end of its call.
 """
 
 import inspect
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -19,7 +23,7 @@ from hooks.events import Moment
 from hooks.guidance import SKIPPED, UNGUIDED, Gains, around_null, refused
 from hooks.samplers.pipeline_kinds import Kind, kind_of
 from hooks.samplers.schedules import Level, LevelAt, forget_history, last, level_rule, position
-from hooks.samplers.wrapping import argument, call_replaced, replaced
+from hooks.samplers.wrapping import argument, call_replaced, replaced, uncopied
 
 NO_CLIP = torch.zeros(1, dtype=torch.bool)
 """[1], False for every clip."""
@@ -53,6 +57,8 @@ class Sampling:
         self.seconds: tuple[Tensor, Tensor] | None = None
         self.scale: float | None = None
         """Guidance scale of the running call; None between calls."""
+        self.generating: int | None = None
+        """Thread in which the pipeline generates; None from its last state until it draws noise again."""
         self.begin(0)
 
     def follow(self, scheduler: Any) -> None:
@@ -120,7 +126,6 @@ class Sampling:
         push = None
         if self.callbacks.endpoint_edits:
             push = self.callbacks.push(level.endpoint(state, velocity), moment, self.gains(len(state)))
-        self.evaluated.clear()
         if push is not None:
             velocity = velocity + (push / level.gain).to(velocity.dtype)
             output = self.laid_out(velocity, output)
@@ -131,6 +136,7 @@ class Sampling:
         result = step(output, timestep, sample, *rest, **named)
         arrival = result[0] if isinstance(result, tuple) else result.prev_sample
         edited = self.arrive(index + 1, arrival)
+        self.evaluated.clear()
         if edited is arrival:
             return result
         if isinstance(result, tuple):
@@ -152,6 +158,7 @@ class Sampling:
         if index == moment.last:
             finished = self.state(sample, level)
             self.callbacks.observe(moment, finished, None, finished)
+            self.generating = None
         return sample
 
     def laid_out(self, frames: Tensor, like: Tensor) -> Tensor:
@@ -166,19 +173,38 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
     assert kind is not None
     refuse_offload(model)
     sampling = Sampling(model, kind, callbacks)
-    sampling.follow(model.scheduler)
+    parts, on_parts = list[Any](), ExitStack()
+
+    def follow() -> None:
+        """Hook the scheduler and the network that the pipeline has now; another one may have taken their place."""
+        present = [model.scheduler, network(model)]
+        if [id(part) for part in parts] == [id(part) for part in present]:
+            return
+        sampling.follow(model.scheduler)
+        on_parts.close()
+        on_parts.enter_context(replaced(model.scheduler, "step", step))
+        on_parts.callback(network(model).register_forward_hook(uncopied(on_network)).remove)
+        parts[:] = present
+
+    def generates() -> bool:
+        return sampling.generating == threading.get_ident()
 
     def call(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         sampling.scale = argument(original, "guidance_scale", args, kwargs)
         try:
             return original(*args, **kwargs)
         finally:
-            sampling.scale = None
+            sampling.scale = sampling.generating = None
 
     def prepare_latents(original: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        follow()
         latents = original(*args, **kwargs)
         sampling.begin(len(latents))
+        sampling.generating = threading.get_ident()
         return latents
+
+    def step(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return sampling.step(original, *args, **kwargs) if generates() else original(*args, **kwargs)
 
     def encode_prompt(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         given = inspect.signature(original).bind(*args, **kwargs).arguments
@@ -190,24 +216,25 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
         return original(*args, **kwargs)
 
     def on_durations(_: Any, __: Any, kwargs: dict[str, Any]) -> None:
-        if kwargs.get("end_seconds") is not None:
+        # A pipeline says how long its audio is before it draws noise; what is said meanwhile is somebody else's.
+        if sampling.generating is None and kwargs.get("end_seconds") is not None:
             sampling.seconds = kwargs["start_seconds"], kwargs["end_seconds"]
 
     @torch.compiler.disable
     def on_network(_: Any, __: Any, result: Any) -> None:
-        sampling.evaluated.append(len(result[0] if isinstance(result, tuple) else result.sample))
+        if generates():
+            sampling.evaluated.append(len(result[0] if isinstance(result, tuple) else result.sample))
 
     with ExitStack() as stack:
-        stack.enter_context(replaced(model.scheduler, "step", sampling.step))
+        stack.enter_context(on_parts)
+        follow()
         stack.enter_context(replaced(model, "prepare_latents", prepare_latents))
-        if not hasattr(type(model), "guidance_scale"):
-            stack.enter_context(call_replaced(model, call))
+        stack.enter_context(call_replaced(model, call))
         if kind.prompts is not None:
             stack.enter_context(replaced(model, kind.prompts, encode_prompt))
         if kind.durations is not None:
             module = getattr(model, kind.durations)
-            stack.callback(module.register_forward_pre_hook(on_durations, with_kwargs=True).remove)
-        stack.callback(network(model).register_forward_hook(on_network).remove)
+            stack.callback(module.register_forward_pre_hook(uncopied(on_durations), with_kwargs=True).remove)
         yield
 
 

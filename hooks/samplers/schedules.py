@@ -92,15 +92,23 @@ def preconditioned_level(scheduler: Any, index: int) -> Level:
 
 
 def ddim_level(scheduler: Any, index: int) -> Level:
-    """Variance-preserving diffusion (`DDIMScheduler`; Song et al. 2021, Eq. 12): alpha = sqrt(abar_t)."""
+    """Variance-preserving diffusion (`DDIMScheduler`; Song et al. 2021, Eq. 12): alpha = sqrt(abar_t).
+
+    Raises:
+        ValueError: the network predicts the noise of a state that is noise alone, which says nothing of the data.
+    """
     kept = float(scheduler.alphas_cumprod[int(scheduler.timesteps[index])])
     alpha, sigma = math.sqrt(kept), math.sqrt(1 - kept)
-    keep, gain = {
-        "epsilon": (1 / alpha, -sigma / alpha),
-        "v_prediction": (alpha, -sigma),
-        "sample": (0.0, 1.0),
-    }[scheduler.config.prediction_type]
-    return Level(alpha, sigma, keep, gain)
+    if scheduler.config.prediction_type == "v_prediction":
+        return Level(alpha, sigma, keep=alpha, gain=-sigma)
+    if scheduler.config.prediction_type == "sample":
+        return Level(alpha, sigma, keep=0.0, gain=1.0)
+    if alpha == 0:
+        raise ValueError(
+            "a schedule that begins in pure noise has no clean estimate where the network predicts noise (epsilon): "
+            "give the scheduler rescale_betas_zero_snr=False"
+        )
+    return Level(alpha, sigma, keep=1 / alpha, gain=-sigma / alpha)
 
 
 LevelAt = Callable[[Any, int], Level]
