@@ -34,7 +34,8 @@ def attach(
 
     Args:
         model: a sampler with taps (this project's DiffRhythm), an upstream DiffRhythm `CFM`, a supported diffusers
-            pipeline, or an ACE-Step 1.0 pipeline.
+            pipeline, or an ACE-Step 1.0 pipeline. A diffusers pipeline is followed when it is called; a loop of one's
+            own must draw its noise with the pipeline's `prepare_latents`.
         observe: called with an `Event` at every state, after all edits.
         edit_state: called with every state that a step returns (not with the noise). What it returns takes the
             state's place.
@@ -96,7 +97,12 @@ def capture(model: Any, sink: Sink) -> AbstractContextManager[None]:
     Args:
         model: a sampler that `hooks.attach` knows.
         sink: called with an `Event`. The last one has velocity None, and the finished latent as its endpoint.
+
+    Raises:
+        ValueError: the sink cannot be called; and as in `hooks.attach`.
     """
+    if not callable(sink):
+        raise ValueError(f"a sink is called with the event of every state: give a function, got {sink!r}")
     return attach(model, observe=sink)
 
 

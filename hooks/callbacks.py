@@ -61,20 +61,25 @@ class Callbacks:
         ]
 
     def state(self, state: Tensor, moment: Moment) -> Tensor:
-        """Apply the state edits in order.
+        """Apply the state edits in order. Each is given the state in the sampler's own precision.
 
         Returns:
-            [B, F, C] the edited state; the same object where no edit acts.
+            [B, F, C] the edited state; the same object where no edit acts. A displacement in another precision may
+            change its precision.
 
         Raises:
             ValueError: an edit wrote into its latent, or returned None.
         """
+        precision = state.dtype
         for edit in self.state_edits:
-            state = edited(edit, state, moment)
+            given = state.to(precision)
+            result = edited(edit, given, moment)
+            state = state if result is given else result
         return state
 
     def push(self, endpoint: Tensor, moment: Moment, gains: Gains) -> Tensor | None:
-        """Apply the endpoint edits in order. Each sees what the ones before it did to the guided estimate.
+        """Apply the endpoint edits in order. Each sees what the ones before it did to the guided estimate, in the
+        precision of the estimate that they began with.
 
         Args:
             endpoint: [B, F, C] clean estimate that the guided output implies.
@@ -94,7 +99,7 @@ class Callbacks:
             if wanted is endpoint:
                 continue
             move = gains.of(branch) * (wanted - endpoint)
-            endpoint = endpoint + move
+            endpoint = (endpoint + move).to(endpoint.dtype)
             total = move if total is None else total + move
         return total
 

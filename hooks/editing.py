@@ -93,9 +93,10 @@ def steer(model: Any, edits: Edit | Sequence[Edit]) -> Iterator[None]:
         edits: what to push, where and when; one edit, or several.
 
     Raises:
-        EditRefused: as in `hooks.attach`.
+        ValueError, RuntimeError, EditRefused: as in `hooks.attach`.
     """
     with ExitStack() as stack:
+        stack.enter_context(attach(model))
         for edit in [edits] if isinstance(edits, Edit) else edits:
             if edit.site == "state":
                 stack.enter_context(attach(model, edit_state=edit))

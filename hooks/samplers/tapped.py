@@ -1,6 +1,6 @@
 """Samplers that pass their states through tap modules (this project's DiffRhythm), where forward hooks suffice."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from hooks.callbacks import Callbacks
 from hooks.events import Moment, flow_logsnr
 from hooks.guidance import around_cond
+from hooks.samplers.wrapping import uncopied
 
 
 def fits(model: Any) -> bool:
@@ -33,8 +34,14 @@ def network(model: Any) -> Any:
 
 
 def moment(step: Any) -> Moment:
-    """Position that the sampler itself reports."""
-    return Moment(step.index, step.last, step.t, flow_logsnr(step.t), step.mask)
+    """Position that the sampler itself reports, in plain numbers."""
+    t = float(step.t)
+    return Moment(int(step.index), int(step.last), t, flow_logsnr(t), step.mask)
+
+
+def passed(names: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    """Arguments of a tap's call in the order of their names, by position or by name."""
+    return [*args, *(kwargs[name] for name in names[len(args) :])]
 
 
 @contextmanager
@@ -44,36 +51,39 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
     # Between a state's branches and its observation: conditional minus null output.
     difference: list[Tensor | None] = [None]
 
-    def on_state(_: Any, args: tuple[Any, ...], state: Tensor) -> Tensor:
-        step = args[1]
+    def on_state(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], state: Tensor) -> Tensor:
+        _, step = passed(("state", "step"), args, kwargs)
         # A sampling begins with noise, or with a state that was edited when it was made.
-        return state if step.index == getattr(step, "start", 0) else callbacks.state(state, moment(step))
+        if step.index == getattr(step, "start", 0):
+            return state
+        return callbacks.state(state, moment(step)).to(state.dtype)
 
-    def on_branches(_: Any, args: tuple[Any, ...], branches: Any) -> Any:
-        _, state, step = args
-        positive, null = branches
+    def on_branches(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], branches: Any) -> Any:
+        _, state, step = passed(("branches", "state", "step"), args, kwargs)
+        now, (positive, null) = moment(step), branches
         difference[0] = None if null is None else positive - null
         guided = positive if difference[0] is None else positive + difference[0] * step.guidance
-        left = 1 - step.t
+        left = 1 - now.t
         gains = around_cond(0.0 if null is None else step.guidance)
-        push = callbacks.push(state + left * guided, moment(step), gains)
+        push = callbacks.push(state + left * guided, now, gains)
         if push is None:
             return None
         # x1 = x + (1 - t) v: moving x1 by d takes d / (1 - t) of velocity. In both branches it enters v once.
-        change = push / left
+        change = (push / left).to(positive.dtype)
         return positive + change, None if null is None else null + change
 
-    def on_observe(_: Any, args: tuple[Any, ...], __: None) -> None:
-        state, velocity, step = args
-        endpoint = state if velocity is None else state + (1 - step.t) * velocity
-        callbacks.observe(moment(step), state, velocity, endpoint, None if velocity is None else difference[0])
+    def on_observe(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], __: None) -> None:
+        state, velocity, step = passed(("state", "velocity", "step"), args, kwargs)
+        now = moment(step)
+        endpoint = state if velocity is None else state + (1 - now.t) * velocity
+        callbacks.observe(now, state, velocity, endpoint, None if velocity is None else difference[0])
         difference[0] = None
 
     taps = model.taps
     handles = [
-        taps.state.register_forward_hook(on_state),
-        taps.branches.register_forward_hook(on_branches),
-        taps.observe.register_forward_hook(on_observe),
+        taps.state.register_forward_hook(uncopied(on_state), with_kwargs=True),
+        taps.branches.register_forward_hook(uncopied(on_branches), with_kwargs=True),
+        taps.observe.register_forward_hook(uncopied(on_observe), with_kwargs=True),
     ]
     try:
         yield

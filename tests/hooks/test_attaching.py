@@ -1,6 +1,7 @@
 """What `capture` hands over, what `attached` lists, and that nothing is left behind."""
 
 import contextlib
+import copy
 import gc
 import math
 import weakref
@@ -410,6 +411,50 @@ def test_equal_samplers_and_those_without_a_hash_have_hooks_of_their_own(kind: t
         other.sample(torch.zeros(1, 2, 3))
     assert (of_one, of_other) == ([0, 1, 2], [])
     assert attached(one) == attached(other) == []
+
+
+def test_taps_may_be_called_by_keyword_and_times_may_be_tensors() -> None:
+    class Named(Tapped):
+        def sample(self, state: torch.Tensor) -> None:
+            for index in range(self.steps):
+                step = Step(torch.tensor(index), self.steps - 1, torch.tensor(index / 2), 0.0, None)  # type: ignore[arg-type]
+                state = self.taps.state(state, step=step)
+                branches = {"branches": (0.1 * state, None), "state": state, "step": step}
+                velocity = None if index == step.last else self.taps.branches(**branches)[0]
+                self.taps.observe(state, step=step, velocity=velocity)
+
+    def events(sampler: Tapped) -> list[Event]:
+        edits = [Edit(torch.ones_like, start=0.5), Edit(torch.ones_like, site="state")]
+        with steer(sampler, edits), capture(sampler, kept := Kept()):
+            sampler.sample(torch.zeros(1, 2, 3))
+        return kept.events
+
+    for one, other in zip(events(Named()), events(Tapped()), strict=True):
+        assert (type(one.index), type(one.t)) == (int, float)
+        assert (one.index, one.t, one.logsnr) == (other.index, other.t, other.logsnr)
+        assert torch.equal(one.state, other.state)
+        assert torch.equal(one.endpoint, other.endpoint)
+
+
+def test_a_copy_that_is_made_in_the_block_has_no_hooks(tiny_diffrhythm: BuildTiny) -> None:
+    model, kept = tiny_diffrhythm(), Kept()
+    plain = run(model)
+    with steer(model, Edit(torch.ones_like)), capture(model, kept):
+        copied = copy.deepcopy(model)
+        assert torch.equal(run(copied), plain)
+    assert torch.equal(run(copied), plain)
+    with capture(model, nothing), resting(model, lambda: True):
+        copied = copy.deepcopy(model)
+        assert torch.equal(run(copied), plain)
+    assert kept.events == []
+
+
+def test_a_sink_must_be_callable(tiny_diffrhythm: BuildTiny) -> None:
+    model: Any = tiny_diffrhythm()
+    for sink in (None, []):
+        with pytest.raises(ValueError, match="give a function, got") as raised, capture(model, sink):
+            pass
+        assert "\n" not in str(raised.value)
 
 
 def test_a_sampler_that_names_its_network_otherwise_cannot_rest() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.linear_samplers import DECAY, TINY, LinearCFM, LinearFlow, run_cfm
 from support.lookalike_cfm import CFM, Transformer
+from support.sinks import Kept
 from torch import Tensor
 
 import hooks
@@ -98,6 +99,53 @@ def test_zero_displacement_is_bit_identical(sampler, site):
         assert torch.equal(run(), plain)
     with steer(model, []):
         assert torch.equal(run(), plain)
+
+
+def test_without_edits_the_sampler_is_checked_all_the_same():
+    for thing, says in ((object(), "give a sampler"), (SimpleNamespace(sampler=LinearFlow()), "attach to its")):
+        with pytest.raises(ValueError, match=says), steer(thing, []):
+            pass
+
+
+@BOTH_ROUTES
+@pytest.mark.parametrize("site", ["state", "endpoint"])
+def test_a_displacement_in_double_precision_leaves_the_sampler_its_own(sampler, site):
+    model, run = sampler(3.0)
+    plain = run()
+    with steer(model, [Edit(lambda x: torch.zeros(x.shape, dtype=torch.float64), site=site)]):
+        zero_moved = run()
+    assert zero_moved.dtype == torch.float32
+    assert torch.equal(zero_moved, plain)
+    results = []
+    for push in (PUSH, PUSH.double()):
+        given: list[torch.dtype] = []
+
+        def note(x: Tensor, given: list[torch.dtype] = given) -> Tensor:
+            given.append(x.dtype)
+            return torch.zeros_like(x)
+
+        with steer(model, [Edit(push.expand_as, site=site), Edit(note, site=site)]), capture(model, kept := Kept()):
+            results.append(run())
+        parts = [part for event in kept.events for part in (event.state, event.velocity, event.endpoint)]
+        assert {part.dtype for part in parts if part is not None} == set(given) == {torch.float32}
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("site", ["state", "endpoint"])
+def test_a_sampler_in_half_precision_takes_a_displacement_of_any_precision(site):
+    model = LinearFlow()
+    states, ends = [], []
+    for push in (torch.zeros(4), PUSH, PUSH.bfloat16()):
+        step = SimpleNamespace(index=1, last=2, t=0.5, guidance=3.0, mask=None)
+        state = NOISE.bfloat16()
+        with steer(model, [Edit(push.expand_as, site=site)]):
+            states.append(model.taps.state(state, step))
+            ends.append(model.taps.branches((state, -state), state, step))
+    assert {part.dtype for part in (*states, *itertools.chain(*ends))} == {torch.bfloat16}
+    assert torch.equal(states[0], NOISE.bfloat16())
+    assert torch.equal(ends[0][0], NOISE.bfloat16())
+    torch.testing.assert_close(states[1], states[2])
+    torch.testing.assert_close(ends[1][0], ends[2][0])
 
 
 def test_one_edit_needs_no_list():
