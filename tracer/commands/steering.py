@@ -119,6 +119,7 @@ def steer_command(
         if not as_json:
             print("share: effect on the decoded audio over that of editing the finished latent")
             print("null: the same in a linear flow, which only transports; over: share / null (95 % interval)")
+            print("verdict: what that interval says of the edit; unknown over fewer than six prompts")
         return
     from tracer.steering.dose import run_dose
 
@@ -178,7 +179,7 @@ def print_doses(doses: "pd.DataFrame") -> None:
         print("of an edit in a window of the song: shifts inside it; outside: of its attribute where it does not act")
     if aimed:
         print("on the note: share of all frames that are on an edit's note (the same of random pushes)")
-    print("own / random: shift of the edit's attribute over that band (95 % interval over prompts)")
+    print("own / random: shift of the edit's attribute over that band (95 % interval over six prompts or more)")
     if aimed:
         print("of: what it would be with every clip on the note")
     if held in shown:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.support.intervals import interval
+from probes.support.intervals import PERCENTILES, interval
 from tracer.clips import MEASURED
 from tracer.steering.spec import EditSpec
 from tracer.steering.tables import Row, held_changes, held_column
@@ -17,8 +17,6 @@ compared where half of the frames sit on that note."""
 FEW = 8
 """Prompts below which medians and bands say little."""
 RESAMPLES = 1000
-LEAKAGE_RESAMPLES = 200
-"""Fewer for the leakage, whose every draw finds the doses of equal effect anew."""
 BAND = 68.0
 """Percentile of |shift| under a random push that makes the random-vector band: one standard deviation of a Gaussian."""
 
@@ -109,10 +107,11 @@ def band(random: Sequence[Row], attribute: str) -> float:
 def drawn_interval(drawn: np.ndarray, prompts: int) -> tuple[float, float]:
     """95 % interval of replicates [n] of a bootstrap over prompts.
 
-    NaN over fewer than two prompts, and where fewer than nine of ten replicates have a value.
+    NaN over fewer than `PERCENTILES` prompts, over which a ratio of medians takes too few values for percentiles, and
+    where fewer than nine of ten replicates have a value.
     """
     known = drawn[np.isfinite(drawn)]
-    if not len(known) or len(known) < 0.9 * len(drawn):
+    if prompts < PERCENTILES or len(known) < 0.9 * len(drawn):
         return np.nan, np.nan
     low, high = (float(end) for end in interval(known, prompts))
     return low, high
@@ -121,7 +120,8 @@ def drawn_interval(drawn: np.ndarray, prompts: int) -> tuple[float, float]:
 def over_band(members: Sequence[Row], pushes: Sequence[Row], attribute: str, name: str) -> Row:
     """Own shift over the random band, with its interval: prompts are drawn anew, with both of their clips.
 
-    Empty (NaN) without random pushes; no interval over fewer than two prompts.
+    Empty (NaN) without random pushes; no interval over fewer than six prompts. The size of a median is
+    never exactly 0: the interval of an edit without an effect lies above 0 as well.
     """
     pairs = {row["prompt"]: row for row in pushes}
     both = [(member, pairs[member["prompt"]]) for member in members if member["prompt"] in pairs]
@@ -215,15 +215,21 @@ def crossing(alphas: np.ndarray, effect: np.ndarray, wanted: float) -> float:
     return float("nan")
 
 
-def leakage(effects: Sequence[Row], clips: Sequence[Row]) -> list[Row]:
+def leakage(effects: Sequence[Row], clips: Sequence[Row], units: Mapping[str, float] | None = None) -> list[Row]:
     """Target attribute x measured attribute: standardised shifts at equal effect, mean over the target's edits.
 
     Of the other attributes the median of |shift|, so that damage that goes both ways counts; of the target's own the
     size of its median shift, which is the effect that was asked for. random_*: the median of |shift| under the random
     pushes beside the edits' strongest doses.
+
+    Args:
+        effects: Rows of `equal_effects`.
+        clips: Rows of clips.csv.
+        units: What a standardised shift of each attribute is counted in; its `spread` where nothing is said.
     """
     pushes = groups(clips, "random")
-    units = {name: spread(clips, name) for name in MEASURED}
+    if units is None:
+        units = {name: spread(clips, name) for name in MEASURED}
     rows = []
     for target in dict.fromkeys(row["attribute"] for row in effects):
         own = [row for row in effects if row["attribute"] == target]
@@ -242,8 +248,8 @@ def leakage(effects: Sequence[Row], clips: Sequence[Row]) -> list[Row]:
 def with_intervals(matrix: Sequence[Row], clips: Sequence[Row], specs: Sequence[EditSpec]) -> list[Row]:
     """Rows of `leakage` with low_* and high_*, the 95 % bootstrap interval of each shift: prompts are drawn anew.
 
-    A prompt brings all of its clips, so that the doses of equal effect are found anew as well. Empty where fewer than
-    nine of ten draws have a value, and over fewer than two prompts.
+    A prompt brings all of its clips, so that the doses of equal effect and the spread are found anew as well. Empty
+    where fewer than nine of ten draws have a value, and over fewer than six prompts.
     """
     by_prompt: dict[Any, list[Row]] = {}
     for clip in clips:
@@ -251,10 +257,12 @@ def with_intervals(matrix: Sequence[Row], clips: Sequence[Row], specs: Sequence[
             by_prompt.setdefault(clip["prompt"], []).append(clip)
     prompts = list(by_prompt.values())
     drawn: dict[tuple[str, str], list[float]] = {(row["target"], name): [] for row in matrix for name in MEASURED}
-    if len(prompts) > 1:
-        for draw in np.random.default_rng(0).integers(0, len(prompts), (LEAKAGE_RESAMPLES, len(prompts))):
+    if len(prompts) >= PERCENTILES:
+        units = {name: spread(clips, name) for name in MEASURED}
+        for draw in np.random.default_rng(0).integers(0, len(prompts), (RESAMPLES, len(prompts))):
             own = [clip for place in draw for clip in prompts[place]]
-            for row in leakage(equal_effects(own, specs), own):
+            reflected = {name: reflected_spread(own, name, units[name], len(prompts)) for name in MEASURED}
+            for row in leakage(equal_effects(own, specs), own, reflected):
                 for name in MEASURED:
                     drawn[row["target"], name].append(row[name])
     rows = []
@@ -266,6 +274,23 @@ def with_intervals(matrix: Sequence[Row], clips: Sequence[Row], specs: Sequence[
             )
         rows.append(row | ends)
     return rows
+
+
+def reflected_spread(drawn: Sequence[Row], attribute: str, found: float, prompts: int) -> float:
+    """The spread that was found, times its ratio to that of the drawn prompts: what the true one may be.
+
+    Over few prompts a spread comes out too small more easily than too large. So do those of draws, beside the one that
+    was found: where a draw has a smaller one, the true one is to be taken for larger. That of a draw is moreover
+    sqrt((n - 1) / n) too small, for its duplicates.
+
+    Args:
+        drawn: Clips of the drawn prompts.
+        attribute: What is measured.
+        found: Spread of the prompts that the draws are made of.
+        prompts: Their number n.
+    """
+    own = spread(drawn, attribute) * np.sqrt(prompts / (prompts - 1))
+    return float(found**2 / own)
 
 
 def _by_edit(pushes: Mapping[tuple[str, float], list[Row]], edits: Sequence[Row]) -> list[dict[float, list[Row]]]:

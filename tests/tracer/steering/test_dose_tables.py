@@ -34,6 +34,11 @@ def planted():
     return clips
 
 
+def repeated(times):
+    """The prompts of `planted` so many times over, under numbers of their own."""
+    return [clip | {"prompt": clip["prompt"] + 3 * k} for k in range(times) for clip in planted()]
+
+
 def test_table_standardises_by_the_spread_of_the_plain_versions():
     rows = table(planted())
     assert [row["alpha"] for row in rows] == [1.0, 3.0]
@@ -72,7 +77,7 @@ def test_equal_effect_is_interpolated_between_doses():
 
 def test_damage_that_goes_both_ways_is_a_leak_as_large_as_that_of_a_random_push():
     edits = [parse_edit("loudness=+")]
-    clips = [clip | {"prompt": clip["prompt"] + 3 * k} for k in range(4) for clip in planted()]
+    clips = repeated(4)
     for row in clips:  # an octave up in one prompt and down in the next, by the edit and by the push
         if row["kind"] != "plain" and row["alpha"] == 3:
             row["shift_pitch"] = 12.0 if row["prompt"] % 2 else -12.0
@@ -88,7 +93,7 @@ def test_damage_that_goes_both_ways_is_a_leak_as_large_as_that_of_a_random_push(
 
 def test_a_leak_has_an_interval_over_prompts():
     edits = [parse_edit("loudness=+")]
-    clips = [clip | {"prompt": clip["prompt"] + 3 * k} for k in range(4) for clip in planted()]
+    clips = repeated(4)
     for row in clips:  # each prompt leaks as much into the centroid as its number says
         if row["kind"] == "steered":
             row["shift_timbre"] = 0.01 * row["prompt"] * row["alpha"]
@@ -96,16 +101,25 @@ def test_a_leak_has_an_interval_over_prompts():
     (row,) = with_intervals(leakage(equal_effects(clips, edits), clips), clips, edits)
     assert row["low_timbre"] < row["timbre"] < row["high_timbre"]
     assert row["low_pitch"] == row["pitch"] == row["high_pitch"] == 0
-    alone = [clip for clip in planted() if clip["prompt"] == 0]
-    (row,) = with_intervals(leakage(equal_effects(alone, edits), alone), alone, edits)
-    assert math.isnan(row["low_loudness"])
+    for few in (1, 5):
+        part = [clip for clip in clips if clip["prompt"] < few]
+        (row,) = with_intervals(leakage(equal_effects(part, edits), part), part, edits)
+        assert math.isnan(row["low_loudness"])
+
+
+def test_the_spread_may_be_larger_than_it_is_over_few_prompts():
+    """Of a shift that every prompt shares, all that an interval knows is the spread it is counted in."""
+    edits = [parse_edit("loudness=+")]
+    clips = [clip for clip in repeated(3) if clip["prompt"] < 8]
+    (row,) = with_intervals(leakage(equal_effects(clips, edits), clips), clips, edits)
+    assert row["high_loudness"] / row["loudness"] < row["loudness"] / row["low_loudness"]
 
 
 def test_a_shift_towards_a_note_stands_beside_the_whole_way_there(capsys):
-    """Prompts 12, 11 and 10 semitones below the note; the edit goes 6 of them, random pushes go 2."""
+    """Prompts 12, 11 and 10 semitones below the note, two each; the edit goes 6 of them, random pushes go 2."""
     clips = []
-    for prompt in range(3):
-        pitch, to_note = 60.0 + prompt, {"to_note": 12.0 - prompt, "on_target": 0.0, "on_target_plain": 0.0}
+    for prompt in range(6):
+        pitch, to_note = 60.0 + prompt, {"to_note": 12.0 - prompt % 3, "on_target": 0.0, "on_target_plain": 0.0}
         clips.append(clip(prompt, "plain", pitch=pitch))
         for kind, moved in (("steered", 6.0), ("random", 2.0)):
             clips.append(clip(prompt, kind, "pitch=C5", "pitch", 1.0, pitch=pitch + moved, **to_note))
@@ -119,13 +133,14 @@ def test_a_shift_towards_a_note_stands_beside_the_whole_way_there(capsys):
 
 
 def test_a_shift_over_its_band_has_an_interval_over_prompts():
-    rows = table(planted())
+    rows = table(repeated(2))
     assert rows[1]["over_band"] == pytest.approx(9 / 0.5)
     assert rows[1]["over_band_low"] <= rows[1]["over_band"] <= rows[1]["over_band_high"]
     assert math.isnan(rows[1]["over_band_data"])  # there were no such pushes
-    alone = table([row for row in planted() if row["prompt"] == 0])
-    assert alone[1]["over_band"] == pytest.approx(18)
-    assert math.isnan(alone[1]["over_band_low"])  # one prompt has no interval
+    for few in (1, 5):
+        part = table([row for row in repeated(2) if row["prompt"] < few])
+        assert part[1]["over_band"] == pytest.approx(18)
+        assert math.isnan(part[1]["over_band_low"])
 
 
 def test_what_came_of_a_dose_is_the_median_over_states():
