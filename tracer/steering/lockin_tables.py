@@ -14,6 +14,10 @@ from tracer.steering.spec import EditSpec
 from tracer.steering.tables import Row
 
 RESAMPLES = 1000
+LITTLE = 0.5
+"""Share over the null below which the whole interval of an edit that is undone lies."""
+LIKE = (0.5, 2.0)
+"""Shares over the null between which the whole interval of an edit like the null lies."""
 MUSIC, VOICED = "music", "voiced"
 """Names of the frames that count in a file of states/."""
 
@@ -26,7 +30,8 @@ def shares(
     For `heard` (on the decoded audio) and `read` (by the probes) alike: *_shift, median effect; *_share, over that of
     editing the finished latent, with *_low and *_high; *_null, the same in a linear flow; *_over, share over null,
     with *_over_low and *_over_high; *_lost, share of bootstrap resamples without a value. Intervals are 95 % over
-    prompts, which are drawn with all their clips; there is none over one prompt, or with a tenth of the resamples lost.
+    prompts, which are drawn with all their clips; there is none over fewer than six, or with a tenth of the resamples
+    lost.
     `verdict` says what the heard ratio means; where a share of frames on a note is heard, which saturates, it says so,
     and `turned` is the share that the edit of the finished latent turns.
 
@@ -82,17 +87,20 @@ def share_row(name: str, prefix: str, part: np.ndarray, whole: np.ndarray, draws
 def verdict(row: Mapping[str, Any]) -> str:
     """What became of an edit beyond transport, by the interval of its share over the null.
 
-    "amplified" above 1, "like the null" around 1, "undone in part" between 0 and 1, "undone" where it reaches 0;
-    "not told apart" where it holds both 0 and 1, "unknown" without an interval.
+    "amplified": all of it above 1. "undone in part": all of it between 0 and 1. "undone": it holds 0 or lies below, and
+    ends below `LITTLE`. "like the null": it holds 1 and lies within `LIKE`. "not told apart": it is too wide for any of
+    them. "unknown": there is none.
     """
     low, high = row["heard_over_low"], row["heard_over_high"]
     if np.isnan([low, high]).any():
         return "unknown"
     if low > 1:
         return "amplified"
-    if high >= 1:
-        return "like the null" if low > 0 else "not told apart"
-    return "undone in part" if low > 0 else "undone"
+    if low > 0 and high < 1:
+        return "undone in part"
+    if low <= 0 and high < LITTLE:
+        return "undone"
+    return "like the null" if LIKE[0] <= low and 1 <= high <= LIKE[1] else "not told apart"
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from tracer.session import Session
 from tracer.steering import parse_edit, run_dose, run_lockin
 from tracer.steering.edits import displacement, make_edit
 from tracer.steering.lockin import transported, window_edit, window_shares
-from tracer.steering.lockin_tables import shares
+from tracer.steering.lockin_tables import shares, verdict
 from tracer.steering.weighing import generate_weighed
 
 
@@ -440,10 +440,39 @@ def test_a_share_is_read_beside_what_a_linear_flow_would_show(gain, null, says):
         assert row["heard_lost"] == 0
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [
+        (1.01, 40.0, "amplified"),
+        (0.02, 0.95, "undone in part"),
+        (-0.05, 0.45, "undone"),
+        (-3.0, -0.5, "undone"),
+        (0.0, 0.4, "undone"),
+        (-0.05, 0.95, "not told apart"),  # half of it may be left
+        (0.6, 1.9, "like the null"),
+        (0.05, 40.0, "not told apart"),
+        (0.4, 1.2, "not told apart"),
+        (0.8, 2.5, "not told apart"),
+        (-2.0, 5.0, "not told apart"),
+        (math.nan, math.nan, "unknown"),
+    ],
+)
+def test_a_word_says_no_more_than_its_interval(low, high, says):
+    assert verdict({"heard_over_low": low, "heard_over_high": high}) == says
+
+
+@pytest.mark.parametrize(("prompts", "says"), [(2, "unknown"), (5, "unknown"), (6, "amplified")])
+def test_fewer_than_six_prompts_have_no_word(prompts, says):
+    for row in shares(lockin_clips(3.0, 1.5, prompts), parse_edit("loudness=+"), 2):
+        assert row["heard_over"] == pytest.approx(2, rel=0.1)
+        assert row["verdict"] == says
+        assert math.isnan(row["heard_low"]) == (says == "unknown")
+
+
 def test_lost_resamples_are_counted_and_take_the_interval_away():
-    clips = lockin_clips(1.0, 1.0, prompts=4)
+    clips = lockin_clips(1.0, 1.0, prompts=8)
     for row in clips:
-        if row["window"] == "end" and row["prompt"] < 3:
+        if row["window"] == "end" and row["prompt"] < 6:
             row["heard"] = 0.0
     row = shares(clips, parse_edit("loudness=+"), 2)[0]
     assert row["heard_lost"] > 0.1
