@@ -11,6 +11,7 @@ pipeline draws its noise, in `prepare_latents`, until its last state or the end 
 
 import inspect
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -173,7 +174,7 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
     assert kind is not None
     refuse_offload(model)
     sampling = Sampling(model, kind, callbacks)
-    parts, on_parts = list[Any](), ExitStack()
+    parts, told, on_parts = list[Any](), list[bool](), ExitStack()
 
     def follow() -> None:
         """Hook the scheduler and the network that the pipeline has now; another one may have taken their place."""
@@ -204,7 +205,16 @@ def install(model: Any, callbacks: Callbacks) -> Iterator[None]:
         return latents
 
     def step(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return sampling.step(original, *args, **kwargs) if generates() else original(*args, **kwargs)
+        if generates():
+            return sampling.step(original, *args, **kwargs)
+        if not told:
+            told.append(True)
+            warnings.warn(
+                "the scheduler of a pipeline with hooks makes a step outside a call of this pipeline: hooks leave it "
+                "alone (a loop of your own must draw its noise with the pipeline's prepare_latents)",
+                stacklevel=2,
+            )
+        return original(*args, **kwargs)
 
     def encode_prompt(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         given = inspect.signature(original).bind(*args, **kwargs).arguments

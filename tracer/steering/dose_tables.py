@@ -138,7 +138,7 @@ def over_band(members: Sequence[Row], pushes: Sequence[Row], attribute: str, nam
 
     found = float(shares(np.arange(len(both))[None])[0])
     drawn = shares(np.random.default_rng(0).integers(0, len(both), (RESAMPLES, len(both))))
-    low, high = drawn_interval(drawn, len(both))
+    low, high = drawn_interval(drawn, int(np.isfinite(own + other).sum()))
     return {name: found, f"{name}_low": low, f"{name}_high": high}
 
 

@@ -79,7 +79,7 @@ def share_row(name: str, prefix: str, part: np.ndarray, whole: np.ndarray, draws
         warnings.simplefilter("ignore", RuntimeWarning)  # resamples without a value
         resampled = ratio(np.nanmedian(part[draws], 1), np.nanmedian(whole[draws], 1))
     lost = 1 - np.isfinite(resampled).sum() / len(resampled)
-    low, high = drawn_interval(resampled, len(part))
+    low, high = drawn_interval(resampled, int(np.isfinite(part + whole).sum()))
     found = float(ratio(np.array(np.nanmedian(part)), np.array(np.nanmedian(whole))))
     return {name: found, f"{prefix}_low": low, f"{prefix}_high": high, f"{prefix}_lost": float(lost)}
 

@@ -142,7 +142,10 @@ def used(tmp_path: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("left_out", [("steer", "structure"), ("stop_when_settled", "settled_states", "settled_within")])
+STOPS = ("stop_when_settled", "settled_states", "settled_within")
+
+
+@pytest.mark.parametrize("left_out", [("steer", "structure"), STOPS])
 def test_the_command_repeats_every_option_of_a_run(
     used: dict[str, Any], left_out: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
