@@ -163,10 +163,9 @@ def _musiccaps_rows(table: Sequence[Mapping[str, Any]], balanced: bool, name: st
         for row in table
         if not balanced or str(row["is_balanced_subset"]) == "True"
     ]
-    rows = [row for row in rows if row[1]]
-    if not rows:
+    if not any(caption for _, caption in rows):
         raise InputError(f"{name} holds no {'balanced ' if balanced else ''}captions: check that the file is whole")
-    return rows
+    return _with_captions(name, rows)
 
 
 def _file_rows(path: Path, balanced: bool) -> tuple[list[tuple[str, str]], bool]:
@@ -191,14 +190,25 @@ def _file_rows(path: Path, balanced: bool) -> tuple[list[tuple[str, str]], bool]
         lines = re.split(r"\r\n|\n|\r", text)
         rows = [(f"{path.stem}-{number}", line) for number, line in enumerate(lines, 1) if line.strip()]
     rows = [(id_, _one_line(caption)) for id_, caption in rows]
-    empty = sum(not caption for _, caption in rows)
-    if empty == len(rows):
+    if not any(caption for _, caption in rows):
         raise InputError(f"{path} holds no prompts: write at least one")
-    if empty:
-        warnings.warn(f"{empty} rows of {path} without a caption are left out", stacklevel=2)
     for id_, caption in rows:
         _check_text(str(path), id_, caption)
-    return [row for row in rows if row[1]], False
+    return _with_captions(str(path), rows), False
+
+
+def _with_captions(name: str, rows: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The rows that have a caption; warns of the others, since every later prompt has another place and noise then."""
+    empty = [id_ for id_, caption in rows if not caption]
+    if empty:
+        named = ", ".join(id_[:40] for id_ in empty[:3]) + (", ..." if len(empty) > 3 else "")
+        count, verb = ("1 row", "is") if len(empty) == 1 else (f"{len(empty)} rows", "are")
+        warnings.warn(
+            f"{count} of {name} without a caption {verb} left out ({named}): the prompts after it move up, and "
+            "their noise is that of their new place",
+            stacklevel=3,
+        )
+    return [row for row in rows if row[1]]
 
 
 def _check_text(source: str, id_: str, caption: str) -> None:

@@ -238,3 +238,20 @@ def test_rows_without_a_caption_are_counted(tmp_path):
     (tmp_path / "p.csv").write_text("id,caption\na,one\nb,\nc,\n")
     with pytest.warns(UserWarning, match="2 rows .* left out"):
         assert len(load_prompts(str(tmp_path / "p.csv"))) == 1
+
+
+@pytest.mark.parametrize("kind", ["p.csv", "p.jsonl", "musiccaps.csv"])
+def test_rows_left_out_are_named_and_move_the_others(kind, tmp_path):
+    path = tmp_path / kind
+    if kind == "p.csv":
+        path.write_text("id,caption\na,one\nb, \nc,three\n")
+    elif kind == "p.jsonl":
+        path.write_text('{"id": "a", "caption": "one"}\n{"id": "b", "caption": ""}\n\n{"id": "c", "text": "three"}\n')
+    else:
+        path.write_text(MUSICCAPS_HEADER + "".join(f"\n{id_},0,10,/m/0,x,{text},1,True,True" for id_, text in ROWS))
+    with pytest.warns(UserWarning, match=r"^1 row of [^\n]* is left out \(b\): the prompts after it move up[^\n]*$"):
+        prompts = load_prompts(str(path))
+    assert [(prompt.index, prompt.id) for prompt in prompts] == [(0, "a"), (1, "c")]
+
+
+ROWS = [("a", "one"), ("b", ""), ("c", "three")]
