@@ -375,7 +375,8 @@ class PickOptions(SessionOptions):
 
     wants: Sequence[str] = option(
         (),
-        "What a take shall be: timbre=dark, loudness=-20dB, pitch=C3, with ,weight=2 if it counts more; repeatable.",
+        "What a take shall be: timbre=dark, loudness=-20dB, pitch=C3 (a note or Hz, no bare number), with ,weight=2 if "
+        "it counts more; repeatable.",
         flags="--want",
         typed=list[str],
         shown="",

@@ -8,7 +8,7 @@ from support.readout import tiny_readout
 
 from probes.errors import InputError
 from probes.readout import Readout
-from tracer.targets import class_position, target_value
+from tracer.targets import class_position, named_value, target_value
 
 
 @pytest.fixture
@@ -47,3 +47,28 @@ def test_a_wrong_target_is_one_line(readout: Readout, attribute: str, text: str,
     with pytest.raises(InputError, match=r"^[^\n]*$") as refused:
         target_value(attribute, text, readout)
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("60", "C4 or 261.63Hz"),
+        (" 0 ", "C-1 or 8.18Hz"),
+        ("60.0", "C4 or 261.63Hz"),
+        ("60.5", "269.29Hz"),
+        ("-3", "C4 or 440Hz"),
+        ("1e9", "C4 or 440Hz"),
+        ("9" * 400, "C4 or 440Hz"),
+    ],
+)
+def test_a_bare_number_of_pitch_is_refused_with_what_to_write(readout: Readout, text: str, instead: str) -> None:
+    with pytest.raises(InputError, match=r"^[^\n]*$") as refused:
+        named_value("pitch", text, readout)
+    assert str(refused.value).endswith(f"a MIDI number or a class: write a note or a frequency, as in {instead}")
+
+
+def test_notes_frequencies_and_numbers_of_other_attributes_are_what_they_were(readout: Readout) -> None:
+    assert named_value("pitch", "C3", readout) == 48
+    assert named_value("pitch", "261.63Hz", readout) == pytest.approx(60, abs=0.001)
+    for attribute, text in (("loudness", "0"), ("loudness", "0.1"), ("timbre", "7"), ("loudness", "quiet")):
+        assert named_value(attribute, text, readout) == target_value(attribute, text, readout)

@@ -40,7 +40,11 @@ AttributeOption = Annotated[
     list[str] | None, typer.Option(help="What to change; repeatable, with one --target each.", show_default=False)
 ]
 TargetOption = Annotated[
-    list[str] | None, typer.Option(help="A class, a note, dB or Hz, or + or - along the classes.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        help="A note, dB or Hz, a class (a bare number is its index, of pitch too), or + or - along the classes.",
+        show_default=False,
+    ),
 ]
 HoldOption = Annotated[
     str | None,

@@ -9,7 +9,7 @@ import numpy as np
 from probes.attributes.songs import UNITS, song_value
 from probes.errors import InputError
 from probes.readout import Readout
-from tracer.targets import target_value
+from tracer.targets import named_value
 
 EXAMPLE = "timbre=dark,weight=2"
 
@@ -20,7 +20,8 @@ class Want:
 
     attribute: str
     target: str
-    """A class index, a value with its unit (`-20dB`, `2000Hz`, `C3`), or a word of `tracer.targets.NAMES`."""
+    """A value with its unit (`-20dB`, `2000Hz`, `C3`), a word of `tracer.targets.NAMES`, or, but for pitch, a class
+    index."""
     weight: float = 1.0
 
     def __str__(self) -> str:
@@ -81,13 +82,14 @@ def goals_of(wants: Sequence[Want], readout: Readout) -> list[Goal]:
 
     Raises:
         InputError: an attribute that the readout does not read, or twice; one without a scale of songs; a target that
-            is none of its values; or a word, and the readout does not know how songs are spread.
+            is none of its values, or a bare number of pitch; or a word, and the readout does not know how songs are
+            spread.
     """
     goals: list[Goal] = []
     for want in wants:
         if want.attribute in [goal.attribute for goal in goals]:
             raise InputError(f"{want.attribute} is wanted twice: give one --want for it")
-        value = target_value(want.attribute, want.target, readout)
+        value = named_value(want.attribute, want.target, readout)
         goals.append(goal_at(want.attribute, value, readout, want.weight))
     return goals
 

@@ -1,10 +1,12 @@
 """From edits as they are written to edits as the hooks take them."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from hooks import NULL_NEEDS_GUIDANCE, Displacement, Edit
+from probes.attributes.bins import note_name
 from probes.errors import InputError
 from probes.readout import Readout
 from tracer.clips import MEASURED
@@ -54,7 +56,7 @@ def check_measured(spec: EditSpec, readout: Readout, guided: bool = True, song: 
 
 
 def check_edit(spec: EditSpec, readout: Readout, guided: bool = True, song: Song | None = None) -> None:
-    """Refuse an edit that cannot act.
+    """Refuse an edit that cannot act; say which note a class of pitch is that was given by its number.
 
     Args:
         spec: The edit.
@@ -74,7 +76,7 @@ def check_edit(spec: EditSpec, readout: Readout, guided: bool = True, song: Song
         song = song_for(spec, song)
         goal_of(spec, song, max(1, round(song.seconds * song.frame_rate)), readout)
     else:
-        resolve_target(spec, readout)
+        tell_note(spec, resolve_target(spec, readout), readout)
     if spec.vector == "closed" and spec.attribute in readout.clips:
         raise InputError(
             f"{spec.attribute} has one value for a clip, and the closed form moves frames: give "
@@ -137,6 +139,20 @@ def resolve_target(spec: EditSpec, readout: Readout) -> int | str:
             )
         return spec.target
     return int(readout.bins[spec.attribute].parse(spec.target))
+
+
+def tell_note(spec: EditSpec, target: int | str, readout: Readout) -> None:
+    """Warn of the note that a class named by its number is: elsewhere numbers of pitch are MIDI numbers."""
+    bins = readout.bins[spec.attribute]
+    if bins.unit != "MIDI" or isinstance(target, str) or not spec.target.strip().isdecimal():
+        return
+    midi = round(bins.centers[target])
+    if midi != target:
+        warnings.warn(
+            f"{spec.attribute}={spec.target} is class {target}, the note {bins.label(target)} (MIDI {midi}); "
+            f"for MIDI {target} write {spec.attribute}={note_name(target)}",
+            stacklevel=3,
+        )
 
 
 def require_attribute(spec: EditSpec, readout: Readout) -> None:

@@ -18,7 +18,7 @@ from probes.attributes.base import middles
 from probes.errors import InputError
 from tracer.steering.spec import EditSpec
 from tracer.steering.structure import Window, read_structure
-from tracer.targets import class_position, target_value
+from tracer.targets import class_position, named_value
 
 if TYPE_CHECKING:
     from probes.readout import Readout
@@ -122,7 +122,7 @@ def goal_of(spec: EditSpec, song: Song, frames: int, readout: Readout) -> np.nda
     straight in dB, octaves or semitones.
 
     Raises:
-        InputError: a file that cannot be read, or values that are none of the attribute's.
+        InputError: a file that cannot be read, values that are none of the attribute's, or a bare number of pitch.
     """
     if not spec.is_curve:
         return None
@@ -133,7 +133,7 @@ def goal_of(spec: EditSpec, song: Song, frames: int, readout: Readout) -> np.nda
     found = RAMP.fullmatch(spec.target)
     if found is None:
         raise InputError(f"cannot read the target {spec.target!r}: write ramp(quiet,loud), ramp(-30dB,-12dB) or @FILE")
-    ends = [target_value(spec.attribute, found[side].strip(), readout) for side in (1, 2)]
+    ends = [named_value(spec.attribute, found[side].strip(), readout) for side in (1, 2)]
     numbers = np.full(frames, ends[0])
     for start, stop in windows_of(spec, song):
         inside = (places >= start) & (places < stop)
@@ -142,7 +142,7 @@ def goal_of(spec: EditSpec, song: Song, frames: int, readout: Readout) -> np.nda
 
 
 def read_curve(path: Path, attribute: str, readout: Readout) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds, rising, and the numbers of `target_value` of a table with two columns; a heading is left out.
+    """Seconds, rising, and the numbers of `named_value` of a table with two columns; a heading is left out.
 
     Raises:
         InputError: names the line.
@@ -166,7 +166,7 @@ def read_curve(path: Path, attribute: str, readout: Readout) -> tuple[np.ndarray
         if len(row) > 2 or not 0 <= time < float("inf") or (seconds and time <= seconds[-1]):
             raise InputError(f"{path}, line {number}: give two columns, the seconds rising from 0")
         seconds.append(time)
-        values.append(target_value(attribute, text, readout))
+        values.append(named_value(attribute, text, readout))
     if not seconds:
         raise InputError(f"the curve {path} has no line: give seconds and values")
     return np.array(seconds), np.array(values)

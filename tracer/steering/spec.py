@@ -18,8 +18,8 @@ class EditSpec:
     attribute: str
     """What is to change: a name that the readout knows."""
     target: str
-    """A class index (a number too), a note name, a value with its unit (`-20dB`, `2000Hz`), or `+` / `-` along the
-    classes. Or a curve over the song: `ramp(quiet,loud)`, or `@FILE`, a table of seconds and values."""
+    """A note name, a value with its unit (`-20dB`, `2000Hz`), a class index (a bare number, of pitch too), or `+` / `-`
+    along the classes. Or a curve over the song: `ramp(quiet,loud)`, or `@FILE`, a table of seconds and values."""
     alpha: float = None  # type: ignore[assignment]  # filled in by __post_init__
     """Dose; left out, `DEFAULT_DOSES` of its form. closed: how far the reading moves at most, in classes along + and -,
     in nats of a class's odds; a saturated reading moves less. Towards a curve: the share of the way. centred and plain:

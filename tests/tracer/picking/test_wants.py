@@ -46,6 +46,7 @@ def test_distances_are_counted_in_spreads_and_weighed(readout: Readout) -> None:
         (["tempo=120"], "not 'tempo'"),
         (["timbre=loud"], "is no timbre"),
         (["timbre=dark", "timbre=bright"], "wanted twice"),
+        (["pitch=60"], "write a note or a frequency, as in C4 or 261.63Hz"),
         (["pitch=low"], "knows how its training songs are spread"),
     ],
 )

@@ -136,6 +136,7 @@ def test_a_run_with_the_closed_form_knows_how_it_was_solved() -> None:
         ("loudness=ramp(quiet,loud),alpha=2", "no share of the way"),
         ("loudness=ramp(quiet,loud),vector=plain", "closed alone"),
         ("loudness=@none.csv", "cannot read the curve"),
+        ("pitch=ramp(60,C5)", "as in C4 or 261.63Hz"),
     ],
 )
 def test_what_has_no_place_in_the_song_is_refused_in_one_line(readout: Readout, text: str, says: str) -> None:
@@ -167,6 +168,17 @@ def test_a_bad_curve_is_one_line(tmp_path: Path, readout: Readout, lines: str, s
     with pytest.raises(InputError, match=r"^[^\n]*$") as refused:
         edits_from_specs([f"loudness=@{tmp_path / 'curve.csv'}"], readout, song=SONG)
     assert says in str(refused.value)
+
+
+def test_a_melody_is_written_in_notes_and_not_in_bare_numbers(tmp_path: Path, readout: Readout) -> None:
+    path = tmp_path / "melody.csv"
+    path.write_text("0,C3\n6,261.6256Hz\n")
+    goal = goal_of(parse_edit(f"pitch=@{path}"), SONG, FRAMES, readout)
+    assert goal is not None
+    np.testing.assert_allclose(readout.bins["pitch"].values_at(goal[[0, -1]]), [48, 60], atol=0.06)
+    path.write_text("0,48\n6,60\n")
+    with pytest.raises(InputError, match=r"^[^\n]*as in C3 or 130\.81Hz$"):
+        edits_from_specs([f"pitch=@{path}"], readout, song=SONG)
 
 
 FILES = {

@@ -1,7 +1,9 @@
 """Edits as text: what is read, and what is refused in one line with exit code 2."""
 
+import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +192,15 @@ def test_an_endless_edit_is_refused_at_once():
     with pytest.raises(InputError, match=r"of 2,200,008 characters is too long") as refused:
         parse_edit("loudness" + ",hold=pitch" * 200_000)
     assert "\n" not in str(refused.value)
+
+
+def test_a_class_of_pitch_given_by_its_number_is_told_by_its_note():
+    readout = tiny_readout()
+    label, middle = readout.bins["pitch"].label(60), readout.bins["pitch"].centers[60]
+    with pytest.warns(
+        UserWarning, match=re.escape(f"pitch=60 is class 60, the note {label} (MIDI {middle:g}); for MI")
+    ):
+        edits_from_specs(["pitch=60"], readout)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        edits_from_specs(["pitch=C4", "pitch=+", "pitch=261.63Hz", "timbre=7", "loudness=0"], readout)
