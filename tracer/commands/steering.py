@@ -236,7 +236,7 @@ def edit_command(
     target: TargetOption = None,
     edit: Annotated[
         list[str] | None,
-        typer.Option(help='The same in one: "loudness=+,hold=pitch"; repeatable.', show_default=False),
+        typer.Option(help='The same in one: "loudness=+,hold=pitch,during=2s-4s"; repeatable.', show_default=False),
     ] = None,
     alpha: Annotated[
         str | None,
@@ -247,9 +247,14 @@ def edit_command(
     ] = None,
     hold: HoldOption = None,
     from_: Annotated[
-        float | None, typer.Option("--from", help="Second at which the edit begins.", show_default="the beginning")
+        float | None,
+        typer.Option(
+            "--from",
+            help="Second at which the edits begin; the changes inside and outside are then measured apart.",
+            show_default="the beginning",
+        ),
     ] = None,
-    to: Annotated[float | None, typer.Option(help="Second at which it ends.", show_default="the end")] = None,
+    to: Annotated[float | None, typer.Option(help="Second at which they end.", show_default="the end")] = None,
     space: Annotated[str, typer.Option(help="Latent space; `trace models` lists them.")] = "mini",
     weights: Annotated[
         str | None, typer.Option(help="Path or hub id of the codec's weights.", show_default="the default ones")

@@ -21,7 +21,7 @@ from tracer.steering.damage import tell_damage
 from tracer.steering.edits import check_measured, displacement, identity_of
 from tracer.steering.results import CODEC, EditResult
 from tracer.steering.song_time import Song, SongDisplacement, inside_and_outside, song_of, weights_of, windows_of
-from tracer.steering.spec import EditSpec, read_doses, read_edits, refuse_two_doses
+from tracer.steering.spec import EditSpec, read_doses, read_edits, refuse_two_doses, sampler_options
 from tracer.steering.tables import open_run, write_csv
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def edit_audio(
             them stands alpha 0: what the codec alone does.
         space: latent space, by name or loaded; weights and options as in `probes.spaces.load_space`.
         readout: folder, hub id or `Readout` of that space; None is the bundled one.
-        start, stop: seconds between which frames are edited; None is the beginning and the end.
+        start, stop: seconds between which frames are edited; None is the beginning and the end. What changed is then
+            measured inside and outside, as it is with `during=`.
         hold: attributes to hold in every edit that does not aim at them.
         pitch_tracker: full or tiny, sizes of CREPE, or swift-f0.
         structure: file that names sections of the recording, for `during=` in edits.
@@ -72,14 +73,11 @@ def edit_audio(
         InputError: no such file, unknown space, attribute or target, an edit with what belongs to a sampler, or seconds
             outside the recording.
     """
-    specs = [spec.holding(hold) for spec in read_edits(edits)]
+    several = [edits] if isinstance(edits, str | EditSpec) else edits
+    refuse_sampler_options(several)
+    specs = [spec.holding(hold) for spec in read_edits(several)]
     if not specs:
         raise InputError("give at least one edit, such as loudness=2")
-    if any((spec.start, spec.stop) != (EditSpec.start, EditSpec.stop) for spec in specs):
-        raise InputError("a recording has no flow time: leave from= and to= out of the edit (--from, --to: seconds)")
-    idle = ("site", "branch", "schedule")
-    if any(getattr(spec, name) != getattr(EditSpec, name) for spec in specs for name in idle):
-        raise InputError("a recording has no sampler: leave site=, branch= and schedule= out of the edit")
     dosed = dosed_edits(specs, alphas)
     name = "".join(letter for letter in Path(audio).stem[:100] if letter.isprintable())
     folder = result_folder(out if out is not None else Path("runs") / f"edit-{name}")
@@ -119,12 +117,12 @@ def edit_audio(
         name: measure_clip(version, sample_rate, frames, hop, pitch_tracker=pitch_tracker, device=place)
         for name, version in versions.items()
     }
-    acting = np.zeros(frames)
-    if all(spec.during for spec in specs):  # another one acts everywhere
-        measured = replace(song, frame_rate=sample_rate / hop)
-        acting = np.max([weights_of(spec, measured, frames) for spec in specs], axis=0)
-    seconds_of = (np.arange(frames) + 0.5) * hop / sample_rate
-    acting[(seconds_of < first) | (seconds_of > last)] = 0.0
+    measured = replace(song, frame_rate=sample_rate / hop)
+    acting = np.max([weights_of(spec, measured, frames) for spec in specs], axis=0)
+    latent_frames = (np.arange(frames) + 0.5) * hop / sample_rate * codec.frame_rate
+    acting[(latent_frames < window[0]) | (latent_frames >= window[1])] = 0.0
+    if acting.all() and not all(spec.during for spec in specs):
+        acting[:] = 0.0  # nothing lies outside
     summary = write_tables(folder, versions, tracks, sample_rate, hop / sample_rate, acting)
     label = " and ".join(str(spec) if EDITED in dosed else spec.label for spec in specs)
     doses = {name: {"alpha": own[0].alpha} for name, own in dosed.items() if name != EDITED}
@@ -133,6 +131,18 @@ def edit_audio(
 
     draw_edit(versions, tracks, sample_rate, hop / sample_rate, label).write(folder / "edit.png")
     return EditResult.read(folder)
+
+
+def refuse_sampler_options(edits: Sequence[str | EditSpec]) -> None:
+    """InputError when an edit of a recording names what belongs to a sampler."""
+    named = set().union(*(sampler_options(edit) for edit in edits))
+    if named & {"from", "to"}:
+        raise InputError(
+            "a recording has no flow time: leave from= and to= out of the edit; for seconds of the recording give "
+            "--from and --to, or during=2s-4s in the edit"
+        )
+    if named:
+        raise InputError("a recording has no sampler: leave site=, branch= and schedule= out of the edit")
 
 
 def dosed_edits(specs: Sequence[EditSpec], alphas: str | float | Sequence[float] | None) -> dict[str, list[EditSpec]]:
@@ -210,9 +220,9 @@ def write_tables(
     """Write summary.csv, one row per version, and curves.csv, one row per version and frame; returns the former's.
 
     voiced_change, clipped and log_mel_db compare a version with the codec alone (alpha 0); of that and of the
-    recording, clipped is the share of all samples. Where edits act in windows of the song, with the strength `acting`
-    on every frame, inside_* and outside_* do so too: the shift of pitch (semitones), loudness (dB) and timbre (octaves)
-    where they act in full and where they do not.
+    recording, clipped is the share of all samples. Where edits act in a part of the recording, with the strength
+    `acting` on every frame, inside_* and outside_* do so too: the shift of pitch (semitones), loudness (dB) and timbre
+    (octaves) where they act in full and where they do not.
     """
     summary: list[dict[str, Any]] = []
     curves = []

@@ -167,6 +167,8 @@ OPTIONS = {
     "alpha": "alpha", "from": "start", "to": "stop", "during": "during", "fade": "fade",
     **{name: name for name in CHOICES}, "hold": "hold",
 }  # fmt: skip
+SAMPLER = ("from", "to", "site", "branch", "schedule")
+"""Options that mean something while music is sampled, and nothing for a recording."""
 NUMBERS = ("alpha", "start", "stop", "fade")
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(EditSpec)}
 
@@ -184,11 +186,9 @@ def parse_edit(text: str) -> EditSpec:
         InputError: an item without `=`, no attribute or two, an unknown or repeated option, a value out of range, or
             more than 20,000 characters.
     """
-    if len(text) > LONGEST:
-        raise InputError(f"an edit of {len(text):,} characters is too long: it takes at most {LONGEST:,}")
     targets: dict[str, str] = {}
     values: dict[str, Any] = {}
-    for item in re.split(r",(?![^(]*\))", text):  # not at the comma of ramp(a,b)
+    for item in items_of(text):
         key, equals, value = (part.strip() for part in item.partition("="))
         if not (key and equals and value):
             raise InputError(f"cannot read {item.strip()!r} in the edit {text!r}: write name=value, as in {EXAMPLE}")
@@ -206,6 +206,20 @@ def parse_edit(text: str) -> EditSpec:
         )
     ((attribute, target),) = targets.items()
     return EditSpec(attribute, target, **values)
+
+
+def items_of(text: str) -> list[str]:
+    """The parts of an edit between its commas; InputError where it is too long."""
+    if len(text) > LONGEST:
+        raise InputError(f"an edit of {len(text):,} characters is too long: it takes at most {LONGEST:,}")
+    return re.split(r",(?![^(]*\))", text)  # not at the comma of ramp(a,b)
+
+
+def sampler_options(edit: "str | EditSpec") -> set[str]:
+    """Options of `SAMPLER` that a text names, or that a spec has at other values than those where nothing is said."""
+    if isinstance(edit, str):
+        return {item.partition("=")[0].strip() for item in items_of(edit)} & set(SAMPLER)
+    return {option for option in SAMPLER if getattr(edit, OPTIONS[option]) != DEFAULTS[OPTIONS[option]]}
 
 
 def read_edits(edits: "str | EditSpec | Sequence[str | EditSpec]") -> list[EditSpec]:

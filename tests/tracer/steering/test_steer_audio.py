@@ -135,6 +135,11 @@ def test_several_edits_are_added_in_turn():
         (["loudness=2"], {"readout": None}, "no readout"),
         (["loudness=2"], {"pitch_tracker": "huge"}, "full or tiny"),
         (["loudness=+,from=0.3"], {}, "a recording has no flow time"),
+        (["loudness=+,from=0.2"], {}, "give start and stop, or during=2s-4s in the edit"),
+        (["timbre=+", "loudness=+ , to = 0.8"], {}, "give start and stop, or during=2s-4s in the edit"),
+        (["loudness=+,from=1,to=2"], {}, "a recording has no flow time"),
+        ([parse_edit("loudness=+,from=0.3")], {}, "a recording has no flow time"),
+        (["loudness=+,site=endpoint"], {}, "a recording has no sampler"),
         (["loudness=+,schedule=bell"], {}, "a recording has no sampler"),
         (["loudness=+,branch=null"], {}, "a recording has no sampler"),
         (["loudness=+,during=0s-0.4s"], {"start": 0.5, "stop": 0.9}, "no edit acts between start and stop"),
@@ -153,6 +158,20 @@ def test_an_edit_of_the_whole_recording_leaves_no_frame_outside(tmp_path):
     assert "outside_loudness" in (inside / "summary.csv").read_text()
     both = edit(tmp_path / "a.wav", tmp_path, ["loudness=+,during=0s-0.4s", "timbre=+"], out=tmp_path / "both")
     assert "outside_loudness" not in (both / "summary.csv").read_text()
+
+
+def test_seconds_of_all_edits_are_measured_inside_and_outside_as_those_of_one(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(16000, 1), 16000)
+    given = {"edits": ["loudness=19,vector=centred"], "alphas": [0.3]}
+    inside = edit(path, tmp_path, **given, start=0.2, stop=0.4, out=tmp_path / "seconds")
+    during = edit(path, tmp_path, ["loudness=19,vector=centred,during=0.2s-0.4s,fade=0"], alphas=[0.3])
+    rows = [list(csv.DictReader((folder / "summary.csv").open())) for folder in (inside, during)]
+    assert rows[0] == rows[1]
+    edited = rows[0][-1]
+    assert abs(float(edited["inside_loudness"])) > 3 * abs(float(edited["outside_loudness"]))
+    whole = edit(path, tmp_path, **given, start=0.0, stop=9.0, out=tmp_path / "whole")
+    assert "inside_loudness" not in (whole / "summary.csv").read_text()
 
 
 def test_one_edit_may_lie_outside_the_part_that_another_acts_in(tmp_path):
