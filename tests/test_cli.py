@@ -17,6 +17,7 @@ from support.readout import tiny_readout
 
 import cli
 from tracer.prompts import load_prompts
+from tracer.steering.spec import USUAL_DOSES
 
 Result = tuple[int, str, str]
 
@@ -234,6 +235,17 @@ def test_examples_in_the_help_are_whole(
     for text in told:
         assert text in output
     assert "settle…" not in output
+
+
+@pytest.mark.parametrize("command", ["steer", "edit"])
+def test_help_tells_the_usual_doses_of_every_form(
+    call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 400)
+    _, output, _ = call(command, "--help")
+    for form, doses in USUAL_DOSES.items():
+        assert ", ".join(f"{dose:g}" for dose in doses) in output, form
+    assert "0.25, 0.5, 0.75, 1 of the way to a curve" in output
 
 
 def test_a_group_alone_says_its_help_and_nothing_else(call: Callable[..., Result]) -> None:

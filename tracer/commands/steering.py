@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TEXTS = {form: ", ".join(f"{dose:g}" for dose in doses) for form, doses in USUAL_DOSES.items()}
-DOSES = "up to {direction} classes along + and -, {class} nats towards a class; control vectors {vector}".format(
-    **_TEXTS
-)
+DOSES = (
+    "up to {direction} classes along + and -, {class} nats towards a class, {curve} of the way to a curve; control "
+    "vectors {vector}"
+).format(**_TEXTS)
 
 WINDOWS = 10
 
