@@ -19,22 +19,28 @@ from tracer.measures.progress import settled_between
 STATES, FRAMES = 16, 32
 FADE = 1.5 * np.linspace(1, 0, STATES) ** 1.5
 """Standard deviation of the noise at each state."""
-KINDS = {"songs of their own level": (1.0, 0.5), "frames alone": (0.0, 1.1)}
-"""Standard deviations of songs and of their frames."""
+KINDS = {
+    "songs of their own level": (1.0, 0.5, 1.0),
+    "frames alone": (0.0, 1.1, 1.0),
+    "frames alone, a tenth to all of them counted": (0.0, 1.1, 0.1),
+}
+"""Standard deviations of songs and of their frames, and the least share of a song's frames that count."""
 
 
 def songs(rng: np.random.Generator, prompts: int, kind: str) -> np.ndarray:
     """Contrasts [prompts, 4, states] of songs of a kind."""
-    level, frame = KINDS[kind]
+    level, frame, least = KINDS[kind]
     ends = level * rng.normal(size=(prompts, 1)) + frame * rng.normal(size=(prompts, FRAMES))
     states = ends[:, None] + FADE[:, None] * rng.normal(size=(prompts, STATES, FRAMES))
     states[:, -1] = ends
-    return reading_contrasts(list(states))
+    masks = rng.random((prompts, FRAMES)) < rng.uniform(least, 1, (prompts, 1))
+    masks[:, 0] = True
+    return reading_contrasts(list(states), list(masks) if least < 1 else None)
 
 
 def truth(kind: str) -> np.ndarray:
     """Closeness of all such songs, [states]."""
-    between = 2 * sum(deviation**2 for deviation in KINDS[kind])
+    between = 2 * sum(deviation**2 for deviation in KINDS[kind][:2])
     return 1 - FADE**2 / (FADE**2 + between)
 
 
