@@ -270,6 +270,26 @@ def test_songs_of_different_lengths(tmp_path):
     assert Run(tmp_path / "run").commitment("pitch").shape[1] == 40
 
 
+def test_clips_of_one_prompt_may_differ_in_length(tmp_path):
+    store = planted.RunStore.open(tmp_path, {**planted.OPTIONS, "seeds": 2}, planted.prompts(3))
+    clips = [planted.trace(i, frames=frames) for i, frames in enumerate((20, 40, 30, 30, 40, 25))]
+    store.append([replace(clip, prompt=i // 2, seed=i % 2) for i, clip in enumerate(clips)])
+    table = Run(tmp_path).progress(view="state")
+    assert (table["n"] == 3).all()
+    curve = Curve("state", "trained", "pitch")
+    read = [clip.classes[curve].astype(int) for clip in clips]
+    part, whole = np.zeros((2, len(clips[0].t)))
+    for i, own in enumerate(read):
+        others = [
+            [one[-1, f] for j, one in enumerate(read) if j // 2 != i // 2 and f < one.shape[1]] for f in range(40)
+        ]
+        frames = [f for f in range(own.shape[1]) if others[f]]
+        share = np.mean([own[:, f] == own[-1, f] for f in frames], axis=0)
+        chance = np.mean([np.mean([own[:, f] == end for end in others[f]], axis=0) for f in frames], axis=0)
+        part, whole = part + share - chance, whole + 1 - chance
+    np.testing.assert_allclose(table[table["attribute"] == "pitch"]["mean"], part / whole, rtol=1e-5)
+
+
 def test_prompt_without_a_frame_that_counts_is_left_out(tmp_path):
     store = planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(3))
     for i in range(3):

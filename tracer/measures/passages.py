@@ -69,7 +69,9 @@ class ClassPassages:
         known = self.weights.shape[2]
         found = np.where(last < known, self.weights[:, frames, np.minimum(last, known - 1)], 0.0).astype(np.float64)
         for classes, valid in mine:
-            found -= (np.asarray(classes)[:, frames] == last) * valid[frames] / max(1, int(np.sum(valid)))
+            inside = frames < len(valid)
+            same = np.asarray(classes)[:, frames[inside]] == last[inside]
+            found[:, inside] -= same * valid[frames[inside]] / max(1, int(np.sum(valid)))
         return np.asarray((found / others).sum(axis=1))
 
 
@@ -99,7 +101,8 @@ class ReadingPassages:
         frames, others = _with_others(counted, self.present, mine)
         sums = self.sums[:, :, frames].copy()
         for reading, valid in mine:
-            sums -= powers_of(reading, valid)[:, :, frames]
+            inside = frames < len(valid)
+            sums[:, :, inside] -= powers_of(reading, valid)[:, :, frames[inside]]
         count, total, squares = sums
         last = np.asarray(end, dtype=np.float64)[frames]
         return np.asarray(((squares - 2 * last * total + count * np.square(last)) / others).sum(axis=1))
@@ -107,6 +110,8 @@ class ReadingPassages:
 
 def _with_others(counted: np.ndarray, present: np.ndarray, mine: Sequence[Passage]) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the frames that count and in which another prompt's clip is present, and how many are there."""
-    others = present[: len(counted)] - sum(np.asarray(valid, dtype=np.float64)[: len(counted)] for _, valid in mine)
+    others = present[: len(counted)].copy()
+    for _, valid in mine:  # clips of one prompt may differ in length
+        others[: len(valid)] -= np.asarray(valid, dtype=np.float64)[: len(counted)]
     frames = np.flatnonzero(np.asarray(counted, dtype=bool) & (others > 0.5))
     return frames, others[frames]
