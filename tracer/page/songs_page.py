@@ -83,7 +83,7 @@ def settled_states(run: Run) -> dict[int, dict[str, int]]:
         held = {(own, name): clips for (own, name), clips in rows.items() if own == view and name not in known}
         for (_, attribute), clips in held.items():
             known.add(attribute)
-            for (prompt, seed), (own, other, _) in clips.items():
+            for (prompt, seed), (own, other, *_) in clips.items():
                 curve = ratio(*parts_of(each, own, other))
                 if np.isfinite(curve).all():
                     found.setdefault(prompt * run.reader.seeds + seed, {})[attribute] = int(settled(curve))
