@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tracer.figures.palette import Drawing
+
+
+LONGEST_NAME = 120
+"""Bytes of a file name that says which runs it belongs to; file systems take 255, endings and all."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -161,6 +166,23 @@ def run_names(runs: Sequence[Run]) -> list[str]:
         )
         names.append(f"{model} ({'/'.join(folder.parts[-parts:])})")
     return names
+
+
+def joint_name(kind: str, runs: Sequence[Path]) -> str:
+    """Name of a file or folder that belongs to several runs, such as "comparison-with-second".
+
+    Another set of runs gives another name: of each run but the first it says where its path leaves that of the first.
+
+    Args:
+        kind: What it is.
+        runs: Folders of the runs.
+    """
+    first, *others = [folder.resolve() for folder in runs]
+    parts = [other.relative_to(os.path.commonpath([first.parent, other.parent])).parts for other in others]
+    name = f"{kind}-with-{'-and-'.join('-'.join(each) for each in parts)}"
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    return f"{kind[:40]}-with-others-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
 
 
 def settled_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -16,7 +16,10 @@ def view_command(
         typer.Argument(help="A run, several runs, or one folder of trace steer or edit; a folder or its URL each."),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the page.", show_default="page in the first folder")
+        Path | None,
+        typer.Option(
+            help="Folder of the page.", show_default="page in the folder; of several page-FIRST-with-OTHERS beside it"
+        ),
     ] = None,
     prompts: Annotated[
         str | None, typer.Option(help="Prompts to show, by their numbers: 0,3,7.", show_default="all")
@@ -29,8 +32,8 @@ def view_command(
     sent.
     With the sounds of [b]trace --listen[/b] it plays every state; without, the finished clips.
 
-    Several runs are compared; a folder of [b]trace steer[/b] or [b]trace edit[/b] plays each dose beside the plain
-    version.
+    Several runs are compared, on a page beside the first, which keeps its own; a folder of [b]trace steer[/b] or
+    [b]trace edit[/b] plays each dose beside the plain version.
     """
     from tracer.long_work import reporting
     from tracer.page.viewing import write_view

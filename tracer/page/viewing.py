@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from probes.errors import InputError
 from probes.support.files import expanded
 from probes.support.remote import local_folder
+from tracer.comparing import joint_name
 from tracer.page.comparison_page import compare_data
 from tracer.page.folder import page_folder, write_data, write_page
 from tracer.page.run_page import run_data
@@ -31,8 +32,9 @@ def write_view(
 
     Args:
         folders: A run, several runs to compare, or the folder of one steering run or edited recording; paths or URLs.
-        out: Folder of the page; None is `page` in the first folder, or in the copy here of one that lies elsewhere. An
-            older page there is replaced.
+        out: Folder of the page; None is `page` in the folder, or in the copy here of one that lies elsewhere. Of
+            several runs it is `page-FIRST-with-OTHERS` beside the first, which keeps its own page. An older page there
+            is replaced.
         prompts: Indices of the prompts of runs to show; None for all.
         report: Told how far it is.
 
@@ -53,7 +55,7 @@ def write_view(
     if steering and prompts is not None:
         raise InputError("--prompts goes with runs of `trace`: leave it out for steering")
     opened = [] if steering else [Run(folder) for folder in here]
-    target = expanded(out) if out is not None else here[0] / "page"
+    target = expanded(out) if out is not None else page_of(here)
     with page_folder(target) as folder:
         if steering:
             write_steering(here[0], steering, folder, lambda done, total: report("prompts", done, total))
@@ -63,6 +65,17 @@ def write_view(
         else:
             write_runs(opened, folder, prompts, report)
     return target / "index.html"
+
+
+def page_of(folders: Sequence[Path]) -> Path:
+    """Default folder of a page: in the folder that it shows, or beside the first of several.
+
+    A page of several runs holds sounds of them all, and so is no part of one, which may be pushed or sent alone.
+    """
+    if len(folders) == 1:
+        return folders[0] / "page"
+    first = folders[0].resolve()
+    return first.parent / joint_name(f"page-{first.name}", folders)
 
 
 def write_run(
