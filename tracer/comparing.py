@@ -56,18 +56,30 @@ class Comparison:
     prompts with the same seeds, which are then drawn together) and n (number of prompts)."""
     orders: pd.DataFrame
     """A row per view and run with its attributes in the order in which they settle: "a < b" where a is told to settle
-    earlier, "a ~ b" where the two are not told apart."""
+    earlier, "a ~ b" where the two are not told apart, "a ? b" where nothing was tested: that takes two prompts or more,
+    and the classes of their frames."""
     left_out: tuple[str, ...] = ()
     """Attributes whose classes have no order: they have no closeness, by which the others are compared."""
 
     def __repr__(self) -> str:
-        lines = [f"  {row.view}, {row.run}: {row.order}" for row in self.orders.itertuples()]
+        lines = [f"  {row.view}, {row.run}: {row.order}" for row in self.told_orders().itertuples()]
         if told := mixed_measures(self.settled):
             lines.append(f"  {told}")
         runs = ", ".join(dict.fromkeys(self.settled["run"]))
         return "\n".join(
             [f"Comparison of {runs}; order in which attributes settle:", *lines, "  tables: settled, pairs, orders"]
         )
+
+    def told_orders(self) -> pd.DataFrame:
+        """`orders` for people: of a run of one prompt it says that nothing is told."""
+        prompts = self.settled.groupby("run")["n"].max()
+        alone = self.orders["run"].map(prompts) == 1
+        return self.orders.assign(order=self.orders["order"].mask(alone, "one prompt: nothing is told"))
+
+    def few(self, prompts: int) -> list[str]:
+        """Names of the runs with fewer prompts than that."""
+        most = self.settled.groupby("run", sort=False)["n"].max()
+        return list(most.index[most < prompts])
 
     def plot(self, path: str | Path | None = None) -> Drawing:
         """Draw the settled points with their intervals.
@@ -371,7 +383,7 @@ def order_rows(rows: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) 
     """Rows of `Comparison.orders`, from those of `Comparison.settled` and `Comparison.pairs`.
 
     Attributes that settle at the same state stand as the differences of their pairs say, which know more than whole
-    states. "<" stands where the verdict says that the first is earlier.
+    states. "<" stands where the verdict says that the first is earlier, "?" where the pair has no difference.
     """
     differences, told = {}, set()
     for row in pairs:
@@ -391,6 +403,8 @@ def order_rows(rows: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) 
         places = sorted(((t, behind[name], name) for name, t in times.items()), key=lambda place: place[:2])
         order = places[0][2]
         for (_, _, before), (_, _, after) in pairwise(places):
-            order += f" {'<' if (view, run, before, after) in told else '~'} {after}"
+            pair = view, run, before, after
+            tested = np.isfinite(differences.get(pair, np.nan))
+            order += f" {('<' if pair in told else '~') if tested else '?'} {after}"
         orders.append({"view": view, "run": run, "order": order})
     return orders

@@ -194,14 +194,24 @@ def print_comparison(result: Comparison, as_json: bool, figure: Sequence[Path] =
     print(_NOTE)
     if told := mixed_measures(result.settled):
         print(told)
-    print("order: '<' told apart, '~' not (paired bootstrap over prompts, Holm)")
-    for row in result.orders.itertuples():
-        print(f"  {row.view}, {row.run}: {row.order}")
+    print_orders(result)
     if result.left_out:
         print(f"left out, since their classes have no order: {', '.join(result.left_out)}")
     print_run_pairs(result)
     for path in figure:
         print(path)
+
+
+def print_orders(result: Comparison) -> None:
+    """Print in which order each run settles its attributes, and which runs have too few prompts to tell much."""
+    told = result.told_orders()
+    print("order: '<' told apart, '~' not (paired bootstrap over prompts, Holm)")
+    if told["order"].str.contains(" ? ", regex=False).any():
+        print("  '?' not tested, which takes two prompts and the classes of their frames")
+    for row in told.itertuples():
+        print(f"  {row.view}, {row.run}: {row.order}")
+    for name in result.few(FEW):
+        print(f"fewer than {FEW} prompts, intervals are rough: {name}")
 
 
 def print_run_pairs(result: Comparison) -> None:

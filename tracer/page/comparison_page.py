@@ -40,7 +40,7 @@ def compare_data(runs: Sequence[Run], pages: Sequence[str]) -> dict[str, Any]:
         "views": [view for view in ("endpoint", "state") if view in views],
         "labels": {"measure": MEASURE_LABELS, "view": VIEW_TITLES},
         "main_measure": runs[0].results.main_measure,
-        "orders": table(compared.orders),
+        "orders": table(compared.told_orders()),
         "left_out": list(compared.left_out),
         "pairs": table(compared.pairs[compared.pairs["kind"] == "runs"]),
     }

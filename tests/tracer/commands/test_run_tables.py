@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from support.planted import write
+from support.planted import OPTIONS, prompts, trace, write
 
 from tracer.commands.run_tables import print_comparison, print_run
 from tracer.commands.tables import Column, fit_columns
 from tracer.comparing import compare_runs
+from tracer.record.store import RunStore
 from tracer.run import Run
 
 
@@ -85,6 +86,35 @@ def test_a_pair_of_runs_says_over_how_many_prompts(run, comparison, tmp_path, ca
     assert "fewer than 8 prompts: these intervals are rough" in lines[start:]
     print_comparison(compare_runs([run, write(tmp_path / "many", 8)]), as_json=False)
     assert "fewer than 8 prompts" not in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:.*one prompt")
+def test_nothing_is_told_of_the_order_of_one_prompt(run, tmp_path, capsys):
+    compared = compare_runs([run, write(tmp_path / "one", 1, model="alone"), write(tmp_path / "few", 7, model="some")])
+    print_comparison(compared, as_json=False)
+    lines = printed(capsys)
+    assert [line for line in lines if line.endswith(", alone: one prompt: nothing is told")] == [
+        "  endpoint, alone: one prompt: nothing is told", "  state, alone: one prompt: nothing is told",
+    ]  # fmt: skip
+    assert "  endpoint, planted: pitch < timbre < loudness" in lines
+    assert not any("?" in line for line in lines)
+    rough = "fewer than 8 prompts, intervals are rough: "
+    assert [line.removeprefix(rough) for line in lines if line.startswith(rough)] == ["alone", "some"]
+    assert "endpoint, alone: one prompt: nothing is told" in repr(compared)
+    print_comparison(compared, as_json=True)
+    orders = {row["run"]: row["order"] for row in json.loads(capsys.readouterr().out)["orders"]}
+    assert orders["alone"] == "pitch ? timbre ? loudness"
+
+
+def test_an_order_without_frames_says_that_it_was_not_tested(run, tmp_path, capsys):
+    options = {**OPTIONS, "model": "pooled"}
+    RunStore.open(tmp_path / "pooled", options, prompts(9), frames=False).append([trace(i) for i in range(9)])
+    print_comparison(compare_runs([run, tmp_path / "pooled"]), as_json=False)
+    lines = printed(capsys)
+    assert "  endpoint, pooled: pitch ? timbre ? loudness" in lines
+    (note,) = (line for line in lines if line.startswith("  '?' not tested"))
+    assert len(note) <= 80
+    assert not any("fewer than 8" in line for line in lines)
 
 
 def test_columns_go_in_the_order_in_which_they_can_be_spared():

@@ -184,6 +184,14 @@ def test_runs_are_compared_with_a_page_for_each(run: Run, tmp_path: Path) -> Non
     assert sum(path.stat().st_size for path in page.rglob("plotly.min.js")) < 6e6  # once
 
 
+@pytest.mark.filterwarnings("ignore:.*one prompt")
+def test_a_page_tells_no_order_of_one_prompt(run: Run, tmp_path: Path) -> None:
+    alone = page_run.write_run(tmp_path / "alone", 1, sounds=False, model="alone")
+    orders = data(write_view([run.path, alone.path], tmp_path / "page").parent, "compare")["orders"]
+    assert {row["order"] for row in orders if row["run"] == "alone"} == {"one prompt: nothing is told"}
+    assert not any("nothing is told" in row["order"] for row in orders if row["run"] == "planted")
+
+
 def test_a_page_is_replaced_whole_and_nothing_else_is(run: Run, tmp_path: Path) -> None:
     page = tmp_path / "page"
     write_view([run.path], page)
