@@ -72,6 +72,16 @@ ABOUT: Fields = {
     "frame_rate": (float, Null, Missing),
 }
 """What is read of the header, of the options, and of what is only recorded."""
+FOLLOWS: dict[str, set[str]] = {
+    "generator": {"model", "guidance"},
+    "conditioning": {"model", "the prompts"},
+    "codec": {"model", "save_audio", "ground_truth"},
+    "readout": {"model"},
+    "state_probes": {"model", "readout", "views"},
+    "solver": {"steer"},
+    "song_time": {"steer"},
+}
+"""What a run depends on beside the options that were given, and the options that each may follow from."""
 MOST = 10**8
 """Prompts and seeds that a run can have."""
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError)
@@ -341,7 +351,24 @@ def _require_same(folder: Path, header: dict[str, Any]) -> None:
     if there["prompts"] != header["prompts"]:
         told = "n" if there["prompts"]["n"] != header["prompts"]["n"] else "hash"
         old["the prompts"], new["the prompts"] = there["prompts"][told], header["prompts"][told]
+    names = _to_name(old, new)
+    old, new = ({name: options[name] for name in options if name in names} for options in (old, new))
     require_same(folder, "a run", _as_typed(old), _as_typed(new))
+
+
+def _to_name(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """Names of the options that differ, without those that nobody gave.
+
+    Left out are a default that only one of the two holds, and what follows from another option that is named.
+    """
+    from tracer.options import TraceOptions
+
+    defaults = {entry.name: entry.default for entry in fields(TraceOptions)}
+    shared = old.keys() & new.keys()
+    differing = {name for name in old.keys() | new.keys() if name not in shared or old[name] != new[name]}
+    one_side = {**old, **new}
+    given = {name for name in differing if name in shared or name not in defaults or one_side[name] != defaults[name]}
+    return {name for name in given if not given & FOLLOWS.get(name, set())} or differing
 
 
 def _as_typed(options: Mapping[str, Any]) -> dict[str, Any]:

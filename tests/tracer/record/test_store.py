@@ -216,10 +216,60 @@ def test_other_options_are_refused_by_name(tmp_path):
         open_run(folder, 3)
     with pytest.raises(InputError) as told:
         RunStore.open(folder, {**planted.OPTIONS, "listen": 11, "listen_state": False}, planted.prompts(2))
-    assert "--listen (not set there, 11 here), --listen-state (not set there, False here)" in told.value.on_command_line
+    assert "options: --listen (not set there, 11 here): choose" in told.value.on_command_line
     with pytest.raises(InputError, match="frames"):
         open_run(folder, 2, frames=False)
     open_run(folder, 2, about={"device": "another"})
+
+
+FULL = {
+    **planted.OPTIONS, "generator": "aa", "conditioning": "bb", "codec": "cc", "readout": "dd", "state_probes": "ee",
+    "guidance": 3.0, "views": ["state", "endpoint"], "steer": [], "ground_truth": False, "save_audio": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"save_audio": False, "codec": ""}, "--save-audio (True there, False here)"),
+        ({"guidance": 0.0, "generator": "ff"}, "--guidance (3.0 there, 0.0 here)"),
+        (
+            {"model": "x", "generator": "f", "codec": "g", "readout": "h", "state_probes": "i"},
+            "model (planted there, x here)",
+        ),
+        ({"readout": "ff", "state_probes": "gg"}, "--readout (dd there, ff here)"),
+        ({"views": ["endpoint"], "state_probes": None}, "--views (['state', 'endpoint'] there, ['endpoint'] here)"),
+        ({"steer": ["pitch=+"], "solver": 2, "song_time": {"a": 1}}, "--steer ([] there, ['pitch=+'] here)"),
+        ({"listen": 3, "listen_state": False}, "--listen (not set there, 3 here)"),
+        (
+            {"listen": 3, "listen_state": True},
+            "--listen (not set there, 3 here), --listen-state (not set there, True here)",
+        ),
+        (
+            {"stop_when_settled": "all", "settled_states": 3, "settled_within": 0.005},
+            "--stop-when-settled (not set there, all here)",
+        ),
+        (
+            {"stop_when_settled": "all", "settled_states": 5, "settled_within": 0.005},
+            "--settled-states (not set there, 5 here), --stop-when-settled (not set there, all here)",
+        ),
+        ({"codec": "ff"}, "codec (cc there, ff here)"),
+        ({"save_latents": False}, "--save-latents (not set there, False here)"),
+    ],
+)
+def test_of_other_options_those_that_were_given_are_named(tmp_path, changes, told):
+    here = {name: value for name, value in {**FULL, **changes}.items() if value is not None}
+    for first, second, said in ((FULL, here, told), (here, FULL, None)):
+        folder = tmp_path / ("back" if said is None else "run")
+        RunStore.open(folder, first, planted.prompts(2))
+        with pytest.raises(InputError) as refused:
+            RunStore.open(folder, second, planted.prompts(2))
+        if said is not None:
+            message = f"{folder} holds a run with other options: {said}: choose another --out or repeat them"
+            assert refused.value.on_command_line == message
+        assert refused.value.on_command_line.count(" there, ") == told.count(" there, ")
+    with pytest.raises(InputError, match=r"options: the prompts \(2 there, 1 here\): choose"):
+        RunStore.open(tmp_path / "run", {**FULL, "conditioning": "ff"}, planted.prompts(1))
 
 
 def test_folders_that_cannot_be_used(tmp_path):
