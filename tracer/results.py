@@ -222,9 +222,9 @@ class _Curves:
         # Chance is drawn twice, by the states of a prompt and by its end: `tracer.measures.contrast.drawn_parts`.
         usual, surplus = frames / gathered.frames.mean, gathered.surplus.mean
         for k, row in enumerate(gathered.ratios):
-            many = (
-                1.0 if row.measure == CLOSENESS["song"] else usual[:, gathered.framed.index((row.attribute, row.view))]
-            )
+            many = usual[:, gathered.framed.index((row.attribute, row.view))]
+            if row.measure == CLOSENESS["song"] or gathered.contrasts.alone:  # one frame; no others
+                many = np.ones_like(many)
             self.replicates[row] = ratio(part[:, k] + many * surplus[0, k], whole[:, k] + many * surplus[1, k])
 
     def shown(self) -> list[Row]:

@@ -261,6 +261,14 @@ def test_one_prompt_of_several_seeds_has_no_parts(tmp_path):
         assert run.parts(measure=measure)["mean"].isna().all()
 
 
+def test_one_prompt_settles_without_an_interval(tmp_path):
+    with pytest.warns(UserWarning, match="not corrected for chance"):
+        run = Run(planted.write(tmp_path / "run", 1))
+        table = run.settled(view="state", measure="agreement")
+    assert set(table["attribute"]) == set(planted.MIDDLES)
+    assert table[["low", "high"]].isna().all(axis=None)
+
+
 def test_songs_of_different_lengths(tmp_path):
     store = planted.RunStore.open(tmp_path / "run", planted.OPTIONS, planted.prompts(3))
     for i, frames in enumerate((20, 40, 30)):
