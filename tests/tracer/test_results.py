@@ -262,8 +262,8 @@ def test_one_prompt_of_several_seeds_has_no_parts(tmp_path):
 
 
 def test_one_prompt_settles_without_an_interval(tmp_path):
+    run = Run(planted.write(tmp_path / "run", 1))
     with pytest.warns(UserWarning, match="not corrected for chance"):
-        run = Run(planted.write(tmp_path / "run", 1))
         table = run.settled(view="state", measure="agreement")
     assert set(table["attribute"]) == set(planted.MIDDLES)
     assert table[["low", "high"]].isna().all(axis=None)
