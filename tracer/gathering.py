@@ -175,20 +175,15 @@ class Contrasts:
             return clip.classes[own] if groups is None else groups[clip.classes[own]], clip.valid[own]
 
         mine = [read(clip, home) for clip in clips]
-        rest = finals.without([(classes[-1], valid) for classes, valid in mine])
+        # A single prompt has no others: all its frames count.
+        rest = [] if self.alone else [finals.without([(classes[-1], valid) for classes, valid in mine])]
         for number, clip in enumerate(clips):
             if curve in clip.classes:
                 classes, valid = read(clip, curve)
-                own, other = self._shares(classes, valid, rest)
+                own, *others = class_contrast(classes, valid, rest)
+                other = others[0] if others else 0 * own
                 target = passages.share(classes[-1], valid, mine) if curve == home else np.full_like(own, np.nan)
-                yield number, Contrast(curve, measure, own, other, target, frames_of(valid, [rest]))
-
-    def _shares(self, classes: np.ndarray, valid: np.ndarray, rest: Classes) -> np.ndarray:
-        """Share of a clip's frames that have their own final class, and those of the others [2, states]."""
-        if not self.alone:
-            return class_contrast(classes, valid, [rest])
-        own = class_contrast(classes, valid, [])[0]
-        return np.stack([own, 0 * own])
+                yield number, Contrast(curve, measure, own, other, target, frames_of(valid, rest))
 
     def _closeness(self, curve: Curve, home: Curve, clips: Sequence[PromptTrace]) -> Iterator[tuple[int, Contrast]]:
         for scale, measure in CLOSENESS.items():

@@ -223,7 +223,7 @@ class _Curves:
         usual, surplus = frames / gathered.frames.mean, gathered.surplus.mean
         for k, row in enumerate(gathered.ratios):
             many = usual[:, gathered.framed.index((row.attribute, row.view))]
-            if row.measure == CLOSENESS["song"] or gathered.contrasts.alone:  # one frame; no others
+            if row.measure == CLOSENESS["song"]:  # it compares means: one frame of each
                 many = np.ones_like(many)
             self.replicates[row] = ratio(part[:, k] + many * surplus[0, k], whole[:, k] + many * surplus[1, k])
 

@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 LEVEL = 0.95
+FEWEST = 3
+"""Files or prompts of which a difference has an interval, at least: two may be alike by chance."""
 PERCENTILES = 6
 """Files or prompts from which on differences are told by percentiles."""
 
@@ -27,7 +29,7 @@ def tail(units: int) -> float:
     Args:
         units: Number of files or prompts that the bootstrap draws. The replicates of one are all alike.
     """
-    return 0.0 if units < 2 else float(ndtr(_stretch(units) * stdtrit(units - 1, (1 - LEVEL) / 2)))
+    return 0.0 if units < 2 else float(ndtr(stretch(units) * stdtrit(units - 1, (1 - LEVEL) / 2)))
 
 
 def interval(replicates: ArrayLike, units: ArrayLike) -> NDArray[np.float64]:
@@ -70,14 +72,14 @@ def difference(replicates: NDArray[np.float64], units: int) -> Bounds:
 
     Args:
         replicates: Replicates of the difference [n]; where fewer than nine of ten are finite nothing is known (NaN).
-        units: Number of files or prompts that the bootstrap draws. Two have no interval: they may be alike by chance.
+        units: Number of files or prompts that the bootstrap draws; of fewer than `FEWEST` there is no interval.
     """
     drawn = replicates[np.isfinite(replicates)]
     if units < 2 or len(drawn) < 0.9 * len(replicates):
         return Bounds(np.nan, np.nan, np.nan)
-    if units == 2:
+    if units < FEWEST:
         return Bounds(np.nan, np.nan, 1.0)
-    middle, spread = float(drawn.mean()), float(drawn.std()) * _stretch(units)
+    middle, spread = float(drawn.mean()), float(drawn.std()) * stretch(units)
     if spread:
         student = 2 * float(stdtr(units - 1, -abs(middle) / spread))
     else:
@@ -88,10 +90,10 @@ def difference(replicates: NDArray[np.float64], units: int) -> Bounds:
     low, high = (float(end) for end in interval(drawn, units))
     others = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
     rarer = min(0.5, (1 + others) / (len(drawn) + 1))
-    p = 2 * float(stdtr(units - 1, ndtri(rarer) / _stretch(units)))
+    p = 2 * float(stdtr(units - 1, ndtri(rarer) / stretch(units)))
     return Bounds(low, high, p if others else min(p, student))
 
 
-def _stretch(units: int) -> float:
+def stretch(units: int) -> float:
     """What a standard deviation over units is multiplied by to be that of the population."""
     return float(np.sqrt(units / (units - 1)))

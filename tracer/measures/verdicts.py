@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from probes.support.intervals import LEVEL, difference
+from probes.support.intervals import FEWEST, LEVEL, difference, stretch
 from tracer.measures.progress import THRESHOLD, settled_between
 
 
@@ -79,10 +79,10 @@ def generic_difference(
     if not (np.isfinite(own) and np.isfinite(points).all()) or len(drawn) < 0.9 * len(replicates[0]):
         return UNKNOWN
     value = own - float(points.mean())
-    if prompts < 3:
+    if prompts < FEWEST:
         return UNKNOWN._replace(value=value)
     between = float(points.var(ddof=1)) * (1 + 1 / len(points))
-    within = float(drawn.var()) * prompts / (prompts - 1)
+    within = (float(drawn.std()) * stretch(prompts)) ** 2
     half = 0.0
     if between + within > 0:
         freedom = (between + within) ** 2 / (between**2 / (len(points) - 1) + within**2 / (prompts - 1))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.support.intervals import PERCENTILES, interval
+from probes.support.intervals import PERCENTILES, interval, stretch
 from tracer.clips import MEASURED
 from tracer.steering.spec import EditSpec
 from tracer.steering.tables import Row, held_changes, held_column
@@ -289,7 +289,7 @@ def reflected_spread(drawn: Sequence[Row], attribute: str, found: float, prompts
         found: Spread of the prompts that the draws are made of.
         prompts: Their number n.
     """
-    own = spread(drawn, attribute) * np.sqrt(prompts / (prompts - 1))
+    own = spread(drawn, attribute) * stretch(prompts)
     return float(found**2 / own)
 
 
